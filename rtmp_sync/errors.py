@@ -1,0 +1,105 @@
+"""Every error that rtmp_sync raises.
+
+RtmpSyncError
+├── ProtocolError
+│   ├── LocalProtocolError    you asked for something the protocol cannot say
+│   └── RemoteProtocolError   the peer's bytes are wrong; its connection ends
+├── ConfigError               a configuration key, its value and what would be right
+├── Reject                    raised by an application to refuse a client
+├── CallError                 a remote call was answered with `_error`
+├── ConnectError              the connection was refused or could not be made
+├── ConnectionLost            the connection ended before the answer came
+└── StoreError                the coordinator's store refused, or could not be reached
+    └── StoreTimeout          the outcome is unknown
+"""
+
+from __future__ import annotations
+
+__all__ = [
+    "CallError",
+    "ConfigError",
+    "ConnectError",
+    "ConnectionLost",
+    "LocalProtocolError",
+    "ProtocolError",
+    "Reject",
+    "RemoteProtocolError",
+    "RtmpSyncError",
+    "StoreError",
+    "StoreTimeout",
+]
+
+
+class RtmpSyncError(Exception):
+    """Base of all errors of this package."""
+
+
+class ProtocolError(RtmpSyncError):
+    """RTMP, AMF or the replication protocol was violated."""
+
+
+class LocalProtocolError(ProtocolError):
+    """This side tried to send what the protocol cannot express."""
+
+
+class RemoteProtocolError(ProtocolError):
+    """The peer sent what the protocol does not allow, or more than a limit."""
+
+
+class ConfigError(RtmpSyncError):
+    """A wrong configuration: `key`, its `value` and the `fix`, on one line."""
+
+    def __init__(self, key: str, value: object, fix: str) -> None:
+        self.key = key
+        self.value = value
+        self.fix = fix
+        super().__init__(f"{key} = {value!r}: {fix}")
+
+
+class Reject(RtmpSyncError):
+    """Raised in `Application.on_connect` to refuse the client.
+
+    description: text for the client. info: a value put into the answer as `ex`-free
+    `application` member. redirect: an rtmp:// address the client should try instead
+    (answered as `ex: {code: 302, redirect: …}`).
+    """
+
+    def __init__(
+        self, description: str = "", *, info: object = None, redirect: str | None = None
+    ) -> None:
+        self.description = description
+        self.info = info
+        self.redirect = redirect
+        super().__init__(description)
+
+
+class CallError(RtmpSyncError):
+    """A remote call was answered with `_error`; `code` is e.g. NetConnection.Call.Failed."""
+
+    def __init__(self, code: str, description: str = "", info: object = None) -> None:
+        self.code = code
+        self.description = description
+        self.info = info
+        super().__init__(f"{code}: {description}" if description else code)
+
+
+class ConnectError(RtmpSyncError):
+    """The server refused the connection (`code` is its status code) or it could not be made."""
+
+    def __init__(self, code: str, description: str = "", info: object = None) -> None:
+        self.code = code
+        self.description = description
+        self.info = info
+        super().__init__(f"{code}: {description}" if description else code)
+
+
+class ConnectionLost(RtmpSyncError):
+    """The connection ended; whether the request took effect is unknown."""
+
+
+class StoreError(RtmpSyncError):
+    """The coordinator's store refused an operation: it is known not to have happened."""
+
+
+class StoreTimeout(StoreError):
+    """The store did not answer in time: the operation may have happened, or may yet."""
