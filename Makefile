@@ -1,0 +1,36 @@
+# make up      set everything up, start a redundant pair, prove it with a drill, serve until Ctrl-C
+# make test    set everything up, run all tests
+# make check   formatting, lint, types
+# make bench   all benches, tables on the terminal, JSON in bench/results/
+SHELL := /bin/bash
+DIR ?= ./var/pair
+PORT ?= 1935
+WORKERS ?= $(shell nproc)
+BENCHES := $(basename $(notdir $(filter-out bench/__init__.py bench/table.py,$(wildcard bench/[a-z]*.py))))
+stage = @start=$$SECONDS; printf '\n\033[1m== %s\033[0m\n' "$(1)"; set -e -o pipefail; $(2); printf '== %s: %d s\n' "$(1)" $$((SECONDS - start))
+
+.PHONY: up test check bench setup setup-dev clean
+
+up: setup
+	@.venv/bin/rtmp-sync pair --dir $(DIR) --port $(PORT) --apps apps --drill
+
+test: setup-dev
+	$(call stage,tests in parallel,.venv/bin/python -m pytest -q -n $(WORKERS) -m "not e2e")
+	$(call stage,end-to-end tests one by one,.venv/bin/python -m pytest -q -m e2e)
+
+check: setup-dev
+	$(call stage,format and lint,.venv/bin/ruff format --check . && .venv/bin/ruff check .)
+	$(call stage,types,.venv/bin/mypy)
+
+bench: setup-dev
+	@mkdir -p bench/results
+	@set -e; for name in $(BENCHES); do .venv/bin/python -m bench.$$name --json bench/results/$$name.json; done
+
+setup:
+	@.ci/setup
+
+setup-dev:
+	@.ci/setup dev ffmpeg ffprobe
+
+clean:
+	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
