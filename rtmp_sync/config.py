@@ -1,0 +1,181 @@
+"""The configuration of one origin: a TOML file, checked before anything starts.
+
+    load_config(path)   reads the file; its shape, and the rules between keys
+    Config.check()      looks at the files that it names; returns warnings
+
+Both raise `WrongConfig` with every error found, each one line: key, value and fix.
+`Config(node={"id": "A"})` is a complete configuration of a single origin.
+"""
+
+from __future__ import annotations
+
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, ValidationError
+
+from rtmp_sync.config_errors import NOT_GIVEN, WrongConfig, errors_from
+from rtmp_sync.config_sections import (
+    AdminSection,
+    AppSection,
+    AppsSection,
+    FailoverSection,
+    FirewallSection,
+    HealthSection,
+    NodeSection,
+    ReplicationSection,
+    RtmpSection,
+    Section,
+    StorageSection,
+)
+from rtmp_sync.config_values import Address
+from rtmp_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rtmp_sync.cluster.timing import Timing
+
+__all__ = ["Address", "AppSection", "Config", "ConfigError", "WrongConfig", "load_config"]
+
+
+class Config(Section):
+    """Everything that one origin is told."""
+
+    node: NodeSection
+    rtmp: RtmpSection = RtmpSection()
+    replication: ReplicationSection = ReplicationSection()
+    failover: FailoverSection = FailoverSection()
+    firewall: FirewallSection = FirewallSection()
+    admin: AdminSection = AdminSection()
+    health: HealthSection = HealthSection()
+    apps: AppsSection = AppsSection()
+    storage: StorageSection = StorageSection()
+    environments: dict[str, dict[str, Any]] = Field(
+        default={},
+        description="`[environments.NAME]` holds the same tables again; the one that "
+        "`node.environment` names overrides the rest.",
+    )
+    application_object: dict[str, Any] = Field(
+        default={},
+        description="Free keys (`dept_name`, `server_name`, …) that applications read as "
+        "`app.config`.",
+    )
+
+    @property
+    def is_pair(self) -> bool:
+        """This origin has a partner; a single origin has none and is always active."""
+        return self.coordinator != "none" or self.replication.peer is not None
+
+    @property
+    def coordinator(self) -> str:
+        """`failover.coordinator`, or what follows from the other keys."""
+        if self.failover.coordinator is not None:
+            return self.failover.coordinator
+        if self.failover.etcd:
+            return "etcd"
+        return "file" if self.failover.pair_file is not None else "none"
+
+    def timing(self) -> Timing:
+        """The numbers of `failover.profile` with the overrides of this file."""
+        from rtmp_sync.config_rules import timing_of
+
+        return timing_of(self)
+
+    def secret(self) -> bytes:
+        """The pair's shared secret, without surrounding white space; raises ConfigError."""
+        return _read_secret("replication.secret_file", self.replication.secret_file)
+
+    def password(self) -> str:
+        """The password of `admin.user`; raises ConfigError."""
+        secret = _read_secret("admin.password_file", self.admin.password_file)
+        try:
+            return secret.decode()
+        except UnicodeDecodeError:
+            key, value = "admin.password_file", str(self.admin.password_file)
+            raise ConfigError(key, value, "the password must be UTF-8 text") from None
+
+    def check(self) -> list[str]:
+        """Look at everything outside the file that it names.
+
+        Returns warnings, one line each; raises WrongConfig with all errors.
+        """
+        from rtmp_sync.config_check import check_files
+        from rtmp_sync.config_rules import broken_rules
+
+        errors, warnings = check_files(self)
+        errors = [*broken_rules(self), *errors]
+        if errors:
+            raise WrongConfig(errors)
+        return warnings
+
+
+def load_config(path: str | Path) -> Config:
+    """Read a configuration file; raises WrongConfig.
+
+    Relative paths in it count from the file's own folder.
+    """
+    from rtmp_sync.config_rules import broken_rules
+
+    path = Path(path)
+    try:
+        data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
+    except OSError as error:
+        fix = f"cannot be read ({error.strerror}); give the path of a TOML file"
+        raise WrongConfig([ConfigError("--config", str(path), fix)]) from None
+    except UnicodeDecodeError:
+        fix = "is not UTF-8; save it as UTF-8"
+        raise WrongConfig([ConfigError("--config", str(path), fix)]) from None
+    except tomllib.TOMLDecodeError as error:
+        fix = f"is not valid TOML: {error}"
+        raise WrongConfig([ConfigError("--config", str(path), fix)]) from None
+    try:
+        config = Config.model_validate(
+            _with_environment(data), context={"directory": path.absolute().parent}
+        )
+    except ValidationError as error:
+        raise WrongConfig(errors_from(error, Config)) from None
+    if errors := broken_rules(config):
+        raise WrongConfig(errors)
+    return config
+
+
+def _with_environment(data: dict[str, Any]) -> dict[str, Any]:
+    """Lay the table that `node.environment` names over the others."""
+    node = data.get("node")
+    name = node.get("environment", "") if isinstance(node, dict) else ""
+    if not isinstance(name, str) or not name:
+        return data
+    environments = data.get("environments")
+    tables = environments if isinstance(environments, dict) else {}
+    # An operator writes "Production" for [environments.production]: the same to us.
+    found = {key.casefold(): value for key, value in tables.items()}.get(name.casefold())
+    if not isinstance(found, dict):
+        known = ", ".join(repr(key) for key in tables) or "none"
+        fix = f"there is no [environments.{name}] table (known: {known})"
+        raise WrongConfig([ConfigError("node.environment", name, fix)])
+    if "environments" in found:
+        fix = "an environment cannot hold environments; remove it"
+        raise WrongConfig([ConfigError(f"environments.{name}.environments", NOT_GIVEN, fix)])
+    return _merged(data, found)
+
+
+def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
+    """`over` laid over `base`: tables are merged key by key, everything else is replaced."""
+    result = dict(base)
+    for key, value in over.items():
+        old = result.get(key)
+        if isinstance(old, dict) and isinstance(value, dict):
+            value = _merged(old, value)
+        result[key] = value
+    return result
+
+
+def _read_secret(key: str, path: Path | None) -> bytes:
+    if path is None:
+        raise ConfigError(key, NOT_GIVEN, "give the path of the file")
+    try:
+        return path.read_bytes().strip()
+    except OSError as error:
+        fix = f"cannot be read ({error.strerror}); create it with mode 0600"
+        raise ConfigError(key, str(path), fix) from None

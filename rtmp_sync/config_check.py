@@ -1,0 +1,133 @@
+"""What `config check` looks at outside the file: secrets, pair file, folders, drivers."""
+
+from __future__ import annotations
+
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rtmp_sync.config_errors import nearest
+from rtmp_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rtmp_sync.config import Config
+
+__all__ = ["check_files"]
+
+SECRET_BYTES_MIN = 16  # what it keys is truncated to 16 bytes: less would be its weak point
+PASSWORD_BYTES_SHORT = 8
+
+_PACKAGE = Path(__file__).parent
+_NOT_DRIVERS = {"__init__", "base"}
+
+
+class _Findings:
+    """Collects, so that one run names everything."""
+
+    def __init__(self) -> None:
+        self.errors: list[ConfigError] = []
+        self.warnings: list[str] = []
+
+    def error(self, key: str, value: object, fix: str) -> None:
+        self.errors.append(ConfigError(key, value, fix))
+
+    def warn(self, key: str, value: object, fix: str) -> None:
+        self.warnings.append(str(ConfigError(key, value, fix)))
+
+
+def check_files(config: Config) -> tuple[list[ConfigError], list[str]]:
+    """Returns (errors, warnings) about what the configuration points at."""
+    findings = _Findings()
+    _check_secrets(config, findings)
+    _check_pair_file(config, findings)
+    _check_drivers(config, findings)
+    _check_folders(config, findings)
+    return findings.errors, findings.warnings
+
+
+def _check_secrets(config: Config, findings: _Findings) -> None:
+    if (path := config.replication.secret_file) is not None:
+        size = _secret_size("replication.secret_file", path, findings)
+        if size is not None and size < SECRET_BYTES_MIN:
+            fix = f"holds {size} bytes; make it at least {SECRET_BYTES_MIN} random ones"
+            findings.error("replication.secret_file", str(path), fix)
+    if (path := config.admin.password_file) is not None:
+        size = _secret_size("admin.password_file", path, findings)
+        if size == 0:
+            findings.error("admin.password_file", str(path), "is empty; write a password into it")
+        elif size is not None and size < PASSWORD_BYTES_SHORT:
+            fix = f"the password is short; use at least {PASSWORD_BYTES_SHORT} characters"
+            findings.warn("admin.password_file", str(path), fix)
+
+
+def _secret_size(key: str, path: Path, findings: _Findings) -> int | None:
+    """Length of the secret in bytes; None when it cannot be read."""
+    try:
+        content = path.read_bytes().strip()
+        mode = path.stat().st_mode
+    except OSError as error:
+        fix = f"cannot be read ({error.strerror}); create it with mode 0600"
+        findings.error(key, str(path), fix)
+        return None
+    if mode & (stat.S_IRWXG | stat.S_IRWXO):
+        fix = f"others may read it (mode {stat.S_IMODE(mode):04o}); chmod 600 it"
+        findings.warn(key, str(path), fix)
+    return len(content)
+
+
+def _check_pair_file(config: Config, findings: _Findings) -> None:
+    path = config.failover.pair_file
+    if path is None or config.coordinator != "file":
+        return
+    from rtmp_sync.cluster.pair_file import parse
+
+    key = "failover.pair_file"
+    records = path.with_name(path.name + ".d")
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        # Valid records alone carry a pair whose line was deleted: the origin decides.
+        if not isinstance(error, FileNotFoundError) or not records.is_dir():
+            fix = f"cannot be read ({error.strerror}); write PRIMARY\\SECONDARY into it"
+            findings.error(key, str(path), fix)
+        return
+    line = parse(content)
+    if line is None:
+        if not records.is_dir():
+            fix = "must hold one line, PRIMARY\\SECONDARY or PRIMARY\\SECONDARY\\secondaryUP"
+            findings.error(key, str(path), fix)
+        return
+    if config.node.id.casefold() not in {name.casefold() for name in line.nodes}:
+        fix = f"is not in the pair file {path} ({' and '.join(line.nodes)})"
+        findings.error("node.id", config.node.id, fix)
+
+
+def _check_drivers(config: Config, findings: _Findings) -> None:
+    """A driver is a file; its name is the value."""
+    for key, value, folder in (
+        ("failover.coordinator", config.coordinator, "coordinators"),
+        ("firewall.driver", config.firewall.driver, "firewalls"),
+    ):
+        known = [path.stem for path in sorted((_PACKAGE / folder).glob("*.py"))]
+        known = [name for name in known if name not in _NOT_DRIVERS and "_" not in name]
+        if value not in known:
+            findings.error(key, value, f"there is no such driver; known: {', '.join(known)}")
+
+
+def _check_folders(config: Config, findings: _Findings) -> None:
+    directory = config.apps.directory
+    if directory.is_dir():
+        known = sorted(path.stem for path in directory.glob("*.py"))
+        for name in config.apps.configured:
+            if name not in known:
+                close = nearest(name, known)
+                fix = f"there is no {directory / name}.py" + (f"; {close}?" if close else "")
+                findings.error(f"apps.{name}", name, fix)
+    else:
+        fix = "there is no such folder; create it or give the one with your applications"
+        findings.error("apps.directory", str(directory), fix)
+    folders = {"storage.media": config.storage.media}
+    folders |= {f"storage.virtual.{name}": path for name, path in config.storage.virtual.items()}
+    for key, path in folders.items():
+        if path is not None and not path.is_dir():
+            findings.error(key, str(path), "there is no such folder; create it")

@@ -1,0 +1,144 @@
+"""Rules between configuration keys: what can be told without looking at any file."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import combinations
+from typing import TYPE_CHECKING
+
+from rtmp_sync.config_errors import NOT_GIVEN
+from rtmp_sync.errors import ConfigError
+
+if TYPE_CHECKING:
+    from rtmp_sync.cluster.timing import Timing
+    from rtmp_sync.config import Config
+
+__all__ = ["broken_rules", "timing_of"]
+
+# Timing fields that [failover] may override; replication.ack_timeout is the one elsewhere.
+TIMING_KEYS = (
+    "probe_interval",
+    "probe_deadline",
+    "fall",
+    "rise",
+    "t_conf",
+    "margin",
+    "hb_interval",
+    "ttl",
+    "renew_interval",
+    "guard_interval",
+    "guard_deadline",
+)
+
+
+def broken_rules(config: Config) -> list[ConfigError]:
+    """Every rule that the configuration violates."""
+    return [
+        *_pair_is_complete(config),
+        *_coordinator_has_its_store(config),
+        *_admin_is_complete(config),
+        *_addresses_differ(config),
+        *_peer_is_another(config),
+        *_mode_fits(config),
+        *(ConfigError(key, value, fix) for key, value, fix in timing_of(config).violations()),
+    ]
+
+
+def timing_of(config: Config) -> Timing:
+    """The profile's numbers, overridden by those that the file gives."""
+    from dataclasses import replace
+
+    from rtmp_sync.cluster.timing import PROFILES
+
+    given = {key: getattr(config.failover, key) for key in TIMING_KEYS}
+    given["ack_timeout"] = config.replication.ack_timeout
+    overrides = {key: value for key, value in given.items() if value is not None}
+    return replace(PROFILES[config.failover.profile], **overrides)
+
+
+def _pair_is_complete(config: Config) -> Iterator[ConfigError]:
+    if not config.is_pair:
+        return
+    replication, failover = config.replication, config.failover
+    needed = {
+        "replication.peer": (replication.peer, "give the other origin's replication host:port"),
+        "replication.secret_file": (
+            replication.secret_file,
+            "give a file with the secret that both origins share",
+        ),
+        "failover.peer_admin": (
+            failover.peer_admin,
+            "give the host:port of the other origin's health listener",
+        ),
+        "admin.user": (config.admin.user, "a pair needs it, the same on both origins"),
+        "admin.password_file": (
+            config.admin.password_file,
+            "a pair needs it, the same on both origins",
+        ),
+    }
+    for key, (value, fix) in needed.items():
+        if value is None:
+            yield ConfigError(key, NOT_GIVEN, fix)
+    if config.coordinator == "none":
+        fix = "a pair needs one: give failover.pair_file, the file that both origins mount"
+        yield ConfigError("failover.coordinator", "none", fix)
+
+
+def _coordinator_has_its_store(config: Config) -> Iterator[ConfigError]:
+    failover = config.failover
+    if config.coordinator == "file" and failover.pair_file is None:
+        fix = "give the path of the pair file"
+        yield ConfigError("failover.pair_file", NOT_GIVEN, fix)
+    if config.coordinator != "etcd":
+        return
+    if not failover.etcd:
+        yield ConfigError("failover.etcd", NOT_GIVEN, "give the addresses of the etcd members")
+    if len(failover.nodes) != 2 or len(set(failover.nodes)) != 2:
+        yield ConfigError("failover.nodes", failover.nodes, "give the two node ids in slot order")
+    elif config.node.id not in failover.nodes:
+        fix = f"must be one of failover.nodes ({', '.join(failover.nodes)})"
+        yield ConfigError("node.id", config.node.id, fix)
+
+
+def _admin_is_complete(config: Config) -> Iterator[ConfigError]:
+    admin = config.admin
+    if config.is_pair or (admin.user is None) == (admin.password_file is None):
+        return  # a pair's missing keys are already named
+    if admin.user is None:
+        yield ConfigError("admin.user", NOT_GIVEN, "a password needs a user name")
+    else:
+        yield ConfigError("admin.password_file", NOT_GIVEN, "a user needs a password file")
+
+
+def _addresses_differ(config: Config) -> Iterator[ConfigError]:
+    listeners = {
+        "rtmp.listen": config.rtmp.listen,
+        "admin.listen": config.admin.listen,
+        "health.listen": config.health.listen,
+    }
+    if config.is_pair:
+        listeners["replication.listen"] = config.replication.listen
+    for (first, one), (second, other) in combinations(listeners.items(), 2):
+        if one.collides_with(other):
+            fix = f"{first} ({one}) takes the same port; give another one"
+            yield ConfigError(second, str(other), fix)
+
+
+def _peer_is_another(config: Config) -> Iterator[ConfigError]:
+    dialled = (
+        ("replication.peer", config.replication.peer, "replication", config.replication.listen),
+        ("failover.peer_admin", config.failover.peer_admin, "health", config.health.listen),
+    )
+    for key, address, section, listen in dialled:
+        if address is not None and address.reaches(listen):
+            fix = f"this is the origin's own {section}.listen; give the other origin's address"
+            yield ConfigError(key, str(address), fix)
+
+
+def _mode_fits(config: Config) -> Iterator[ConfigError]:
+    if config.replication.mode == "async" and config.failover.promote_lag_max is None:
+        fix = (
+            "mode async needs it: the number of Changes that may be lost at a takeover, "
+            "for example 1000"
+        )
+        yield ConfigError("failover.promote_lag_max", NOT_GIVEN, fix)

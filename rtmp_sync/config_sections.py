@@ -1,0 +1,235 @@
+"""The sections of a configuration file: one model each, one described field per key.
+
+The descriptions are the reference: docs/configuration.md is generated from them.
+Numbers that default to None take the value of `failover.profile` (see cluster/timing.py).
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from rtmp_sync.config_values import (
+    Address,
+    ConfigPath,
+    ListenAddress,
+    Network,
+    NodeId,
+    PeerAddress,
+)
+
+__all__ = [
+    "AdminSection",
+    "AppSection",
+    "AppsSection",
+    "FailoverSection",
+    "FirewallSection",
+    "HealthSection",
+    "NodeSection",
+    "ReplicationSection",
+    "RtmpSection",
+    "Section",
+    "StorageSection",
+]
+
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Count = Annotated[int, Field(ge=1)]
+Bytes = Annotated[int, Field(ge=1024)]
+
+
+class Section(BaseModel):
+    """A table of the file: unknown keys and TOML values of another type are errors."""
+
+    model_config = ConfigDict(
+        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+    )
+
+
+class NodeSection(Section):
+    """Who this origin is."""
+
+    id: NodeId
+    """The origin's name: the one it has in the pair file."""
+    environment: str = ""
+    """Which `[environments.NAME]` table overrides the rest, for example `"production"`."""
+
+
+class RtmpSection(Section):
+    """The public RTMP listener and what one client may use."""
+
+    listen: ListenAddress = Address("0.0.0.0", 1935)
+    """Where clients connect. It listens only while this origin is the active one."""
+    chunk_size: Annotated[int, Field(ge=128, le=0xFFFFFF)] = 4096
+    """Bytes of a message in one chunk, for what we send."""
+    window: Bytes = 2_500_000
+    """Bytes after which the peer must acknowledge (RTMP's window acknowledgement size)."""
+    max_connections: Count = 10_000
+    """Clients at once; one more is refused."""
+    max_message_bytes: Bytes = 4_194_304
+    """Longest message accepted from a client."""
+    max_partial_bytes: Bytes = 8_388_608
+    """Bytes of unfinished messages that one client may hold on all chunk streams together."""
+    max_chunk_streams: Count = 64
+    """Chunk streams of one client."""
+    max_depth: Count = 64
+    """Nesting of an AMF value."""
+    max_values: Count = 100_000
+    """Values in one AMF message."""
+    handshake_timeout: Seconds = 5.0
+    """Seconds until the handshake must be complete."""
+    message_timeout: Seconds = 10.0
+    """Seconds for which a begun message may stay unfinished while nothing arrives."""
+    ping_interval: Seconds = 30.0
+    """Seconds of silence after which a client is pinged."""
+    ping_timeout: Seconds = 30.0
+    """Seconds until a ping must be answered."""
+    outbox_bytes: Bytes = 8_388_608
+    """Bytes waiting for one client; a player loses inter frames before, the rest disconnect."""
+    gop_cache_bytes: Annotated[int, Field(ge=0)] = 8_388_608
+    """Bytes of a live stream kept since its last key frame for late joiners; 0 keeps none."""
+
+
+class ReplicationSection(Section):
+    """The link between the two origins. It is never gated."""
+
+    listen: ListenAddress = Address("0.0.0.0", 1936)
+    """Where the other origin connects."""
+    peer: PeerAddress | None = None
+    """The other origin's `replication.listen`, as reached from here."""
+    secret_file: ConfigPath | None = None
+    """File with the secret that both origins share, at least 16 bytes, mode 0600."""
+    mode: Literal["async", "semi", "strict"] = "semi"
+    """What an acknowledgement to a client waits for: `semi` the other origin while it is in
+    sync, `strict` always the other origin, `async` nothing (may lose acknowledged updates)."""
+    ack_timeout: Seconds | None = None
+    """Seconds after which a silent other origin is recorded as out of sync."""
+    reconnect_grace: SecondsOrZero = 30.0
+    """Seconds that clients of the old active have to return after a takeover."""
+
+
+class FailoverSection(Section):
+    """Who serves, and how that is decided."""
+
+    coordinator: str | None = None
+    """Where the pair's record lives: a file name in `rtmp_sync/coordinators`. Follows from
+    what is given: `pair_file` means `"file"`, nothing means `"none"` (always active)."""
+    pair_file: ConfigPath | None = None
+    """The pair file, `PRIMARY\\SECONDARY` on one line; on the NAS that both origins mount."""
+    etcd: list[PeerAddress] = []
+    """Addresses of the etcd members."""
+    etcd_prefix: str = "/rtmp_sync/default"
+    """Key prefix of this pair in etcd."""
+    nodes: list[NodeId] = []
+    """With etcd: the two node ids in slot order."""
+    peer_admin: PeerAddress | None = None
+    """The other origin's `health.listen`, as reached from here."""
+    profile: Literal["default", "fast"] = "default"
+    """Set of the numbers below; `fast` takes over sooner and needs a quiet network."""
+    cold_start_alone: Literal["never"] | Seconds = "never"
+    """Seconds after which an origin that is alone and closed serves from its own copy."""
+    lb_path: Literal["alarm", "auto"] = "alarm"
+    """What to do when only the other origin still sees the load balancer's checks."""
+    guard_lost: Literal["alarm", "switchover"] = "alarm"
+    """What to do when the origin's guard died."""
+    failsafe: bool = False
+    """With etcd: promises of the other origin keep the active one up while etcd is away."""
+    promote_lag_max: Annotated[int, Field(ge=0)] | None = None
+    """Changes that an origin out of sync may lack and still take over; unset means never.
+    Setting it accepts that acknowledged updates can be lost."""
+    drain_seconds: SecondsOrZero = 0.0
+    """Seconds that clients get to leave by themselves at a planned switchover."""
+    probe_interval: Seconds | None = None
+    """Seconds between two probes of the other origin and reads of the record."""
+    probe_deadline: Seconds | None = None
+    """Seconds until a probe must be answered."""
+    fall: Count | None = None
+    """Failed probes in a row that count as "does not answer"."""
+    rise: Count | None = None
+    """Good probes in a row that count as "answers again"."""
+    t_conf: Seconds | None = None
+    """Seconds for which one confirmed heartbeat lets the active origin serve."""
+    margin: Seconds | None = None
+    """Seconds added to `t_conf` by the other side, for clocks of different rate."""
+    hb_interval: Seconds | None = None
+    """Seconds between two heartbeats in the store."""
+    ttl: Seconds | None = None
+    """With etcd: seconds that the lease lives."""
+    renew_interval: Seconds | None = None
+    """With etcd: seconds between two renewals of the lease."""
+    guard_interval: Seconds | None = None
+    """Seconds between two signs of life from the origin to its guard."""
+    guard_deadline: Seconds | None = None
+    """Seconds of silence after which the guard kills the origin."""
+
+
+class FirewallSection(Section):
+    """The gate: how the load balancer is kept away from the standby."""
+
+    driver: str = "listener"
+    """A file name in `rtmp_sync/firewalls`. `"listener"` needs no rights: the public port
+    listens on the active origin only. `"none"` leaves the gate to the load balancer."""
+    allow: list[Network] = []
+    """Addresses and networks that a packet filter always lets in."""
+
+
+class AdminSection(Section):
+    """HTTP for operators: everything, on an address of its own."""
+
+    listen: ListenAddress = Address("127.0.0.1", 1111)
+    """Where the admin API and the status page are."""
+    user: Annotated[str, Field(min_length=1, pattern="^[^:]+$")] | None = None
+    """Name for what changes state, for `/history` and for `/admin/ping`."""
+    password_file: ConfigPath | None = None
+    """File with that user's password, mode 0600; the same on both origins."""
+
+
+class HealthSection(Section):
+    """HTTP for load balancers and the other origin: `/health/*` and `/admin/ping` only."""
+
+    listen: ListenAddress = Address("0.0.0.0", 1112)
+    """Where the health checks are."""
+
+
+class AppSection(Section):
+    """One application's overrides."""
+
+    public_types: list[str] | None = None
+    """User types that a client may claim by itself; replaces the application's own."""
+    allow: dict[str, list[str] | dict[str, bool]] = {}
+    """User type = `["method", …]` replaces what the type may call; `{ method = false }`
+    switches single methods off or on."""
+
+
+class AppsSection(Section):
+    """The applications: one file each, found by name."""
+
+    model_config = ConfigDict(extra="allow")
+    __pydantic_extra__: dict[str, AppSection] = Field(init=False)
+
+    directory: ConfigPath = Path("apps")
+    """Folder of the application files; `NAME.py` serves `rtmp://host/NAME`."""
+
+    def section(self, name: str) -> AppSection:
+        """The overrides of application `name`; an empty set when the file has none."""
+        return self.__pydantic_extra__.get(name) or AppSection()
+
+    @property
+    def configured(self) -> list[str]:
+        """Names of the applications that have a table of their own."""
+        return list(self.__pydantic_extra__)
+
+
+class StorageSection(Section):
+    """Files of this origin."""
+
+    state: ConfigPath = Path("state")
+    """Folder for the journal and its snapshots; private to this origin, never on the NAS."""
+    disk: Literal["off", "journal", "fsync"] = "journal"
+    """What an acknowledgement waits for: nothing, the write, or the write on the disk."""
+    media: ConfigPath | None = None
+    """Folder for recorded streams; may be on the NAS."""
+    virtual: dict[str, ConfigPath] = {}
+    """Stream name prefix = folder, for example `"/myFMSfiles" = "/nas/FMSfiles"`."""
