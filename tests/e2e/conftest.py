@@ -1,0 +1,63 @@
+"""One pair for the tests that leave it as they found it; a failed settling starts a new one."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.pair import Overdue, Pair
+
+E2E_TIMEOUT = 300
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if "e2e" in item.path.parts:
+            item.add_marker(pytest.mark.e2e)
+            item.add_marker(pytest.mark.timeout(E2E_TIMEOUT))
+
+
+class SharedPair:
+    """Hands out one running pair; after a test that broke it, a fresh one."""
+
+    def __init__(self) -> None:
+        self._pair: Pair | None = None
+
+    def take(self) -> Pair:
+        if self._pair is None:
+            self._pair = Pair().start()
+        return self._pair
+
+    def drop(self) -> None:
+        if self._pair is not None:
+            self._pair.clean_up()
+            self._pair = None
+
+
+@pytest.fixture(scope="session")
+def shared_pair() -> Iterator[SharedPair]:
+    shared = SharedPair()
+    yield shared
+    shared.drop()
+
+
+@pytest.fixture
+async def pair(shared_pair: SharedPair, request: pytest.FixtureRequest) -> Pair:
+    """The shared pair with one node active and the other ready."""
+    pair = shared_pair.take()
+    try:
+        await pair.settled()
+    except Overdue:
+        shared_pair.drop()
+        pair = shared_pair.take()
+        await pair.settled()
+    return pair
+
+
+@pytest.fixture
+def own_pair() -> Iterator[Pair]:
+    """A pair for one test, not started yet."""
+    pair = Pair()
+    yield pair
+    pair.clean_up()

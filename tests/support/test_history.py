@@ -1,0 +1,103 @@
+"""The judge of the takeover proof must find what it is there for."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.support.history import CallAnswer, History, Interval, overlaps
+
+SLOT = ("board", "s1")
+
+
+def answer(previous: int, *, repeated: int = 0, pid: int = 1, at: float = 0.0) -> CallAnswer:
+    return CallAnswer(previous, repeated, pid, at)
+
+
+def test_a_clean_run_has_no_problems() -> None:
+    history = History()
+    client = history.client("c00")
+    watcher = history.observer("w0")
+    for number in range(1, 5):
+        history.set_acked(client, SLOT, number, at=float(number))
+        watcher.saw(SLOT, number)
+    history.call_acked(client, 5, answer(0), at=5.0)
+    history.call_acked(client, 6, answer(5), at=6.0)
+    history.full_read({SLOT: 4}, history.floors(), "reader")
+    assert history.problems() == []
+    assert history.acknowledged() == 6
+
+
+def test_an_acknowledged_set_that_is_gone_is_lost() -> None:
+    history = History()
+    history.set_acked(history.client("c00"), SLOT, 7, at=1.0)
+    history.full_read({SLOT: 6}, history.floors(), "reader")
+    history.full_read({}, history.floors(), "reader")
+    assert len(history.lost) == 2
+
+
+def test_a_write_acknowledged_while_the_read_runs_may_be_missing_from_it() -> None:
+    history = History()
+    floors = history.floors()
+    history.set_acked(history.client("c00"), SLOT, 7, at=1.0)
+    history.full_read({}, floors, "reader")
+    assert history.problems() == []
+
+
+def test_an_acknowledged_call_that_left_no_trace_is_lost() -> None:
+    history = History()
+    client = history.client("c00")
+    history.call_acked(client, 2, answer(0), at=1.0)
+    history.call_acked(client, 4, answer(0), at=2.0)
+    assert len(history.lost) == 1
+
+
+def test_a_value_that_falls_has_vanished() -> None:
+    history = History()
+    watcher = history.observer("w0")
+    watcher.saw(SLOT, 9)
+    watcher.saw(SLOT, 8)
+    assert len(history.vanished) == 1
+
+
+def test_a_value_that_somebody_saw_and_a_later_read_does_not_show_has_vanished() -> None:
+    history = History()
+    history.observer("w0").saw(SLOT, 9)
+    history.full_read({SLOT: 8}, history.floors(), "reader")
+    assert len(history.vanished) == 1
+
+
+def test_a_call_that_ran_twice_is_a_duplicate() -> None:
+    history = History()
+    history.call_acked(history.client("c00"), 3, answer(3, repeated=3), at=1.0)
+    assert len(history.duplicates) == 1
+
+
+def test_two_origins_that_accept_at_one_time_are_found() -> None:
+    history = History()
+    client = history.client("c00")
+    for number, (pid, at) in enumerate([(1, 1.0), (2, 2.0), (1, 3.0)], start=1):
+        history.call_acked(client, number, answer(number - 1, pid=pid, at=at), at=at)
+    history.call_acked(client, 4, answer(3, pid=2, at=4.0), at=4.0)
+    assert any("two accepted" in problem for problem in history.problems())
+
+
+def test_intervals_of_one_owner_and_touching_ones_are_no_overlap() -> None:
+    assert overlaps([Interval("A", 0, 2), Interval("B", 2, 3), Interval("A", 3, 5)]) == []
+    assert len(overlaps([Interval("A", 0, 2), Interval("B", 1, 3), Interval("A", 2.5, 5)])) == 2
+
+
+def test_the_gap_is_the_longest_pause_that_begins_at_the_fault() -> None:
+    history = History()
+    client = history.client("c00")
+    for number, at in enumerate([0.1, 0.2, 1.0, 1.01, 1.6, 1.7, 9.0], start=1):
+        history.set_acked(client, SLOT, number, at=at)
+    history.fault(1.0, "kill")
+    (gap,) = history.gaps(before=0.5, after=0.5)
+    assert gap.seconds == pytest.approx(0.59)
+
+
+def test_a_client_that_is_never_served_again_has_a_gap_without_end() -> None:
+    history = History()
+    history.set_acked(history.client("c00"), SLOT, 1, at=0.5)
+    history.fault(1.0, "kill")
+    assert any("never served again" in problem for problem in history.problems())
