@@ -129,10 +129,10 @@ def load_config(path: str | Path) -> Config:
     except tomllib.TOMLDecodeError as error:
         fix = f"is not valid TOML: {error}"
         raise WrongConfig([ConfigError("--config", str(path), fix)]) from None
+    # Present, so that their default paths count from the file, too.
+    data = {"apps": {}, "storage": {}} | _with_environment(data)
     try:
-        config = Config.model_validate(
-            _with_environment(data), context={"directory": path.absolute().parent}
-        )
+        config = Config.model_validate(data, context={"directory": path.absolute().parent})
     except ValidationError as error:
         raise WrongConfig(errors_from(error, Config)) from None
     if errors := broken_rules(config):

@@ -121,7 +121,9 @@ def _check_folders(config: Config, findings: _Findings) -> None:
         for name in config.apps.configured:
             if name not in known:
                 close = nearest(name, known)
-                fix = f"there is no {directory / name}.py" + (f"; {close}?" if close else "")
+                fix = f"there is no {directory / name}.py" + (
+                    f"; did you mean {close}?" if close else ""
+                )
                 findings.error(f"apps.{name}", name, fix)
     else:
         fix = "there is no such folder; create it or give the one with your applications"

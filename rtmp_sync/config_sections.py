@@ -44,7 +44,11 @@ class Section(BaseModel):
     """A table of the file: unknown keys and TOML values of another type are errors."""
 
     model_config = ConfigDict(
-        extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True
+        extra="forbid",
+        strict=True,
+        frozen=True,
+        use_attribute_docstrings=True,
+        validate_default=True,
     )
 
 
