@@ -1,0 +1,109 @@
+"""Calls that run exactly once: which of a session's numbered calls were begun or finished.
+
+A session key is 16 bytes that a client keeps over its reconnects. With each call it names
+the lowest number it still waits for; everything below is forgotten. At most 64 calls of a
+session are remembered (a client may have no more open) and at most 10,000 sessions, each
+for 10 minutes after its last use.
+"""
+
+from __future__ import annotations
+
+from enum import Enum
+from typing import Final
+
+from ..errors import RemoteProtocolError
+from .digest import mark
+
+MAX_OPEN_CALLS: Final = 64
+MAX_SESSIONS: Final = 10_000
+SESSION_SECONDS: Final = 600.0
+SESSION_BYTES: Final = 16
+
+
+_MAX_NUMBER: Final = 2**53  # an AMF number holds no larger integer exactly
+
+
+def check_numbers(number: int, lowest_open: int) -> None:
+    """Raise RemoteProtocolError unless 0 <= lowest open <= number, both exact in AMF."""
+    if not 0 <= lowest_open <= number <= _MAX_NUMBER:
+        raise RemoteProtocolError(f"call {number} with lowest open call {lowest_open}")
+
+
+class CallState(Enum):
+    BEGUN = "begun"
+
+
+BEGUN: Final = CallState.BEGUN
+
+
+class Session:
+    __slots__ = ("calls", "counted", "key", "lowest_open")
+
+    def __init__(self, key: str) -> None:
+        self.key = key  # hex
+        self.lowest_open = 0
+        self.calls: dict[int, bytes | None] = {}  # result by number; None: begun
+        self.counted = 0  # its mark as last counted by the state's digest
+
+    def outcome(self, number: int) -> CallState | bytes | None:
+        """What is known of a call; raises RemoteProtocolError for one declared closed."""
+        if number in self.calls:
+            result = self.calls[number]
+            return BEGUN if result is None else result
+        if number < self.lowest_open:
+            raise RemoteProtocolError(
+                f"call {number} is below the lowest open call {self.lowest_open}"
+            )
+        return None
+
+    def check_begin(self, number: int, lowest_open: int) -> None:
+        """Raise RemoteProtocolError unless the client may open this call now."""
+        if self.outcome(number) is not None:
+            raise RemoteProtocolError(f"call {number} was begun before")
+        still_open = sum(1 for other in self.calls if other >= lowest_open)
+        if still_open >= MAX_OPEN_CALLS:
+            raise RemoteProtocolError(f"more than {MAX_OPEN_CALLS} calls are open")
+
+    def begin(self, number: int, lowest_open: int) -> None:
+        if lowest_open > self.lowest_open:
+            self.lowest_open = lowest_open
+            for closed in [other for other in self.calls if other < lowest_open]:
+                del self.calls[closed]
+        self.calls[number] = None
+
+    def finish(self, number: int, result: bytes) -> None:
+        """Store a result, unless the client closed the call meanwhile."""
+        if number in self.calls:
+            self.calls[number] = result
+
+    def count(self) -> int:
+        return mark("session", self.key, self.lowest_open, sorted(self.calls.items()))
+
+
+class SessionAges:
+    """When each session was last used, by this node's clock; not replicated.
+
+    A node that was just promoted has seen none of them: they count from its first look.
+    """
+
+    __slots__ = ("_last_used", "_used")
+
+    def __init__(self) -> None:
+        self._used: set[str] = set()
+        self._last_used: dict[str, float] = {}
+
+    def use(self, key: str) -> None:
+        self._used.add(key)
+
+    def forget(self, key: str) -> None:
+        self._used.discard(key)
+        self._last_used.pop(key, None)
+
+    def expired(self, sessions: dict[str, Session], now: float) -> list[str]:
+        """The sessions that nobody used for 10 minutes."""
+        for key in self._used:
+            self._last_used[key] = now
+        self._used.clear()
+        return [
+            key for key in sessions if now - self._last_used.setdefault(key, now) > SESSION_SECONDS
+        ]

@@ -1,0 +1,54 @@
+"""Instance: the replicated state of one `rtmp://host/app/instance`.
+
+Shared objects by full name and the registry of clients. `highest` is the highest object
+version ever used here: a new object starts above it, so that a version that a client
+remembers from an object that is gone never looks like one of the new object's.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from .digest import MASK, mark
+from .shared_object import SharedObject
+
+
+class RegisteredClient(NamedTuple):
+    """`info` is the server's own packing; a client of an earlier epoch is an orphan."""
+
+    info: bytes
+    epoch: int
+
+
+class Instance:
+    __slots__ = ("clients", "counted", "highest", "objects", "scope", "started", "sum")
+
+    def __init__(self, scope: str, highest: int) -> None:
+        self.scope = scope
+        self.highest = highest
+        self.started = False  # whether on_app_start ran in this history of the instance
+        self.objects: dict[str, SharedObject] = {}
+        self.clients: dict[str, RegisteredClient] = {}
+        self.sum = 0  # of the objects' headers and the clients, as last counted
+        self.counted = 0  # its own mark, as last counted by the state's digest
+
+    @property
+    def empty(self) -> bool:
+        return not (self.objects or self.clients or self.started)
+
+    def add(self, marks: int) -> None:
+        """Add marks to the running sum (negative: take them away)."""
+        self.sum = (self.sum + marks) & MASK
+
+    def count(self) -> int:
+        return mark("instance", self.scope, self.highest, self.started, self.sum.to_bytes(16))
+
+    def recount(self) -> int:
+        total = sum(shared_object.recount() for shared_object in self.objects.values())
+        total += sum(client_mark(name, client) for name, client in self.clients.items())
+        total &= MASK
+        return mark("instance", self.scope, self.highest, self.started, total.to_bytes(16))
+
+
+def client_mark(client_id: str, client: RegisteredClient) -> int:
+    return mark("client", client_id, client.info, client.epoch)

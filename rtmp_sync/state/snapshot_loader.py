@@ -1,0 +1,101 @@
+"""SnapshotLoader: builds a copy of the state beside the one that is in use.
+
+Feed it the chunks in their order, then `finish`: the copy is handed over only when its
+digest, counted from the entries that arrived, is the one the sender had at its cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Final
+
+from msgpack.exceptions import BufferFull
+
+from ..errors import RemoteProtocolError
+from ..wire.packing import stream_unpacker
+from .calls import MAX_OPEN_CALLS, Session
+from .change import MAX_VALUE_BYTES
+from .instance import Instance, RegisteredClient, client_mark
+from .journal import Journal
+from .replicated_state import ReplicatedState
+from .shared_object import SharedObject
+from .snapshot import SnapshotHeader
+
+# The largest record is a session: 64 results of the largest size.
+_MAX_RECORD_BYTES: Final = MAX_OPEN_CALLS * (MAX_VALUE_BYTES + 1024)
+
+
+class SnapshotLoader:
+    def __init__(self, header: SnapshotHeader, *, journal: Journal | None = None) -> None:
+        self.header = header
+        self._unpacker = stream_unpacker(_MAX_RECORD_BYTES)
+        self._copy = ReplicatedState(journal)
+        self._copy.forgotten_highest = header.forgotten_highest
+        self._instance = Instance("", 0)
+        self._object = SharedObject("", "V:", 0, 0)
+        self._loads: dict[object, Callable[..., None]] = {
+            "i": self._load_instance,
+            "c": self._load_client,
+            "o": self._load_object,
+            "s": self._load_slots,
+            "t": self._load_tombstones,
+            "x": self._load_session,
+        }
+
+    def feed(self, chunk: bytes) -> None:
+        """Raises RemoteProtocolError when the content is not a snapshot's."""
+        try:
+            self._unpacker.feed(chunk)
+            for record in self._unpacker:
+                self._load(record)
+        except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+            # whatever a wrong record makes of the constructors below
+            raise RemoteProtocolError(f"snapshot: malformed record: {error}") from error
+        except BufferFull as error:
+            raise RemoteProtocolError("snapshot: a record is above the limit") from error
+
+    def finish(self, digest: bytes) -> ReplicatedState:
+        """The complete copy; raises RemoteProtocolError unless its digest is `digest`."""
+        header = self.header
+        copy = self._copy
+        copy.journal.restart(
+            history_id=header.history_id,
+            previous=header.previous,
+            epoch=header.epoch,
+            head=header.cut_seq,
+        )
+        if not copy.digest() == digest == header.digest:
+            raise RemoteProtocolError("snapshot: the digest differs")
+        return copy
+
+    def _load(self, record: Any) -> None:
+        self._loads[record[0]](*record[1:])
+
+    def _load_instance(self, scope: str, highest: int, started: bool) -> None:
+        self._instance = self._copy.adopt_instance(Instance(scope, highest))
+        self._instance.started = started
+
+    def _load_client(self, client_id: str, info: bytes, epoch: int) -> None:
+        client = RegisteredClient(info, epoch)
+        self._instance.clients[client_id] = client
+        self._instance.add(client_mark(client_id, client))
+
+    def _load_object(self, full_name: str, version: int, floor: int) -> None:
+        obj = SharedObject(self._instance.scope, full_name, version, floor)
+        self._object = self._copy.adopt_object(self._instance, obj)
+
+    def _load_slots(self, slots: tuple[tuple[str, bytes, int], ...]) -> None:
+        for key, value, version in slots:
+            self._object.set(key, value, version)
+
+    def _load_tombstones(self, tombstones: tuple[tuple[str, int], ...]) -> None:
+        for key, version in tombstones:
+            self._object.bury(key, version)
+
+    def _load_session(
+        self, key: str, lowest_open: int, calls: tuple[tuple[int, bytes | None], ...]
+    ) -> None:
+        session = Session(key)
+        session.lowest_open = lowest_open
+        session.calls = dict(calls)
+        self._copy.adopt_session(session)

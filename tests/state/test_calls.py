@@ -1,0 +1,82 @@
+"""Calls that run exactly once."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.state.calls import BEGUN, MAX_OPEN_CALLS, MAX_SESSIONS, SESSION_SECONDS
+from tests.support.changes import new_state
+
+KEY = b"\x01" * 16
+
+
+def test_a_call_is_unknown_then_begun_then_answered():
+    state = new_state()
+    assert state.call_outcome(KEY, 1) is None
+    state.begin_call(KEY, 1, 1)
+    assert state.call_outcome(KEY, 1) is BEGUN
+    state.finish_call(KEY, 1, b"result")
+    assert state.call_outcome(KEY, 1) == b"result"
+
+
+def test_results_below_the_lowest_open_call_are_forgotten():
+    state = new_state()
+    for number in (1, 2, 3):
+        state.begin_call(KEY, number, 1)
+        state.finish_call(KEY, number, b"r")
+    state.begin_call(KEY, 4, 3)
+    assert sorted(state.sessions[KEY.hex()].calls) == [3, 4]
+    with pytest.raises(RemoteProtocolError, match="below the lowest"):
+        state.call_outcome(KEY, 2)
+
+
+def test_a_call_never_begins_twice():
+    state = new_state()
+    state.begin_call(KEY, 1, 1)
+    with pytest.raises(RemoteProtocolError, match="begun before"):
+        state.begin_call(KEY, 1, 1)
+
+
+def test_no_more_than_64_calls_are_open():
+    state = new_state()
+    for number in range(1, MAX_OPEN_CALLS + 1):
+        state.begin_call(KEY, number, 1)
+    with pytest.raises(RemoteProtocolError, match="64"):
+        state.begin_call(KEY, MAX_OPEN_CALLS + 1, 1)
+    state.begin_call(KEY, MAX_OPEN_CALLS + 1, 2)
+
+
+@pytest.mark.parametrize(("number", "lowest"), [(-1, -1), (1, 2), (1, -1), (2**53 + 1, 1)])
+def test_numbers_that_make_no_sense_are_refused(number, lowest):
+    with pytest.raises(RemoteProtocolError):
+        new_state().begin_call(KEY, number, lowest)
+
+
+def test_a_session_is_forgotten_ten_minutes_after_its_last_use():
+    state = new_state()
+    state.begin_call(KEY, 1, 1)
+    state.expire_sessions(100.0)
+    state.begin_call(KEY, 2, 1)
+    state.expire_sessions(100.0 + SESSION_SECONDS)
+    state.expire_sessions(100.0 + 2 * SESSION_SECONDS)
+    assert state.call_outcome(KEY, 2) is BEGUN
+    state.expire_sessions(101.0 + 2 * SESSION_SECONDS)
+    assert state.sessions == {}
+    assert state.digest() == state.recompute_digest()
+
+
+def test_the_oldest_session_makes_room_for_a_new_one():
+    state = new_state()
+    for number in range(MAX_SESSIONS + 1):
+        state.begin_call(number.to_bytes(16), 1, 1)
+    assert len(state.sessions) == MAX_SESSIONS
+    assert state.call_outcome(bytes(16), 1) is None
+
+
+def test_a_result_for_a_call_that_the_client_closed_is_dropped():
+    state = new_state()
+    state.begin_call(KEY, 1, 1)
+    state.begin_call(KEY, 2, 2)
+    state.finish_call(KEY, 1, b"late")
+    assert list(state.sessions[KEY.hex()].calls) == [2]

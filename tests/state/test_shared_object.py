@@ -1,0 +1,120 @@
+"""What a client that returns with a version is told."""
+
+from __future__ import annotations
+
+from rtmp_sync.state.replicated_state import LOSSY_VERSION_STEP
+from rtmp_sync.state.shared_object import MAX_TOMBSTONES, SharedObject
+from tests.support.changes import new_state
+
+SCOPE = "text/_definst_"
+
+
+def changed(obj: SharedObject, version: int) -> dict[str, bytes | None] | None:
+    found = obj.since(version)
+    if found is None:
+        return None
+    return {key: slot.value if slot is not None else None for key, slot in found}
+
+
+def test_a_new_object_has_version_1_and_a_new_client_needs_everything():
+    obj = new_state().shared_object(SCOPE, "text", "T")
+    assert obj.version == 1
+    assert obj.since(0) is None
+    assert obj.since(1) == []
+
+
+def test_a_returning_client_gets_what_changed_and_what_was_deleted():
+    state = new_state()
+    obj = state.shared_object(SCOPE, "text", "P")
+    state.set_slot(obj, "a", b"1", state.next_version(obj))
+    seen = obj.version
+    state.set_slot(obj, "b", b"2", state.next_version(obj))
+    state.delete_slot(obj, "a", state.next_version(obj))
+    assert changed(obj, seen) == {"b": b"2", "a": None}
+    assert changed(obj, obj.version) == {}
+
+
+def test_a_version_from_the_future_is_not_known():
+    obj = new_state().shared_object(SCOPE, "text", "T")
+    assert obj.since(obj.version + 1) is None
+
+
+def test_a_slot_set_again_after_its_deletion_is_no_tombstone():
+    state = new_state()
+    obj = state.shared_object(SCOPE, "text", "T")
+    state.delete_slot(obj, "a", state.next_version(obj))
+    state.set_slot(obj, "a", b"new", state.next_version(obj))
+    assert changed(obj, 1) == {"a": b"new"}
+    assert obj.tombstones == {}
+
+
+def test_a_clear_makes_older_versions_unknown():
+    state = new_state()
+    obj = state.shared_object(SCOPE, "text", "T")
+    state.set_slot(obj, "a", b"1", state.next_version(obj))
+    seen = obj.version
+    state.clear(obj, state.next_version(obj))
+    assert obj.since(seen) is None
+    assert obj.since(obj.version) == []
+    assert obj.slots == {}
+
+
+def test_past_the_bound_of_tombstones_old_versions_are_unknown():
+    state = new_state()
+    obj = state.shared_object(SCOPE, "text", "T")
+    for number in range(MAX_TOMBSTONES + 1):
+        state.delete_slot(obj, str(number), state.next_version(obj))
+    assert len(obj.tombstones) == MAX_TOMBSTONES
+    assert obj.since(1) is None
+    assert len(obj.since(2) or []) == MAX_TOMBSTONES
+    assert state.digest() == state.recompute_digest()
+
+
+def test_several_changes_of_one_message_share_a_version():
+    state = new_state()
+    obj = state.shared_object(SCOPE, "text", "T")
+    version = state.next_version(obj)
+    state.set_slot(obj, "a", b"1", version)
+    state.set_slot(obj, "b", b"2", version)
+    assert obj.version == version == 2
+    assert changed(obj, 1) == {"a": b"1", "b": b"2"}
+
+
+def test_an_object_made_again_starts_above_every_version_of_its_instance():
+    state = new_state()
+    old = state.shared_object(SCOPE, "text", "T")
+    other = state.shared_object(SCOPE, "other", "P")
+    for _ in range(5):
+        state.set_slot(other, "a", b"1", state.next_version(other))
+    state.destroy(old)
+    new = state.shared_object(SCOPE, "text", "T")
+    assert new.version == other.version + 1
+    assert new.since(1) is None
+
+
+def test_the_same_holds_when_the_instance_was_empty_meanwhile():
+    state = new_state()
+    old = state.shared_object(SCOPE, "text", "T")
+    state.set_slot(old, "a", b"1", state.next_version(old))
+    state.destroy(old)
+    assert SCOPE not in state.instances
+    assert state.shared_object(SCOPE, "text", "T").version == old.version + 1
+
+
+def test_a_lossy_promotion_skips_versions_that_clients_may_have_seen():
+    state = new_state()
+    obj = state.shared_object(SCOPE, "text", "P")
+    state.set_slot(obj, "a", b"1", state.next_version(obj))
+    seen_and_lost = obj.version + 7
+    state.start_epoch(2, "boot2", "h2", lossy=True)
+    assert obj.version == 2 + LOSSY_VERSION_STEP
+    assert obj.since(seen_and_lost) is None
+    assert state.shared_object(SCOPE, "new", "T").version > obj.version
+
+
+def test_persistent_temporary_and_variables_of_one_name_are_different_objects():
+    state = new_state()
+    objects = {state.shared_object(SCOPE, "text", kind) for kind in "PTV"}
+    assert len(objects) == 3
+    assert state.find(SCOPE, "text", "P") in objects
+    assert state.find(SCOPE, "none", "P") is None
