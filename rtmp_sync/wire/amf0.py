@@ -7,9 +7,26 @@ import struct
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.wire.amf0_reader import Amf0Reader
 from rtmp_sync.wire.amf0_writer import Amf0Writer
+from rtmp_sync.wire.amf_scan import (
+    HAS_AMF3,
+    HAS_REFERENCE,
+    REFERS_OUTSIDE,
+    ScanContext,
+    scan,
+)
 from rtmp_sync.wire.limits import DEFAULT, Limits
 
-__all__ = ["decode", "decode_at", "encode", "encode_for"]
+__all__ = [
+    "HAS_AMF3",
+    "HAS_REFERENCE",
+    "REFERS_OUTSIDE",
+    "ScanContext",
+    "decode",
+    "decode_at",
+    "encode",
+    "encode_for",
+    "scan",
+]
 
 
 def decode(data: bytes | bytearray | memoryview, limits: Limits = DEFAULT) -> list[object]:
