@@ -1,0 +1,116 @@
+"""What a turn of the failover machine asks for. The watchdog performs; nothing here does."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from rtmp_sync.cluster.record import Record
+
+__all__ = [
+    "Action",
+    "Answer",
+    "AskPromise",
+    "Cas",
+    "CloseGate",
+    "CompareDigests",
+    "Demote",
+    "Happened",
+    "HoldWrites",
+    "Prepare",
+    "Promote",
+    "Switchover",
+]
+
+
+@dataclass(frozen=True, slots=True)
+class Cas:
+    """Try to put this record in the place of its predecessor."""
+
+    record: Record
+
+
+@dataclass(frozen=True, slots=True)
+class CloseGate:
+    """Now: revoke authority, close the gate, cut every session, read the gate back."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Promote:
+    """Fix the promotion point, begin the record's epoch and history, open the gate."""
+
+    record: Record
+    lossy: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Demote:
+    """Save what the other node never had, drop it, and join the other node."""
+
+
+@dataclass(frozen=True, slots=True)
+class AskPromise:
+    """Ask the peer to vouch that it has not claimed and will not."""
+
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class CompareDigests:
+    """Ask whether the peer's copy is the same as mine; the answer comes in a later view."""
+
+
+@dataclass(frozen=True, slots=True)
+class HoldWrites:
+    """Apply no client's write until told otherwise."""
+
+    on: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Prepare:
+    """Hold writes, and ask the peer to say when it has the last one."""
+
+    switch_id: str
+    deadline_seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Switchover:
+    """Tell the peer how the switchover ended: "abort" or "done"."""
+
+    kind: str
+    switch_id: str
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """The operator's request is settled."""
+
+    done: bool
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class Happened:
+    """For the history: an event and its fields."""
+
+    event: str
+    fields: dict[str, object] = field(default_factory=dict)
+
+
+Action = (
+    Cas
+    | CloseGate
+    | Promote
+    | Demote
+    | AskPromise
+    | CompareDigests
+    | HoldWrites
+    | Prepare
+    | Switchover
+    | Answer
+    | Happened
+)

@@ -1,0 +1,147 @@
+"""ACTIVE: closing in time, going on alone, taking the peer back in sync.
+
+Guards and acts of the rows of `failover.TABLE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rtmp_sync.cluster.actions import Answer, CloseGate, CompareDigests, Happened, HoldWrites
+from rtmp_sync.cluster.record import InSync
+from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.turn import Turn, go, stay, write
+from rtmp_sync.cluster.view import Drain, Hold, State
+
+HOLD_AGAIN_SECONDS = 1.0  # between attempts to take the peer back in sync
+
+
+def must_close(s: Situation) -> bool:
+    return s.view.gate != "closed" and (s.deposed or s.now >= s.authority_until)
+
+
+def fence(s: Situation) -> Turn:
+    why = "a higher epoch was seen" if s.deposed else "the authority ran out"
+    event = Happened("fenced", {"epoch": s.node.epoch, "reason": why})
+    actions = (CloseGate(why), HoldWrites(False), event)
+    return go(s, State.FENCED, f"closed: {why}", *actions, drain=None, hold=None, claim=None)
+
+
+def gate_fell(s: Situation) -> bool:
+    return s.view.gate == "closed"
+
+
+def must_degrade(s: Situation) -> bool:
+    return s.must_degrade and s.can_write
+
+
+def degrade(s: Situation) -> Turn:
+    why = "the peer does not acknowledge" if s.view.link_up else "the link is down"
+    record = s.the_record.synced(s.view.author, s.view.position[1], "degraded")
+    turn = write(s, record, f"going on alone: {why}", Happened("degraded", {"reason": why}))
+    return replace(turn, node=replace(turn.node, hold=None))
+
+
+def copies_differ(s: Situation) -> bool:
+    return s.view.digest_agrees is False and not s.degraded and s.can_write
+
+
+def record_difference(s: Situation) -> Turn:
+    record = s.the_record.synced(s.view.author, s.view.position[1], "digest_mismatch")
+    return write(s, record, "the copies differ", Happened("digest_mismatch"))
+
+
+def may_hold(s: Situation) -> bool:
+    """The peer has caught up, and nothing else is under way."""
+    return (
+        s.view.policy.mode != "async"
+        and s.degraded
+        and s.node.hold is None
+        and s.now >= s.node.hold_again_at
+        and s.talking_peer is not None
+        and s.view.peer_caught_up
+        and s.can_write
+    )
+
+
+def hold(s: Situation) -> Turn:
+    hold = Hold(s.view.position[1], s.the_peer.boot_id, s.now)
+    return stay(s, "the peer has caught up: comparing", CompareDigests(), hold=hold)
+
+
+def hold_broken(s: Situation) -> bool:
+    hold, peer = s.node.hold, s.talking_peer
+    if hold is None or s.node.pending is not None:
+        return False
+    overdue = s.now - hold.since > 2 * s.view.timing.ack_timeout
+    other_boot = peer is None or peer.boot_id != hold.boot_id
+    return overdue or other_boot or s.view.digest_agrees is False or not s.degraded
+
+
+def drop_hold(s: Situation) -> Turn:
+    if not s.degraded:
+        return stay(s, "the peer is in sync", Happened("in_sync"), hold=None)
+    differs = s.view.digest_agrees is False
+    why = "its copy differs" if differs else "it fell behind"
+    again = s.now + HOLD_AGAIN_SECONDS
+    return stay(s, f"the peer is not in sync: {why}", hold=None, hold_again_at=again)
+
+
+def hold_complete(s: Situation) -> bool:
+    hold = s.node.hold
+    agrees = s.view.digest_agrees is True
+    return hold is not None and agrees and s.view.acked >= hold.head and s.can_write
+
+
+def record_in_sync(s: Situation) -> Turn:
+    copy = InSync(s.the_record.other(s.me), s.hold.boot_id)
+    record = s.the_record.synced(s.view.author, s.view.position[1], "in_sync", copy)
+    return write(s, record, f"recording {copy.node} in sync")
+
+
+def pause_wanted(s: Situation) -> bool:
+    wish = s.view.request
+    known = s.record is not None
+    return wish is not None and wish.kind in ("pause", "resume") and s.can_write and known
+
+
+def pause(s: Situation) -> Turn:
+    kind = s.wish.kind
+    record = s.the_record.with_pause(s.view.author, s.view.position[1], kind == "pause")
+    turn = write(s, record, f"{kind} requested by {s.wish.by}")
+    return replace(turn, actions=(*turn.actions, Answer(True, turn.sentence)))
+
+
+def why_switch(s: Situation) -> str:
+    """What asks for a planned switchover; "" for nothing."""
+    wish = s.view.request
+    if wish is not None and wish.kind == "switchover":
+        return wish.by
+    if s.paused:
+        return ""
+    if s.unhealthy:
+        return "self_test"
+    if s.view.guard_lost and s.view.policy.guard_lost == "switchover":
+        return "guard_lost"
+    return ""
+
+
+def may_switch(s: Situation) -> bool:
+    return bool(why_switch(s)) and s.peer_ready and s.node.pending is None
+
+
+def begin_switchover(s: Situation) -> Turn:
+    why = why_switch(s)
+    drain = Drain(why, s.view.author.nonce, s.now)
+    return go(s, State.DRAINING, f"switching over: {why}", drain=drain, hold=None)
+
+
+def switch_refused(s: Situation) -> bool:
+    """A hand edit stays pending until the peer is ready; a command is answered at once."""
+    wish = s.view.request
+    asked = wish is not None and wish.kind == "switchover" and wish.by != "pair file"
+    return asked and not s.peer_ready
+
+
+def refuse_switch(s: Situation) -> Turn:
+    return stay(s, "no switchover", Answer(False, "the other origin is not State.READY"))

@@ -1,0 +1,100 @@
+"""CLAIMING: from the claim that was sent to the gate that is open.
+
+Guards and acts of the rows of `failover.TABLE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rtmp_sync.cluster.actions import CloseGate, Happened, Promote
+from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.turn import Turn, go, standby, stay, write
+from rtmp_sync.cluster.view import State
+
+
+def await_outcome(s: Situation) -> Turn:
+    unknown = s.node.pending is not None and s.node.pending.unknown_since is not None
+    return stay(s, "closed: the claim's outcome is unknown" if unknown else "claiming")
+
+
+def claim_failed(s: Situation) -> bool:
+    record, claim = s.record, s.node.claim
+    return claim is None or record is None or not s.i_hold or record.epoch != claim.epoch
+
+
+def give_up_claim(s: Situation) -> Turn:
+    claim = s.node.claim
+    refused = s.now < s.node.write_again_at
+    back = claim.back if refused and claim is not None else standby(s)
+    sentence = "the claim was refused by the store" if refused else "the claim was lost"
+    return go(s, back, sentence, claim=None)
+
+
+def newly_landed(s: Situation) -> bool:
+    return s.node.claim is not None and s.node.claim.landed_at is None
+
+
+def see_landing(s: Situation) -> Turn:
+    open_at = None if s.claim.waits else s.now
+    claim = replace(s.claim, landed_at=s.now, open_at=open_at)
+    return stay(s, f"epoch {claim.epoch} is mine", claim=claim)
+
+
+def beat_read_again(s: Situation) -> bool:
+    claim = s.node.claim
+    if claim is None or claim.landed_at is None or claim.open_at is not None:
+        return False
+    return s.view.read_started > claim.landed_at
+
+
+def fix_wait(s: Situation) -> Turn:
+    """Step 4: any later extension of the old holder's authority needs a record read, which
+    shows my claim, after a heartbeat write, which this read would have shown."""
+    landed_at = s.claim.landed_at if s.claim.landed_at is not None else s.now
+    open_at = min(s.view.beat_changed_at, landed_at) + s.view.timing.binding
+    sentence = f"opening in {max(0.0, open_at - s.now):.2f} s, when the old authority is over"
+    return stay(s, sentence, claim=replace(s.claim, open_at=open_at))
+
+
+def may_open(s: Situation) -> bool:
+    claim = s.node.claim
+    return (
+        claim is not None
+        and claim.open_at is not None
+        and s.now >= claim.open_at
+        and s.view.authority_epoch == claim.epoch
+        and s.now < s.view.authority_until
+    )
+
+
+def open_failed(s: Situation) -> bool:
+    return s.node.claim is not None and s.view.open_failed == s.node.claim.epoch
+
+
+def stand_back(s: Situation) -> Turn:
+    """My gate does not open: let go, so that the other node's copy may serve."""
+    if not s.can_write:
+        return stay(s, "the gate did not open; waiting to release", CloseGate("gate_mismatch"))
+    record = s.the_record.let_go(s.view.author, s.view.position[1], "gate_failed")
+    turn = write(s, record, "the gate did not open: releasing", CloseGate("gate_mismatch"))
+    return replace(turn, node=replace(turn.node, state=State.FENCED, since=s.now, claim=None))
+
+
+def promote(s: Situation) -> Turn:
+    """Step 5; the watchdog opens the gate only while the authority lasts."""
+    epoch, actions = s.claim.epoch, (Promote(s.the_record, s.claim.lossy),)
+    return stay(s, f"opening in epoch {epoch}", *actions, epoch=epoch)
+
+
+def serve(s: Situation) -> Turn:
+    record = s.the_record
+    fields: dict[str, object] = {
+        "from": s.node.claim.taken_from if s.node.claim is not None else "",
+        "to": s.me,
+        "epoch": record.epoch,
+        "seq": record.seq,
+        "reason": record.reason,
+    }
+    event = Happened("failover", fields)
+    return go(s, State.ACTIVE, f"serving in epoch {record.epoch}", event, claim=None)

@@ -1,0 +1,49 @@
+"""SYNCING, READY and SUSPECT: the standby, and when it may take over.
+
+Guards and acts of the rows of `failover.TABLE`.
+"""
+
+from __future__ import annotations
+
+from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.turn import Turn, claim, go
+from rtmp_sync.cluster.view import State
+
+
+def recorded_in_sync(s: Situation) -> bool:
+    mode_listed = s.listed or (s.view.policy.mode == "async" and s.other_holds)
+    return s.view.copy_in_sync and s.view.link_up and mode_listed
+
+
+def ready(s: Situation) -> Turn:
+    sentence = f"in sync with {s.the_record.holder}, epoch {s.the_record.epoch}"
+    return go(s, State.READY, sentence, ready_epoch=s.the_record.epoch)
+
+
+def no_longer_listed(s: Situation) -> bool:
+    if s.record is None:
+        return False
+    other_epoch = s.record.epoch != s.node.ready_epoch
+    return other_epoch or not (s.listed or s.view.policy.mode == "async")
+
+
+def resync(s: Situation) -> Turn:
+    return go(s, State.SYNCING, "the record does not list me: syncing")
+
+
+def doubt(s: Situation) -> Turn:
+    why = f"{s.view.misses} failed probes" if s.view.link_up else "the link is down"
+    return go(s, State.SUSPECT, f"the active origin is in doubt: {why}")
+
+
+def trust_again(s: Situation) -> Turn:
+    return go(s, State.READY, f"the active origin answered {s.view.answers} probes in a row")
+
+
+def may_take_over(s: Situation) -> bool:
+    return bool(s.let_go) and s.eligible and s.free_to_claim
+
+
+def take_over(s: Situation) -> Turn:
+    # A claim after `released` needs no wait: the holder's gate was proven closed.
+    return claim(s, s.let_go, waits=not s.released, lossy=not s.listed)

@@ -1,0 +1,99 @@
+"""INIT and HELD: what a node does that does not know its place yet, and the cold start.
+
+Guards and acts of the rows of `failover.TABLE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rtmp_sync.cluster.actions import Answer
+from rtmp_sync.cluster.record import first_record
+from rtmp_sync.cluster.situation import EMPTY, Situation
+from rtmp_sync.cluster.turn import Turn, claim, go, write
+from rtmp_sync.cluster.view import Claim, State, Store
+
+
+def join(s: Situation) -> Turn:
+    return go(s, State.SYNCING, f"joining {s.the_record.other(s.me)}, epoch {s.the_record.epoch}")
+
+
+def release_earlier_boot(s: Situation) -> Turn:
+    record = s.the_record.let_go(s.view.author, s.view.position[1], "restarted")
+    return write(
+        s, record, "releasing: the peer holds everything, I restarted", state=State.SYNCING
+    )
+
+
+def reclaim_from_disk(s: Situation) -> Turn:
+    return claim(s, "restarted_alone", lossy=True)
+
+
+def adopt(s: Situation) -> Turn:
+    claim = Claim(s.the_record.epoch, s.node.state, waits=False)
+    sentence = f"epoch {s.the_record.epoch} was given to me: {s.the_record.reason}"
+    return go(s, State.CLAIMING, sentence, claim=claim)
+
+
+def claim_own_boot(s: Situation) -> Turn:
+    return claim(s, "resumed")
+
+
+def claim_better_copy(s: Situation) -> Turn:
+    return claim(s, "cold_start", lossy=True)
+
+
+def write_first(s: Situation) -> Turn:
+    record = first_record(s.nodes, s.view.author)
+    turn = write(s, record, "writing the very first record", state=State.CLAIMING)
+    return replace(turn, node=replace(turn.node, claim=Claim(1, s.node.state, waits=False)))
+
+
+def first_may_be_written(s: Situation) -> bool:
+    peer = s.talking_peer
+    return (
+        s.view.store is Store.EMPTY
+        and s.record is None
+        and s.view.slot == 0
+        and s.can_write
+        and s.healthy
+        and peer is not None
+        and s.view.position == EMPTY == peer.position
+        and not peer.gate_open
+    )
+
+
+def hold_back(s: Situation) -> Turn:
+    why = {
+        Store.UNREACHABLE: "the store does not answer",
+        Store.UNREAD: "the store was not read yet",
+        Store.INVALID: "the store holds no valid record",
+    }.get(s.view.store, "there is no record yet; the first is written when both nodes are empty")
+    return go(s, State.HELD, f"closed: {why}")
+
+
+def alone_long_enough(s: Situation) -> bool:
+    since = s.node.alone_since
+    return (
+        since is not None
+        and s.now - since >= s.view.policy.cold_start_alone
+        and s.beat_stopped
+        and s.free_to_claim
+        and not s.i_hold
+    )
+
+
+def claim_alone(s: Situation) -> Turn:
+    return claim(s, "cold_start_alone", lossy=True)
+
+
+def forced(s: Situation) -> bool:
+    """The operator takes the loss upon himself; promises and the hold-off bind all the same."""
+    wish = s.view.request
+    free = s.can_write and not s.held_off and not s.promised and s.view.gate == "closed"
+    return wish is not None and wish.kind == "force" and free and s.record is not None
+
+
+def claim_forced(s: Situation) -> Turn:
+    turn = claim(s, "forced", lossy=True)
+    return replace(turn, actions=(*turn.actions, Answer(True, turn.sentence)))

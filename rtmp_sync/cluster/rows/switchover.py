@@ -1,0 +1,129 @@
+"""DRAINING: a planned switchover, up to the record that names the peer.
+
+Guards and acts of the rows of `failover.TABLE`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from rtmp_sync.cluster.actions import (
+    Answer,
+    CloseGate,
+    Demote,
+    Happened,
+    HoldWrites,
+    Prepare,
+    Switchover,
+)
+from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.turn import Turn, go, stay, write
+from rtmp_sync.cluster.view import State
+
+SWITCHOVER_SECONDS = 2.0  # for the peer to have the last held write
+
+
+def drained(s: Situation) -> bool:
+    drain = s.node.drain
+    if drain is None or drain.prepared_at is not None:
+        return False
+    return s.now >= drain.started + s.view.policy.drain_seconds
+
+
+def prepare(s: Situation) -> Turn:
+    drain = replace(s.drain, prepared_at=s.now)
+    prepare = Prepare(drain.switch_id, SWITCHOVER_SECONDS)
+    return stay(s, "holding writes until the peer has the last one", prepare, drain=drain)
+
+
+def peer_has_all(s: Situation) -> bool:
+    drain = s.node.drain
+    if drain is None or drain.closing or drain.prepared_at is None:
+        return False
+    return s.view.switch_ready and s.peer_ready and s.can_write
+
+
+def close_for_switch(s: Situation) -> Turn:
+    drain = replace(s.drain, closing=True)
+    return stay(s, "closing for the switchover", CloseGate("switchover"), drain=drain)
+
+
+def switch_failed(s: Situation) -> bool:
+    drain = s.node.drain
+    if drain is None or drain.closing:
+        return False
+    prepared = drain.prepared_at
+    late = prepared is not None and s.now - prepared > SWITCHOVER_SECONDS
+    lost = s.talking_peer is None or not s.peer_listed or s.view.ack_late
+    return late or lost or s.view.switch_aborted
+
+
+def leave_unhealthy(s: Situation) -> bool:
+    """I am sick, the peer is well and does not answer the switchover: release instead."""
+    drain = s.node.drain
+    sick = drain is not None and drain.reason == "self_test"
+    return sick and switch_failed(s) and s.peer_ready and s.can_write
+
+
+def release_unhealthy(s: Situation) -> Turn:
+    drain = replace(s.drain, closing=True, reason="released")
+    return stay(s, "closing: unhealthy, the peer is ready", CloseGate("self_test"), drain=drain)
+
+
+def resume(s: Situation) -> Turn:
+    drain = s.drain
+    actions = (
+        HoldWrites(False),
+        Switchover("abort", drain.switch_id, s.node.epoch),
+        Happened("switchover_aborted", {"reason": drain.reason}),
+        Answer(False, "the other origin did not get ready in time"),
+    )
+    return go(s, State.ACTIVE, "the switchover was aborted: serving on", *actions, drain=None)
+
+
+def handed_over(s: Situation) -> bool:
+    return s.other_holds and s.view.gate == "closed"
+
+
+def step_down(s: Situation) -> Turn:
+    done = s.the_record.lists(s.me, s.boot_id)
+    actions = (
+        Switchover("done", s.drain.switch_id, s.the_record.epoch),
+        Demote(),
+        HoldWrites(False),
+        Happened("switchover", {"to": s.the_record.holder, "epoch": s.the_record.epoch}),
+        Answer(done, f"{s.the_record.holder} serves in epoch {s.the_record.epoch}"),
+    )
+    return go(s, State.SYNCING, f"handed over to {s.the_record.holder}", *actions, drain=None)
+
+
+def closing_unproven(s: Situation) -> bool:
+    return s.node.drain is not None and s.node.drain.closing and s.view.gate != "closed"
+
+
+def may_hand_over(s: Situation) -> bool:
+    fresh = s.node.drain is not None and s.node.drain.closing and s.view.gate == "closed"
+    return fresh and s.can_write and s.i_hold and s.record is not None and not s.record.released
+
+
+def hand_over(s: Situation) -> Turn:
+    seq = s.view.position[1]
+    if s.drain.reason == "released":
+        record = s.the_record.let_go(s.view.author, seq, "self_test")
+        turn = write(s, record, "releasing: unhealthy", state=State.FENCED)
+    else:
+        copy = next(c for c in s.the_record.sync if c.node != s.me)
+        record = s.the_record.handed_over(s.view.author, seq, copy)
+        turn = write(s, record, f"handing epoch {record.epoch} to {copy.node}")
+    return turn
+
+
+def switch_lost(s: Situation) -> bool:
+    """The hand-over did not land: another record took its place, or the store refused."""
+    drain = s.node.drain
+    return drain is None or (drain.closing and s.view.gate == "closed")
+
+
+def fence_switch(s: Situation) -> Turn:
+    actions = (HoldWrites(False), Answer(False, "the switchover was not recorded"))
+    return go(s, State.FENCED, "the switchover was not recorded: fenced", *actions, drain=None)

@@ -1,0 +1,285 @@
+"""The questions that the rows of the failover table ask of a node's situation.
+
+Each answers from the view and the node's own past alone. Words as in failover.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TypeVar
+
+from rtmp_sync.cluster.record import Record
+from rtmp_sync.cluster.view import Claim, Drain, Hold, Node, Peer, Request, State, Store, View
+
+__all__ = ["Situation"]
+
+EMPTY = (0, 0)
+
+# A record that names its holder for these reasons is served without another claim.
+ADOPTED = ("switchover", "alone")
+
+
+T = TypeVar("T")
+
+
+def _present(value: T | None) -> T:
+    """The value; its absence means that a row's guard does not fit its act."""
+    if value is None:
+        raise AssertionError("a row acts on what its guard did not ask for")
+    return value
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """One node at one instant."""
+
+    node: Node
+    view: View
+    now: float
+
+    # -- the record ------------------------------------------------------------------
+
+    @property
+    def record(self) -> Record | None:
+        return self.view.record
+
+    @property
+    def me(self) -> str:
+        return self.view.identity.node_id
+
+    @property
+    def boot_id(self) -> str:
+        return self.view.identity.boot_id
+
+    @property
+    def other_holds(self) -> bool:
+        return self.record is not None and self.record.holder != self.me
+
+    @property
+    def i_hold(self) -> bool:
+        """The record names me and this boot."""
+        return self.record is not None and self.record.held_by(self.me, self.boot_id)
+
+    @property
+    def earlier_boot_holds(self) -> bool:
+        """The record names me with a boot that is dead: the state directory's lock proves it."""
+        return self.record is not None and self.record.holder == self.me and not self.i_hold
+
+    @property
+    def listed(self) -> bool:
+        return self.record is not None and self.record.lists(self.me, self.boot_id)
+
+    @property
+    def peer_listed(self) -> bool:
+        """The peer is in sync: in the boot that the link shows, or out of reach."""
+        if self.record is None:
+            return False
+        other = self.record.other(self.me)
+        if self.view.peer is None or not self.view.link_up:
+            return self.record.lists_node(other)
+        return self.record.lists(other, self.view.peer.boot_id)
+
+    @property
+    def has_recorded_epoch(self) -> bool:
+        """My copy contains the `epoch_started` of the recorded epoch."""
+        return self.record is not None and self.view.position[0] >= self.record.epoch
+
+    @property
+    def paused(self) -> bool:
+        return self.record is not None and self.record.paused
+
+    @property
+    def adoptable(self) -> bool:
+        return (
+            self.i_hold
+            and self.record is not None
+            and self.record.reason in ADOPTED
+            and not self.record.released
+            and self.node.epoch < self.record.epoch
+        )
+
+    # -- what a row's guard has made sure of - -----
+
+    @property
+    def the_record(self) -> Record:
+        return _present(self.view.record)
+
+    @property
+    def the_peer(self) -> Peer:
+        return _present(self.view.peer)
+
+    @property
+    def nodes(self) -> tuple[str, str]:
+        return _present(self.view.nodes)
+
+    @property
+    def wish(self) -> Request:
+        return _present(self.view.request)
+
+    @property
+    def claim(self) -> Claim:
+        return _present(self.node.claim)
+
+    @property
+    def drain(self) -> Drain:
+        return _present(self.node.drain)
+
+    @property
+    def hold(self) -> Hold:
+        return _present(self.node.hold)
+
+    # -- may I write, may I claim ----------------------------------------------------
+
+    @property
+    def can_write(self) -> bool:
+        return (
+            self.node.pending is None
+            and self.view.store in (Store.OK, Store.EMPTY)
+            and self.now >= self.node.write_again_at
+        )
+
+    @property
+    def healthy(self) -> bool:
+        return self.view.self_test_fails == 0
+
+    @property
+    def unhealthy(self) -> bool:
+        return self.view.self_test_fails >= self.view.timing.fall
+
+    @property
+    def held_off(self) -> bool:
+        """A promise that an earlier boot may have given could still bind."""
+        return self.now < self.view.identity.started_at + self.view.timing.binding
+
+    @property
+    def promised(self) -> bool:
+        released = self.record is not None and self.record.released
+        return not released and self.now < self.node.promised_until
+
+    @property
+    def free_to_claim(self) -> bool:
+        return (
+            self.can_write
+            and self.record is not None
+            and self.healthy
+            and not self.paused
+            and not self.held_off
+            and not self.promised
+            and self.view.gate == "closed"
+        )
+
+    # -- the claim rule --------------------------------------------------------------
+
+    @property
+    def eligible(self) -> bool:
+        """1. the record just read lists me, or the operator accepts this lag."""
+        if self.listed:
+            return True
+        most, lag = self.view.policy.promote_lag_max, self.view.lag
+        return most is not None and lag is not None and lag <= most and self.other_holds
+
+    @property
+    def released(self) -> bool:
+        return self.other_holds and self.record is not None and self.record.released
+
+    @property
+    def peer_closed(self) -> bool:
+        """The active one itself says that its gate is closed, and not on its way to open it."""
+        peer = self.talking_peer
+        if peer is None or peer.gate_open or self.record is None:
+            return False
+        return peer.boot_id != self.record.boot_id or peer.state == State.FENCED
+
+    @property
+    def beat_stopped(self) -> bool:
+        return self.now - self.view.beat_changed_at >= self.view.timing.t_conf
+
+    @property
+    def let_go(self) -> str:
+        """2. why the active one has let go; "" while it has not."""
+        if not self.other_holds:
+            return ""
+        if self.released:
+            return self.record.reason if self.record is not None else ""
+        if self.view.dead and self.beat_stopped:
+            return "holder_expired"
+        return "gate_closed" if self.peer_closed else ""
+
+    # -- the peer --------------------------------------------------------------------
+
+    @property
+    def talking_peer(self) -> Peer | None:
+        return self.view.peer if self.view.link_up else None
+
+    @property
+    def peer_ready(self) -> bool:
+        peer = self.talking_peer
+        return peer is not None and peer.state == State.READY and self.peer_listed
+
+    @property
+    def both_closed(self) -> bool:
+        """Both closed and talking, and nobody is eligible by the claim rule."""
+        peer, record = self.talking_peer, self.record
+        if peer is None or record is None or peer.gate_open or self.view.gate != "closed":
+            return False
+        other = record.other(self.me)
+        coming = record.held_by(other, peer.boot_id) and not record.released
+        busy = peer.state in (State.CLAIMING, State.ACTIVE, State.DRAINING)
+        eligible = self.listed or record.lists(other, peer.boot_id)
+        return not (coming or busy or eligible)
+
+    @property
+    def my_copy_is_better(self) -> bool:
+        """The higher position; the recorded holder at equality; a failed gate does not count."""
+        peer = self.view.peer
+        if peer is None or peer.state == State.FENCED:
+            return True
+        mine, theirs = self.view.position, peer.position
+        if mine == theirs:
+            return self.record is not None and self.record.holder == self.me
+        return mine > theirs
+
+    # -- as the active one -----------------------------------------------------------
+
+    @property
+    def deposed(self) -> bool:
+        """A higher epoch than mine was seen anywhere, or the record is not mine any more."""
+        record, peer = self.record, self.talking_peer
+        seen = max(
+            record.epoch if record is not None else 0,
+            peer.epoch if peer is not None else 0,
+            self.view.fenced_by,
+        )
+        return seen > self.node.epoch or not self.i_hold
+
+    @property
+    def authority_until(self) -> float:
+        if self.view.authority_epoch != self.node.epoch:
+            return float("-inf")
+        return self.view.authority_until
+
+    @property
+    def degraded(self) -> bool:
+        return self.record is None or not self.record.sync
+
+    @property
+    def peer_gone(self) -> bool:
+        """Somebody is recorded in sync who does not keep up."""
+        return (
+            self.record is not None
+            and bool(self.record.sync)
+            and (not self.view.link_up or self.view.ack_late or not self.peer_listed)
+        )
+
+    @property
+    def must_degrade(self) -> bool:
+        """Go on alone. In `strict` nothing is acknowledged alone, so a peer out of reach stays
+        recorded; another boot of it does not have what the recorded one had."""
+        if self.view.policy.mode == "strict":
+            return self.peer_gone and self.talking_peer is not None and not self.peer_listed
+        return self.view.policy.mode == "semi" and self.peer_gone
+
+    @property
+    def read_since(self) -> bool:
+        """The record was read since this state began."""
+        return self.view.read_started > self.node.since

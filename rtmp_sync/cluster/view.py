@@ -1,0 +1,227 @@
+"""What a node knows at one instant, as values: the only things that decisions look at.
+
+`View` is what was observed, `Node` what the node itself decided before; `failover.decide`
+turns the two into the next `Node` and what is to be done. Times are CLOCK_BOOTTIME seconds.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, StrEnum
+from math import inf
+
+from rtmp_sync.cluster.record import Author, Record
+from rtmp_sync.cluster.timing import Timing
+
+__all__ = [
+    "CasResult",
+    "Claim",
+    "Drain",
+    "Hold",
+    "Identity",
+    "Node",
+    "Outcome",
+    "Peer",
+    "Pending",
+    "Policy",
+    "Position",
+    "Request",
+    "State",
+    "Store",
+    "View",
+]
+
+Position = tuple[int, int]  # (epoch of the last Change, seq): positions of any lives compare
+
+
+class State(StrEnum):
+    """The states of failover.md section 2."""
+
+    INIT = "INIT"
+    HELD = "HELD"
+    SYNCING = "SYNCING"
+    READY = "READY"
+    SUSPECT = "SUSPECT"
+    CLAIMING = "CLAIMING"
+    ACTIVE = "ACTIVE"
+    DRAINING = "DRAINING"
+    FENCED = "FENCED"
+
+
+class Store(StrEnum):
+    """What the last attempt to read the store gave."""
+
+    UNREAD = "unread"
+    OK = "ok"
+    EMPTY = "empty"  # reachable, and nobody ever wrote a record
+    INVALID = "invalid"  # reachable, and what is there is no record, or older than one we know
+    UNREACHABLE = "unreachable"
+
+
+class Outcome(Enum):
+    """What came of a compare-and-set."""
+
+    LANDED = "landed"
+    LOST = "lost"  # another record took its place
+    REFUSED = "refused"  # known not to have happened: no space, no permission
+    UNKNOWN = "unknown"  # may have happened, or may yet
+
+
+@dataclass(frozen=True, slots=True)
+class CasResult:
+    """The outcome of the attempt with this nonce; `at` is when it was known."""
+
+    nonce: str
+    outcome: Outcome
+    at: float
+    detail: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """`started_at` is when the process started: what an earlier one promised is forgotten."""
+
+    node_id: str
+    boot_id: str
+    started_at: float
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """What the operator chose."""
+
+    mode: str = "semi"
+    promote_lag_max: int | None = None
+    cold_start_alone: float = inf
+    guard_lost: str = "alarm"
+    drain_seconds: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """What the other node last said of itself over the link."""
+
+    boot_id: str
+    epoch: int
+    gate_open: bool
+    state: str
+    position: Position
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """An operator's wish: "switchover", "pause", "resume" or "force"; `by` tells its way in."""
+
+    kind: str
+    by: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """Observed facts. `author` signs the record that this turn may write."""
+
+    identity: Identity
+    timing: Timing
+    policy: Policy
+    author: Author
+    # the store
+    store: Store = Store.UNREAD
+    record: Record | None = None
+    nodes: tuple[str, str] | None = None
+    read_started: float = -inf  # of the last good read
+    beat_changed_at: float = -inf  # end of the read that last showed the peer's heartbeat changed
+    authority_epoch: int = 0
+    authority_until: float = -inf
+    cas: CasResult | None = None
+    # the peer
+    link_up: bool = False
+    peer: Peer | None = None
+    misses: int = 0  # failed probes in a row, on the path with most
+    dead: bool = False  # no path has answered for `fall` probes in a row
+    answers: int = 0  # probes in a row that every path answered
+    # this node
+    gate: str = "closed"  # as read back: "open", "closed" or "unknown"
+    open_failed: int = 0  # the epoch whose gate did not open
+    position: Position = (0, 0)
+    copy_in_sync: bool = False
+    lag: int | None = None  # Changes behind the active one, by the last head heard
+    self_test_fails: int = 0  # in a row
+    guard_lost: bool = False
+    # as the active one
+    acked: int = 0
+    ack_late: bool = False
+    peer_caught_up: bool = False
+    digest_agrees: bool | None = None  # None: not compared since it was asked
+    switch_ready: bool = False  # the peer holds everything up to the held writes
+    switch_aborted: bool = False
+    fenced_by: int = 0  # a higher epoch that somebody named
+    request: Request | None = None
+
+    @property
+    def slot(self) -> int | None:
+        """0 or 1, as the pair names me; None while it does not."""
+        if self.nodes is None or self.identity.node_id not in self.nodes:
+            return None
+        return self.nodes.index(self.identity.node_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """A compare-and-set that was sent and is not settled."""
+
+    record: Record
+    unknown_since: float | None = None
+    forced: str = ""  # nonce of the no-op that settles an unknown one
+    retry_at: float = -inf
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """The epoch that this node is about to serve in."""
+
+    epoch: int
+    back: State  # where to return when the claim comes to nothing
+    waits: bool
+    lossy: bool = False
+    taken_from: str = ""  # the holder before
+    landed_at: float | None = None  # when it was known to have landed
+    open_at: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Drain:
+    """A planned switchover under way."""
+
+    reason: str
+    switch_id: str
+    started: float
+    prepared_at: float | None = None
+    closing: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """Acknowledgements wait for the peer again, to take it back in sync."""
+
+    head: int
+    boot_id: str
+    since: float
+
+
+@dataclass(frozen=True, slots=True)
+class Node:
+    """What a node has decided so far."""
+
+    state: State = State.INIT
+    since: float = -inf
+    epoch: int = 0  # the epoch that I serve or served in
+    ready_epoch: int = 0
+    pending: Pending | None = None
+    claim: Claim | None = None
+    drain: Drain | None = None
+    hold: Hold | None = None
+    hold_again_at: float = -inf
+    write_again_at: float = -inf  # after the store refused
+    promised_until: float = -inf
+    alone_since: float | None = None
