@@ -1,0 +1,38 @@
+"""`config check`: says what is wrong with a configuration, or that nothing is."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from rtmp_sync.commands import terminal
+from rtmp_sync.config import WrongConfig, load_config
+
+__all__ = ["check_config"]
+
+
+def check_config(path: Path, *, as_json: bool) -> int:
+    """Returns 0 when an origin would start with it, else 2."""
+    warnings: list[str] = []
+    wrong: WrongConfig | None = None
+    try:
+        warnings = load_config(path).check()
+    except WrongConfig as error:
+        wrong = error
+    if as_json:
+        errors = [
+            {"key": error.key, "value": _plain(error.value), "fix": error.fix}
+            for error in (wrong.errors if wrong else ())
+        ]
+        terminal.print_json({"ok": wrong is None, "errors": errors, "warnings": warnings})
+        return 2 if wrong else 0
+    for warning in warnings:
+        terminal.print_error(f"warning: {warning}")
+    if wrong is not None:
+        raise wrong
+    terminal.console().print(f"{path}: good")
+    return 0
+
+
+def _plain(value: object) -> object:
+    """The value as JSON has it; others as they are printed."""
+    return value if isinstance(value, str | int | float | bool | list) else repr(value)

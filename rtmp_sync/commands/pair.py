@@ -1,0 +1,64 @@
+"""`pair`: a complete pair on this machine, shown as a table once it serves."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from pathlib import Path
+
+from rtmp_sync.commands import terminal
+from rtmp_sync.server.log import configure_logging
+from rtmp_sync.server.loop import run
+from rtmp_sync.server.pair import Pair, applications_folder
+from rtmp_sync.server.pair_directory import PairDirectory
+
+__all__ = ["run_pair"]
+
+
+def run_pair(path: Path, *, port: int, apps: Path | None, drill: bool) -> int:
+    """Serve until Ctrl-C or SIGTERM; returns the exit code."""
+    configure_logging()
+    directory = PairDirectory(path, port=port, apps=applications_folder(apps))
+    console = terminal.console()
+    console.print(f"starting a pair in {directory.path}")
+
+    async def ready() -> None:
+        console.print(_table(directory))
+        if drill:
+            await _drill(directory.path)
+        console.print(f"serving on rtmp://{directory.front} until Ctrl-C")
+
+    async def main() -> int:
+        pair = Pair(directory, on_ready=ready, on_waiting=terminal.print_error)
+        return await pair.run()
+
+    return run(main())
+
+
+def _table(directory: PairDirectory) -> object:
+    table = terminal.table("", "", "rtmp", "replication", "admin", "health", "log")
+    table.add_row("front door", f"rtmp://{directory.front}", "", "", "", "")
+    for node in directory.nodes:
+        table.add_row(
+            node.id,
+            f"rtmp://{node.rtmp}",
+            str(node.replication),
+            f"http://{node.admin}",
+            f"http://{node.health}",
+            str(node.log),
+        )
+    return table
+
+
+async def _drill(path: Path) -> None:
+    """As its own process: it must not share a loop with the front door that it measures."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "rtmp_sync", "drill", "--dir", str(path))
+    )
+    try:
+        await process.wait()
+    except asyncio.CancelledError:
+        if process.returncode is None:
+            process.terminate()
+            await process.wait()
+        raise

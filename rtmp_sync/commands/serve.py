@@ -1,0 +1,43 @@
+"""`serve`: one origin, under its guard or without."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rtmp_sync.commands import terminal
+from rtmp_sync.config import Config, WrongConfig, load_config
+from rtmp_sync.server.ports import taken_ports
+
+__all__ = ["serve"]
+
+
+def serve(path: Path, *, guarded: bool) -> int:
+    """Serve until a signal stops it; returns the exit code."""
+    config = load_config(path)
+    for warning in config.check():
+        terminal.print_error(f"warning: {warning}")
+    listeners = {
+        "rtmp.listen": config.rtmp.listen,
+        "admin.listen": config.admin.listen,
+        "health.listen": config.health.listen,
+    }
+    if config.is_pair:
+        listeners["replication.listen"] = config.replication.listen
+    if taken := taken_ports(listeners):
+        raise WrongConfig(taken)
+    if guarded:
+        from rtmp_sync.server.guard import run_guard
+
+        return run_guard(path)
+    return _run_origin(config)
+
+
+def _run_origin(config: Config) -> int:
+    from rtmp_sync.server.log import configure_logging
+    from rtmp_sync.server.loop import run
+    from rtmp_sync.server.origin import Origin
+
+    configure_logging(id=config.node.id, pid=os.getpid())
+    run(Origin(config).run())
+    return 0

@@ -1,0 +1,106 @@
+"""`status`: what each origin of the pair says of itself."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
+
+from rtmp_sync.commands import terminal
+from rtmp_sync.commands.nodes import Node, Unreachable
+
+if TYPE_CHECKING:
+    from rich.console import Group
+
+__all__ = ["show_status"]
+
+REFRESH_SECONDS = 1.0
+
+
+def show_status(nodes: Sequence[Node], *, watch: bool, as_json: bool) -> int:
+    """Print it once, or every second until Ctrl-C. Returns 0 when one origin serves, else 1."""
+    if watch:
+        return _watch(nodes, as_json=as_json)
+    answers = _ask(nodes)
+    if as_json:
+        terminal.print_json({"nodes": answers})
+    else:
+        terminal.console().print(_tables(answers))
+    serving = [answer for answer in answers if answer.get("role") == "active"]
+    return 0 if len(serving) == 1 else 1
+
+
+def _watch(nodes: Sequence[Node], *, as_json: bool) -> int:
+    from rich.live import Live
+
+    console = terminal.console()
+    try:
+        if as_json or not console.is_terminal:
+            while True:
+                answers = _ask(nodes)
+                if as_json:
+                    terminal.print_json({"nodes": answers})
+                else:
+                    console.print(_tables(answers))
+                time.sleep(REFRESH_SECONDS)
+        with Live(_tables(_ask(nodes)), console=console, auto_refresh=False) as live:
+            while True:
+                time.sleep(REFRESH_SECONDS)
+                live.update(_tables(_ask(nodes)), refresh=True)
+    except KeyboardInterrupt:
+        return 0
+
+
+def _ask(nodes: Sequence[Node]) -> list[dict[str, Any]]:
+    """Every node's /status, or {"id", "error"}; asked at once, since a dead one takes long."""
+    with ThreadPoolExecutor(len(nodes)) as pool:
+        return list(pool.map(_status, nodes))
+
+
+def _status(node: Node) -> dict[str, Any]:
+    try:
+        answer = node.get("/status")
+    except Unreachable as error:
+        return {"id": node.id, "error": str(error)}
+    return answer if isinstance(answer, dict) else {"id": node.id, "error": "not a status"}
+
+
+def _tables(answers: Sequence[dict[str, Any]]) -> Group:
+    from rich.console import Group
+    from rich.text import Text
+
+    table = terminal.table(
+        "",
+        *("node", "role", "state", "gate", "epoch", "seq", "in sync", "lag", "peer", "link"),
+        *("codec", "clients"),
+    )
+    notes = []
+    for answer in answers:
+        if "error" in answer:
+            table.add_row(str(answer["id"]), "[red]unreachable[/red]")
+            notes.append(Text(f"{answer['id']}: {answer['error']}", style="yellow"))
+            continue
+        lag, peer = answer["lag"], answer["peer"] or {}
+        table.add_row(
+            answer["id"],
+            _coloured(answer["role"]),
+            answer["state"],
+            answer["gate"],
+            str(answer["epoch"]),
+            str(answer["seq"]),
+            ", ".join(answer["sync"]) or "-",
+            f"{lag['changes']} ({lag['ms']:.0f} ms)",
+            f"{peer.get('id') or '-'} {peer.get('state') or ''}".strip(),
+            str(peer.get("link") or "-"),
+            answer["codec"],
+            str(answer["clients"]),
+        )
+        alarms = answer.get("alarms", {})
+        notes += [Text(f"{answer['id']}: {key}: {alarms[key]}", style="yellow") for key in alarms]
+    return Group(table, *notes)
+
+
+def _coloured(role: str) -> str:
+    colour = {"active": "green", "standby": "cyan"}.get(role, "yellow")
+    return f"[{colour}]{role}[/{colour}]"

@@ -1,0 +1,169 @@
+"""A complete pair on this machine: two guards with their origins, and the front door.
+
+Started by `rtmp-sync pair`. It decides nothing about who serves: it starts, watches, tells in
+pair.json where everything is, and stops.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import signal
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import structlog
+
+from rtmp_sync.config_errors import NOT_GIVEN, WrongConfig
+from rtmp_sync.config_values import Address
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.front_door import FrontDoor
+from rtmp_sync.server.pair_directory import PairDirectory
+from rtmp_sync.server.pair_member import PairMember
+from rtmp_sync.server.ports import taken_ports
+
+__all__ = ["Pair", "applications_folder"]
+
+LOOK_SECONDS = 0.1  # how old pair.json may be
+
+_log = structlog.get_logger("rtmp_sync.pair")
+
+
+def applications_folder(given: Path | None) -> Path:
+    """`--apps`, else the applications of the source tree we run from, else ./apps."""
+    if given is not None:
+        if not given.is_dir():
+            raise ConfigError("--apps", str(given), "there is no such folder")
+        return given
+    for folder in (Path(__file__).parents[2] / "apps", Path("apps")):
+        if folder.is_dir():
+            return folder
+    raise ConfigError("--apps", NOT_GIVEN, "give the folder with your application files")
+
+
+class Pair:
+    """Runs the pair of `directory` until a signal.
+
+    on_ready: called once, when one origin serves, the other is ready and the front door knows.
+    on_waiting: called about every 10 s before that, with a sentence for people.
+    """
+
+    def __init__(
+        self,
+        directory: PairDirectory,
+        *,
+        on_ready: Callable[[], Coroutine[Any, Any, None]],
+        on_waiting: Callable[[str], None],
+    ) -> None:
+        self._directory = directory
+        self._on_ready = on_ready
+        self._on_waiting = on_waiting
+        self._published: dict[str, tuple[int, int]] = {}
+        self._stop = asyncio.Event()
+
+    async def run(self) -> int:
+        """Returns the exit code; raises ConfigError before anything has been started."""
+        loop = asyncio.get_running_loop()
+        for sign in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(sign, self._stop.set)
+        self._directory.lock()
+        try:
+            self._directory.prepare()
+            self._check_ports()
+            async with aiohttp.ClientSession() as http:
+                members = [PairMember(node, http) for node in self._directory.nodes]
+                return await self._serve(members)
+        finally:
+            self._directory.withdraw()
+            self._directory.unlock()
+
+    def _check_ports(self) -> None:
+        listeners = {"--port": Address("0.0.0.0", self._directory.front.port)}
+        for node in self._directory.nodes:
+            listeners |= {f"{node.id}: {key}": at for key, at in node.listeners().items()}
+        if taken := taken_ports(listeners):
+            raise WrongConfig(taken)
+
+    async def _serve(self, members: list[PairMember]) -> int:
+        door = FrontDoor(
+            Address("0.0.0.0", self._directory.front.port),
+            [(node.id, node.rtmp, node.health) for node in self._directory.nodes],
+        )
+        tasks: list[asyncio.Task[None]] = []
+        try:
+            await door.start()
+            for member in members:
+                await member.start()
+            if not await self._until_ready(members, door):
+                return 0 if self._stop.is_set() else 1
+            tasks = [asyncio.create_task(member.keep_alive()) for member in members]
+            tasks.append(asyncio.create_task(self._on_ready()))
+            await self._follow(members)
+            return 0
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await _stop(members)
+            await door.stop()
+
+    async def _until_ready(self, members: list[PairMember], door: FrontDoor) -> bool:
+        """False when a guard ended or a signal came first."""
+        waited = 0
+        while not await self._is_ready(members, door):
+            for member in members:
+                if member.exit_code is not None:
+                    self._on_waiting(_why_it_ended(member))
+                    return False
+            if await self._stopped_within(LOOK_SECONDS):
+                return False
+            waited += 1
+            if waited % 100 == 0:
+                states = ", ".join(f"{one.node.id} {one.state or 'silent'}" for one in members)
+                self._on_waiting(f"waiting for both origins: {states}")
+        return True
+
+    async def _is_ready(self, members: list[PairMember], door: FrontDoor) -> bool:
+        """One serves, the other could, and the front door leads there. Publishes if so."""
+        await asyncio.gather(*(member.look() for member in members))
+        first, second = members
+        for active, standby in ((first, second), (second, first)):
+            if await active.healthy("active") and await standby.healthy("standby"):
+                if [server.name for server in door.up()] != [active.node.id]:
+                    return False
+                self._publish(members)
+                return True
+        return False
+
+    async def _follow(self, members: list[PairMember]) -> None:
+        """Keep pair.json true until a signal."""
+        while not await self._stopped_within(LOOK_SECONDS):
+            await asyncio.gather(*(member.look() for member in members))
+            self._publish(members)
+
+    def _publish(self, members: list[PairMember]) -> None:
+        pids = {member.node.id: (member.origin_pid, member.guard_pid) for member in members}
+        if pids != self._published:
+            self._directory.publish(pids)
+            self._published = pids
+
+    async def _stopped_within(self, seconds: float) -> bool:
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._stop.wait()
+        return self._stop.is_set()
+
+
+async def _stop(members: list[PairMember]) -> None:
+    """The standby first, so that it does not take over from the one that stops."""
+    for member in sorted(members, key=lambda member: member.role == "active"):
+        await member.stop()
+
+
+def _why_it_ended(member: PairMember) -> str:
+    """The last line of the log: the reason in the words of the one that ended."""
+    lines = member.node.log.read_text(errors="replace").splitlines()
+    last = lines[-1] if lines else "it said nothing"
+    return f"{member.node.id} ended with exit code {member.exit_code}: {last}"

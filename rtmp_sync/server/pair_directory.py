@@ -1,0 +1,176 @@
+"""The folder of a `pair`: everything that its two origins are told, made on the first start.
+
+    DIR/MainOriginConfig.txt   the pair file
+    DIR/secret                 shared by the origins (0600)
+    DIR/admin.password         of the user "admin" (0600)
+    DIR/pair.json              where everything is, while the pair runs
+    DIR/lock                   locked by the `pair` process
+    DIR/A/ DIR/B/              config.toml (written at each start), log, state/
+
+An existing folder is resumed: only config.toml is written anew, since ports may change.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import json
+import os
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from rtmp_sync.config_values import Address
+from rtmp_sync.errors import ConfigError
+
+__all__ = ["ADMIN_USER", "PairDirectory", "PairNode"]
+
+ADMIN_USER = "admin"
+NODE_IDS = ("A", "B")
+
+# What is added to the front door's port: (first node, second node).
+RTMP, REPLICATION, ADMIN, HEALTH = (1, 2), (11, 12), (21, 22), (31, 32)
+
+
+@dataclass(frozen=True, slots=True)
+class PairNode:
+    """One origin of the pair: where it listens and keeps its files."""
+
+    id: str
+    rtmp: Address
+    replication: Address
+    admin: Address
+    health: Address
+    folder: Path
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "config.toml"
+
+    @property
+    def log(self) -> Path:
+        return self.folder / "log"
+
+    def listeners(self) -> dict[str, Address]:
+        """Configuration key -> address, for the check of the ports."""
+        return {
+            "rtmp.listen": self.rtmp,
+            "replication.listen": self.replication,
+            "admin.listen": self.admin,
+            "health.listen": self.health,
+        }
+
+
+class PairDirectory:
+    """The folder `path` of a pair whose front door listens on `port`."""
+
+    def __init__(self, path: Path, *, port: int, apps: Path) -> None:
+        self.path = path.absolute()
+        self.front = Address("127.0.0.1", port)
+        self.nodes = tuple(self._node(slot) for slot in (0, 1))
+        self._apps = apps.absolute()
+        self._lock: int | None = None
+
+    def _node(self, slot: int) -> PairNode:
+        rtmp, replication, admin, health = (
+            Address("127.0.0.1", self.front.port + offsets[slot])
+            for offsets in (RTMP, REPLICATION, ADMIN, HEALTH)
+        )
+        node_id = NODE_IDS[slot]
+        return PairNode(node_id, rtmp, replication, admin, health, self.path / node_id)
+
+    def lock(self) -> None:
+        """Take the folder, creating it; raises ConfigError when another pair has it."""
+        try:
+            self.path.mkdir(parents=True, exist_ok=True)
+            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT, 0o644)
+        except OSError as error:
+            fix = f"cannot be made ({error.strerror}); give a folder that you may write to"
+            raise ConfigError("--dir", str(self.path), fix) from None
+        try:
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            self.unlock()
+            fix = "a pair already runs there; stop it or give another folder"
+            raise ConfigError("--dir", str(self.path), fix) from None
+        with contextlib.suppress(FileNotFoundError):  # of a pair that was killed
+            (self.path / "pair.json").unlink()
+
+    def unlock(self) -> None:
+        """Give the folder back."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def prepare(self) -> None:
+        """Make what is not there yet."""
+        pair_file = self.path / "MainOriginConfig.txt"
+        if not pair_file.exists() and not pair_file.with_name(pair_file.name + ".d").exists():
+            pair_file.write_text("\\".join(NODE_IDS))
+        _create_secret(self.path / "secret", secrets.token_hex(32))
+        _create_secret(self.path / "admin.password", secrets.token_urlsafe(18))
+        first, second = self.nodes
+        for node, peer in ((first, second), (second, first)):
+            node.folder.mkdir(exist_ok=True)
+            _write_whole(node.config, self._config(node, peer))
+
+    def _config(self, node: PairNode, peer: PairNode) -> str:
+        text = json.dumps  # a JSON string without non-ASCII escapes beyond \u is a TOML string
+        return (
+            "# Written by `rtmp-sync pair` at each start.\n"
+            f"[node]\nid = {text(node.id)}\n\n"
+            f"[rtmp]\nlisten = {text(str(node.rtmp))}\n\n"
+            "[replication]\n"
+            f"listen = {text(str(node.replication))}\n"
+            f"peer = {text(str(peer.replication))}\n"
+            f"secret_file = {text(str(self.path / 'secret'))}\n\n"
+            "[failover]\n"
+            f"pair_file = {text(str(self.path / 'MainOriginConfig.txt'))}\n"
+            f"peer_admin = {text(str(peer.health))}\n\n"
+            "[admin]\n"
+            f"listen = {text(str(node.admin))}\n"
+            f"user = {text(ADMIN_USER)}\n"
+            f"password_file = {text(str(self.path / 'admin.password'))}\n\n"
+            f"[health]\nlisten = {text(str(node.health))}\n\n"
+            f"[apps]\ndirectory = {text(str(self._apps))}\n\n"
+            f"[storage]\nstate = {text(str(node.folder / 'state'))}\n"
+        )
+
+    def publish(self, pids: dict[str, tuple[int, int]]) -> None:
+        """Write pair.json. pids: node id -> (origin's pid, guard's pid), 0 for one that is gone."""
+        nodes: list[dict[str, Any]] = [
+            {
+                "id": node.id,
+                "rtmp": str(node.rtmp),
+                "replication": str(node.replication),
+                "admin": str(node.admin),
+                "health": str(node.health),
+                "pid": pids[node.id][0],
+                "guard_pid": pids[node.id][1],
+                "log": str(node.log),
+                "config": str(node.config),
+            }
+            for node in self.nodes
+        ]
+        content = {"front": str(self.front), "pid": os.getpid(), "nodes": nodes}
+        _write_whole(self.path / "pair.json", json.dumps(content, indent=1) + "\n")
+
+    def withdraw(self) -> None:
+        """Remove pair.json: nothing runs here any more."""
+        (self.path / "pair.json").unlink(missing_ok=True)
+
+
+def _create_secret(path: Path, content: str) -> None:
+    """Write a secret that only its owner may read, unless there is one."""
+    with contextlib.suppress(FileExistsError):
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(content + "\n")
+
+
+def _write_whole(path: Path, content: str) -> None:
+    """Replace a file so that a reader sees the old content or the new one."""
+    temporary = path.with_name(path.name + ".new")
+    temporary.write_text(content)
+    temporary.replace(path)

@@ -1,0 +1,142 @@
+"""One origin of a `pair` as its starter sees it: the guard process and what it says of itself."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+import structlog
+
+from rtmp_sync.server.pair_directory import PairNode
+
+__all__ = ["PairMember", "is_alive"]
+
+RESTART_SECONDS = 5.0
+STOP_SECONDS = 10.0  # a clean stop takes well under one
+ASK_SECONDS = 0.5
+WRONG_CONFIGURATION = 2  # the exit code that a restart cannot mend
+
+_log = structlog.get_logger("rtmp_sync.pair")
+
+
+class PairMember:
+    """Starts the guard of `node`, follows the pids, starts it again when both are gone."""
+
+    def __init__(self, node: PairNode, http: aiohttp.ClientSession) -> None:
+        self.node = node
+        self.origin_pid = 0  # the last one heard of
+        self.role = ""
+        self.state = ""
+        self._http = http
+        self._guard: asyncio.subprocess.Process | None = None
+
+    @property
+    def guard_pid(self) -> int:
+        """0 while there is none."""
+        guard = self._guard
+        return guard.pid if guard is not None and guard.returncode is None else 0
+
+    @property
+    def exit_code(self) -> int | None:
+        """The guard's, once it has ended."""
+        return self._guard.returncode if self._guard is not None else None
+
+    async def start(self) -> None:
+        """Start the guard in a session of its own: Ctrl-C reaches the starter only."""
+        with self.node.log.open("ab") as log:
+            self._guard = await asyncio.create_subprocess_exec(
+                *(sys.executable, "-m", "rtmp_sync", "serve", "--config", str(self.node.config)),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                start_new_session=True,
+            )
+
+    async def keep_alive(self) -> None:
+        """Restart a guard that is gone together with its origin; run until cancelled.
+
+        An origin whose guard died alone serves on, and gets no second guard.
+        """
+        while True:
+            assert self._guard is not None
+            code = await self._guard.wait()
+            _log.warning("guard_ended", id=self.node.id, code=code)
+            if code == WRONG_CONFIGURATION:
+                return
+            await self._origin_ended()
+            await asyncio.sleep(RESTART_SECONDS)
+            await self.start()
+            _log.info("guard_restarted", id=self.node.id, guard_pid=self.guard_pid)
+
+    async def _origin_ended(self) -> None:
+        """Its parent is gone and it is not our child, so it can only be looked at."""
+        while is_alive(self.origin_pid):  # noqa: ASYNC110 - see above: nothing tells us
+            await asyncio.sleep(0.2)
+
+    async def look(self) -> None:
+        """Ask the origin who it is; an origin that does not answer keeps what was known."""
+        status = await self._get(f"http://{self.node.admin}/status")
+        if isinstance(status, dict):
+            self.origin_pid = int(status["pid"])
+            self.role, self.state = str(status["role"]), str(status["state"])
+
+    async def healthy(self, what: str) -> bool:
+        """Whether /health/<what> answers 200."""
+        return await self._get(f"http://{self.node.health}/health/{what}") is not None
+
+    async def _get(self, url: str) -> Any:
+        """The body of a 200 answer (parsed if JSON), else None."""
+        limit = aiohttp.ClientTimeout(total=ASK_SECONDS)
+        try:
+            async with self._http.get(url, timeout=limit) as answer:
+                if answer.status != 200:
+                    return None
+                is_json = answer.content_type == "application/json"
+                return await answer.json() if is_json else await answer.text()
+        except (aiohttp.ClientError, TimeoutError, OSError):
+            return None
+
+    async def stop(self) -> None:
+        """Ask for a clean stop; kill what does not follow. Nothing is left afterwards."""
+        guard = self._guard
+        if guard is not None and guard.returncode is None:
+            guard.terminate()
+            try:
+                async with asyncio.timeout(STOP_SECONDS):
+                    await guard.wait()
+            except TimeoutError:
+                _log.error("guard_killed", id=self.node.id)
+                guard.kill()
+                await guard.wait()
+        if is_alive(self.origin_pid):
+            await self._stop_origin()
+
+    async def _stop_origin(self) -> None:
+        """End an origin whose guard is gone."""
+        for sign in (signal.SIGTERM, signal.SIGKILL):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.origin_pid, sign)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._origin_ended()
+                    return
+
+
+def is_alive(pid: int) -> bool:
+    """The process runs: not merely one that nobody has waited for."""
+    if pid <= 0:
+        return False
+    try:
+        os.kill(pid, 0)
+        stat = Path(f"/proc/{pid}/stat").read_text()
+    except ProcessLookupError:
+        return False
+    except OSError:  # no /proc here, or not ours: it is there
+        return True
+    return stat.rpartition(")")[2].split()[0] not in "ZX"
