@@ -1,0 +1,67 @@
+"""What a coordinator is: the pair's record, heartbeats and the operator's line, kept somewhere
+that both nodes reach.
+
+A driver is one file in this folder; its name is the value of `failover.coordinator`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+from rtmp_sync.cluster.observer import Sighting
+from rtmp_sync.cluster.record import Record
+from rtmp_sync.cluster.view import CasResult
+
+__all__ = ["Attempt", "Coordinator", "Reading"]
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One read of the store.
+
+    nodes: the two names in slot order, as the store spells them. line: the state of the line
+    that operators read: "valid", "missing", "invalid" (no pair line), "rejected" (other names,
+    or their order changed), "none" (this store has no line). wished_holder: whom an operator's
+    edit of the line names, once it is stable.
+    """
+
+    sighting: Sighting
+    nodes: tuple[str, str] | None = None
+    line: str = "none"
+    wished_holder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of a compare-and-set, and the highest record seen after it."""
+
+    result: CasResult
+    highest: Record | None = None
+
+
+class Coordinator(Protocol):
+    """All methods end within the driver's deadline; none blocks the loop."""
+
+    @property
+    def node_id(self) -> str:
+        """This node's name as the store spells it."""
+
+    async def start(self) -> None:
+        """Raises ConfigError when the store says that this node cannot take part. A store
+        that does not answer is no error: reads will raise."""
+
+    async def stop(self) -> None: ...
+
+    async def read(self, *, beat: bool) -> Reading:
+        """Write this node's heartbeat first if `beat`, then read everything.
+
+        Raises StoreTimeout, or StoreError when the store answered that it cannot.
+        """
+
+    async def cas(self, record: Record) -> Attempt:
+        """Put `record` in the place of its predecessor. Never raises for the store's sake:
+        what went wrong is in the outcome."""
+
+    async def reaped(self) -> bool:
+        """Nothing that this object ever sent can still reach the store."""

@@ -1,0 +1,255 @@
+"""The killable helper of the `file` coordinator: all I/O on the pair's folder, one request at
+a time, in a process of its own, because a NAS that hangs blocks whoever touches it.
+
+It is run by path with `python -I -S`, so it starts in some 20 ms and imports only the standard
+library. On stdin and stdout: a 4-byte big-endian length and that much JSON; it ends at EOF.
+
+    <pair file>                 the operator's line
+    <pair file>.d/rec.<rev>     a record: written to a temporary name, fsynced, put in place by
+                                link(), which fails if the name exists
+    <pair file>.d/line.<rev>    the line as it was projected from rec.<rev>; the pair file is a
+                                hard link of it, so an operator's edit is told from ours
+    <pair file>.d/hb.<node>     the active node's heartbeat
+
+Contents travel as Latin-1 text, so any bytes pass.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import os
+import signal
+import struct
+import sys
+from typing import Any, BinaryIO
+
+KEEP_RECORDS = 128  # at least 100 stay: the history, and what an old writer must collide with
+MAX_FILE_BYTES = 65_536
+
+Reply = dict[str, Any]
+
+
+class Folder:
+    """The pair file and its folder of records. `owner` names this helper's temporary files."""
+
+    def __init__(self, pair_file: str, owner: str) -> None:
+        self.line_path = pair_file
+        self.path = pair_file + ".d"
+        self.owner = owner
+        self._count = 0
+
+    def read(self, node: str, beat: str | None, peer: str | None) -> Reply:
+        """Heartbeat first, then the record, the peer's heartbeat and the line."""
+        if beat is not None:
+            self._write_beat(node, beat)
+        rev, record = self._highest()
+        line, inode = self._line()
+        line_rev = self._projected_by(inode) if inode is not None else None
+        return {
+            "rev": rev,
+            "record": record,
+            "peer_beat": _read(self._name(f"hb.{peer}")) if peer is not None else None,
+            "line": line,
+            "line_inode": inode,
+            "line_rev": line_rev,
+            "line_record": _read(self._name(f"rec.{line_rev}")) if line_rev is not None else None,
+        }
+
+    def cas(self, rev: int, content: str, nonce: str) -> Reply:
+        """Put a record in place. "refused" means that it is known not to have landed."""
+        target = self._name(f"rec.{rev}")
+        try:
+            os.makedirs(self.path, exist_ok=True)
+            temporary = self._write_temporary(content)
+        except OSError as error:
+            return _failure("refused", error)
+        try:
+            landed = self._link(temporary, target, nonce)
+        except OSError as error:
+            outcome = "refused" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "unknown"
+            return _failure(outcome, error)
+        finally:
+            _unlink(temporary)
+        highest, record = self._highest()
+        if landed and highest > rev:
+            # Somebody went on from here, or this revision's place was a pruned one.
+            successor = _read(self._name(f"rec.{rev + 1}"))
+            landed = successor is not None and _member(successor, "prev") == nonce
+        return {"outcome": "landed" if landed else "lost", "rev": highest, "record": record}
+
+    def project(self, rev: int, content: str) -> Reply:
+        """Write the line of a record and rename it into place as a hard link."""
+        kept, temporary = self._name(f"line.{rev}"), self._write_temporary(content)
+        os.rename(temporary, kept)
+        os.link(kept, temporary)
+        os.rename(temporary, self.line_path)
+        _unlink(temporary)  # renaming one link over another of the same file leaves both
+        _sync_directory(os.path.dirname(self.line_path) or ".")
+        self._prune()
+        return {}
+
+    def _highest(self) -> tuple[int, str | None]:
+        """Revision and content of the newest record; 0 when there is none."""
+        for _ in range(3):  # another node may prune between the listing and the read
+            rev = max(self._numbered("rec"), default=0)
+            if rev == 0:
+                return 0, None
+            content = _read(self._name(f"rec.{rev}"))
+            if content is not None:
+                return rev, content
+        return rev, None
+
+    def _numbered(self, kind: str) -> list[int]:
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return []
+        parts = (name.partition(".") for name in names)
+        return [int(rest) for head, _, rest in parts if head == kind and rest.isdecimal()]
+
+    def _line(self) -> tuple[str | None, int | None]:
+        try:
+            inode = os.stat(self.line_path).st_ino
+        except FileNotFoundError:
+            return None, None
+        return _read(self.line_path), inode
+
+    def _projected_by(self, inode: int) -> int | None:
+        """The revision whose projection is this very file."""
+        for rev in sorted(self._numbered("line"), reverse=True):
+            try:
+                if os.stat(self._name(f"line.{rev}")).st_ino == inode:
+                    return rev
+            except FileNotFoundError:
+                continue
+        return None
+
+    def _write_beat(self, node: str, content: str) -> None:
+        os.makedirs(self.path, exist_ok=True)
+        file = os.open(self._name(f"hb.{node}"), os.O_WRONLY | os.O_CREAT, 0o644)
+        try:
+            os.pwrite(file, content.encode("latin-1"), 0)
+            os.fsync(file)
+        finally:
+            os.close(file)
+
+    def _write_temporary(self, content: str) -> str:
+        self._count += 1
+        name = self._name(f"tmp.{self.owner}.{os.getpid()}.{self._count}")
+        file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        try:
+            os.write(file, content.encode("latin-1"))
+            os.fsync(file)
+        except OSError:
+            _unlink(name)
+            raise
+        finally:
+            os.close(file)
+        return name
+
+    def _link(self, temporary: str, target: str, nonce: str) -> bool:
+        try:
+            os.link(temporary, target)
+        except FileExistsError:
+            # A retransmitted NFS call can report a link that it made itself.
+            there = _read(target)
+            return there is not None and _member(there, "nonce") == nonce
+        _sync_directory(self.path)
+        return True
+
+    def _prune(self) -> None:
+        for kind in ("rec", "line"):
+            for rev in sorted(self._numbered(kind))[:-KEEP_RECORDS]:
+                _unlink(self._name(f"{kind}.{rev}"))
+
+    def sweep(self) -> None:
+        """Remove what an earlier helper of this owner left, so that it can't land later."""
+        try:
+            names = os.listdir(self.path)
+        except FileNotFoundError:
+            return
+        for name in names:
+            if name.startswith(f"tmp.{self.owner}."):
+                _unlink(self._name(name))
+
+    def _name(self, name: str) -> str:
+        return os.path.join(self.path, name)
+
+
+def _read(path: str) -> str | None:
+    try:
+        with open(path, "rb") as file:
+            return file.read(MAX_FILE_BYTES + 1).decode("latin-1")
+    except FileNotFoundError:
+        return None
+
+
+def _unlink(path: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+
+
+def _sync_directory(path: str) -> None:
+    directory = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)
+
+
+def _member(content: str, name: str) -> object:
+    try:
+        record = json.loads(content)
+    except ValueError:
+        return None
+    return record.get(name) if isinstance(record, dict) else None
+
+
+def _failure(outcome: str, error: OSError) -> Reply:
+    return {"outcome": outcome, "rev": 0, "record": None, "error": _text(error)}
+
+
+def _text(error: OSError) -> str:
+    code = errno.errorcode.get(error.errno or 0, "")
+    return f"{code} {error.strerror}".strip()
+
+
+def _answer(folder: Folder, request: dict[str, Any]) -> Reply:
+    operation = request.pop("op")
+    try:
+        if operation == "read":
+            return folder.read(**request)
+        if operation == "cas":
+            return folder.cas(**request)
+        return folder.project(**request)
+    except OSError as error:
+        return {"error": _text(error), "missing": isinstance(error, FileNotFoundError)}
+
+
+def _receive(stream: BinaryIO) -> dict[str, Any] | None:
+    head = stream.read(4)
+    if len(head) < 4:
+        return None
+    body = stream.read(struct.unpack(">I", head)[0])
+    request: dict[str, Any] = json.loads(body)
+    return request
+
+
+def main(pair_file: str, owner: str) -> None:
+    # The origin's end is seen as EOF; signals meant for the origin are not for its helper.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    folder = Folder(pair_file, owner)
+    with contextlib.suppress(OSError):  # the first request will name the trouble
+        folder.sweep()
+    stdin, stdout = sys.stdin.buffer, sys.stdout.buffer
+    while (request := _receive(stdin)) is not None:
+        body = json.dumps(_answer(folder, request)).encode()
+        stdout.write(struct.pack(">I", len(body)) + body)
+        stdout.flush()
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,50 @@
+"""No coordinator: a single origin, always active, in a new epoch at each start."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import replace
+
+from rtmp_sync.cluster.observer import Sighting
+from rtmp_sync.cluster.record import Author, Record, first_record
+from rtmp_sync.cluster.view import CasResult, Outcome
+from rtmp_sync.coordinators.base import Attempt, Reading
+from rtmp_sync.server.clock import now
+
+__all__ = ["NoneCoordinator"]
+
+NOBODY = "-"  # the name of the peer that a single origin does not have
+
+
+class NoneCoordinator:
+    """A record in memory that names this boot: the failover table finds it and opens."""
+
+    def __init__(self, node_id: str, boot_id: str, last_epoch: int) -> None:
+        """last_epoch: of the last Change in this node's own copy."""
+        self.node_id = node_id
+        author = Author(node_id, boot_id, secrets.token_hex(8), "")
+        first = first_record((node_id, NOBODY), author)
+        epoch = last_epoch + 1
+        history_id = f"{epoch}-{author.nonce}"
+        self._record = replace(first, epoch=epoch, history_id=history_id, reason="alone")
+
+    async def start(self) -> None:
+        pass
+
+    async def stop(self) -> None:
+        pass
+
+    async def read(self, *, beat: bool) -> Reading:
+        at = now()
+        sighting = Sighting(at, at, self._record, beat_written=beat)
+        return Reading(sighting, self._record.nodes)
+
+    async def cas(self, record: Record) -> Attempt:
+        landed = record.prev == self._record.nonce
+        if landed:
+            self._record = record
+        outcome = Outcome.LANDED if landed else Outcome.LOST
+        return Attempt(CasResult(record.nonce, outcome, now()), self._record)
+
+    async def reaped(self) -> bool:
+        return True

@@ -1,0 +1,33 @@
+"""No gate of ours: the port always listens, and the load balancer's HTTP check decides.
+
+The origin still refuses every client while it has no authority.
+"""
+
+from __future__ import annotations
+
+from rtmp_sync.firewalls.base import GateState
+from rtmp_sync.firewalls.listener import ListenerGate
+
+__all__ = ["NoneGate"]
+
+
+class NoneGate:
+    """Opens the port once and leaves it; `verify` tells what the origin was last told."""
+
+    def __init__(self, listener: ListenerGate) -> None:
+        self._listener = listener
+        self._state: GateState = "closed"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        return self._listener.address
+
+    async def open(self) -> None:
+        await self._listener.open()
+        self._state = "open"
+
+    async def close(self) -> None:
+        self._state = "closed"
+
+    async def verify(self) -> GateState:
+        return self._state
