@@ -53,6 +53,11 @@ class Amf0Reader:
             self.pos = pos + 2
             return data[pos + 1] != 0
         self.pos = pos + 1
+        if marker == 3 and depth > 0:
+            anonymous: dict[str, object] = ASObject()
+            self.table.append(anonymous)
+            self._properties(anonymous, depth - 1)
+            return anonymous
         if marker == 3 or marker == 8 or marker == 10 or marker == 16 or marker == 17:
             if depth <= 0:
                 raise RemoteProtocolError("AMF0: nested too deep")
@@ -60,11 +65,6 @@ class Amf0Reader:
         return self._rare(marker)
 
     def _container(self, marker: int, depth: int) -> object:
-        if marker == 3:
-            anonymous: dict[str, object] = ASObject()
-            self.table.append(anonymous)
-            self._properties(anonymous, depth)
-            return anonymous
         if marker == 10:
             return self._strict_array(depth)
         if marker == 8:
@@ -84,14 +84,18 @@ class Amf0Reader:
         used = 0
         for used in range(self.left + 1):
             start = pos + 2
-            end = start + (data[pos] << 8 | data[pos + 1])
+            end = start + data[pos + 1]
+            if data[pos]:
+                end += data[pos] << 8
             marker = data[end]
             if marker == 9 and end == start:
                 break
             key = data[start:end].decode()
             if marker == 2:
                 start = end + 3
-                pos = start + (data[end + 1] << 8 | data[end + 2])
+                pos = start + data[end + 2]
+                if data[end + 1]:
+                    pos += data[end + 1] << 8
                 target[key] = data[start:pos].decode()
             elif marker == 0:
                 target[key] = _unpack_double(data, end + 1)[0]
@@ -111,7 +115,9 @@ class Amf0Reader:
         else:
             raise RemoteProtocolError("AMF0: too many values")
         self.pos = end + 1
-        self._spend(used)
+        self.left -= used
+        if self.left < 0:
+            raise RemoteProtocolError("AMF0: too many values")
 
     def _strict_array(self, depth: int) -> object:
         count = self._u32()

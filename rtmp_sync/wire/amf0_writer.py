@@ -17,9 +17,10 @@ from pyamf.amf3 import ByteArray
 
 from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.wire import flex
-from rtmp_sync.wire.amf3_writer import Amf3Writer, exact_double, key_text
+from rtmp_sync.wire.amf3_writer import Amf3Writer, exact_double
 from rtmp_sync.wire.classes import alias_of, attributes_of
 from rtmp_sync.wire.limits import MAX_DEPTH
+from rtmp_sync.wire.names import WRITTEN_AMF0, text_of, write_amf0
 from rtmp_sync.wire.values import (
     XML,
     Date,
@@ -56,14 +57,13 @@ class Amf0Writer:
         self.avmplus = avmplus
         self.table: dict[int, int] = {}  # id -> slot
         self.slots = 0
-        self.names: dict[str, bytes] = {}  # property name -> as written
         self._kept: list[object] = []  # keeps ids in `table` from being given to others
         self._amf3: Amf3Writer | None = None
 
-    def value(self, value: object, depth: int = MAX_DEPTH) -> None:
+    def value(self, value: Any, depth: int = MAX_DEPTH) -> None:
         kind = type(value)
         if kind is str:
-            self._string(value)  # type: ignore[arg-type]  # `kind` says so; a cast costs a call
+            self._string(value)
         elif kind is float:
             self.parts.append(_NUMBER(0, value))
         elif value is None:
@@ -73,11 +73,11 @@ class Amf0Writer:
         elif value is False:
             self.parts.append(b"\x01\x00")
         elif kind is int:
-            self.parts.append(_NUMBER(0, exact_double(value)))  # type: ignore[arg-type]  # as above
+            self.parts.append(_NUMBER(0, exact_double(value)))
         elif kind is dict or kind is ASObject:
             if self._open(value, depth):
                 self.parts.append(b"\x03")
-                self._properties(value, depth - 1)  # type: ignore[arg-type]  # as above
+                self._properties(value, depth - 1)
         elif kind is list or kind is tuple:
             self._strict_array(value, depth)
         else:
@@ -96,41 +96,35 @@ class Amf0Writer:
 
     def _open(self, value: object, depth: int) -> bool:
         """Take a slot; False when a reference to an earlier one said it all."""
-        slot = self.table.get(id(value))
-        if slot is not None and slot < _REACH:
+        slots = self.slots
+        slot = self.table.setdefault(id(value), slots)
+        if slot < slots and slot < _REACH:
             self.parts.append(_REFERENCE(7, slot))
             return False
         if depth <= 0:
             raise LocalProtocolError("AMF0: nested too deep")
-        self.table[id(value)] = self.slots
-        self.slots += 1
+        self.slots = slots + 1
         return True
 
-    def _name(self, key: object) -> bytes:
-        raw = key_text(key).encode()
-        if len(raw) > 0xFFFF:
-            raise LocalProtocolError("AMF0: a name is longer than 65535 bytes")
-        return _U16(len(raw)) + raw
-
-    def _properties(self, source: dict[Any, object], depth: int) -> None:
+    def _properties(self, source: dict[Any, Any], depth: int) -> None:
         """Name and value, then the end mark. The frequent kinds are written in place."""
         parts = self.parts
-        names = self.names
+        names = WRITTEN_AMF0
         for key, value in source.items():
-            name = names.get(key)
+            name = names.get(key) if type(key) is str else write_amf0(text_of(key))
             if name is None:
-                name = self._name(key)
-                names[key] = name
+                name = write_amf0(key)
             parts.append(name)
             kind = type(value)
             if kind is str:
-                raw = value.encode()  # type: ignore[attr-defined]  # `kind` says so
+                text: str = value
+                raw = text.encode()
                 length = len(raw)
                 if length < 0x200:
                     parts.append(_STRING[length])
                     parts.append(raw)
                 else:
-                    self._string(value)  # type: ignore[arg-type]  # as above
+                    self._string(text)
             elif kind is float:
                 parts.append(_NUMBER(0, value))
             elif value is None:
@@ -214,9 +208,9 @@ class Amf0Writer:
                 f"AMF: {type(value).__name__} has no form; register the class with pyamf"
             )
 
-    def _typed(self, name: str, source: dict[Any, object], depth: int) -> None:
+    def _typed(self, name: str, source: dict[Any, Any], depth: int) -> None:
         self.parts.append(b"\x10")
-        self.parts.append(self._name(name))
+        self.parts.append(write_amf0(name))
         self._properties(source, depth)
 
     def _date(self, value: datetime | date | Date) -> None:

@@ -71,6 +71,8 @@ class Amf3Reader:
         self.pos = pos + 1
         if marker == 6:
             return self.string()
+        if marker == 0x0A:
+            return self._object(depth)
         if marker == 4:
             number = self.u29()
             return number if number < 0x10000000 else number - 0x20000000
@@ -142,8 +144,6 @@ class Amf3Reader:
             return xml
         if depth <= 0:
             raise RemoteProtocolError("AMF3: nested too deep")
-        if marker == 0x0A:
-            return self._object(head, depth - 1)
         if marker == 0x09:
             return self._array(head >> 1, depth - 1)
         if marker == 0x11:
@@ -154,32 +154,46 @@ class Amf3Reader:
 
     # containers -----------------------------------------------------------------------------
 
-    def _object(self, head: int, depth: int) -> object:
-        traits = self._traits(head)
+    def _object(self, depth: int) -> object:
+        head = self.data[self.pos]
+        if head < 0x80:
+            self.pos += 1
+        else:
+            head = self.u29()
+        if not head & 1:
+            return self.objects[head >> 1]
+        if depth <= 0:
+            raise RemoteProtocolError("AMF3: nested too deep")
+        traits = self._define(head) if head & 2 else self.traits[head >> 2]
         if traits.external:
-            return self._external(traits, depth)
-        alias = traits.alias
-        if alias is None:
-            target: dict[str, object]
-            if traits.name:
-                typed = TypedObject(traits.name)
-                typed.traits = traits  # so that it is written as it was read
-                target = typed
-            else:
-                target = ASObject()
-            self.objects.append(target)
-            self._members(traits, target, depth)
-            return target
-        instance = make(alias)
+            return self._external(traits, depth - 1)
+        if traits.alias is not None:
+            return self._registered(traits, depth - 1)
+        target: dict[str, object]
+        if traits.name:
+            typed = TypedObject(traits.name)
+            typed.traits = traits  # so that it is written as it was read
+            target = typed
+        else:
+            target = ASObject()
+        self.objects.append(target)
+        if traits.names:
+            self._sealed(traits.names, target, depth - 1)
+        if traits.dynamic:
+            self._properties(target, depth - 1)
+        return target
+
+    def _registered(self, traits: Traits, depth: int) -> object:
+        instance = make(traits.alias)
         self.objects.append(instance)
         attributes: dict[str, object] = {}
-        self._members(traits, attributes, depth)
-        fill(alias, instance, attributes)
+        self._sealed(traits.names, attributes, depth)
+        if traits.dynamic:
+            self._properties(attributes, depth)
+        fill(traits.alias, instance, attributes)
         return instance
 
-    def _traits(self, head: int) -> Traits:
-        if not head & 2:
-            return self.traits[head >> 2]
+    def _define(self, head: int) -> Traits:
         external = head & 4 != 0
         name = self.string()
         names: list[str] = []
@@ -192,13 +206,10 @@ class Amf3Reader:
         self.traits.append(traits)
         return traits
 
-    def _members(self, traits: Traits, target: dict[str, object], depth: int) -> None:
-        if traits.names:
-            self._spend(len(traits.names))
-            for name in traits.names:
-                target[name] = self.value(depth)
-        if traits.dynamic:
-            self._properties(target, depth)
+    def _sealed(self, names: list[str], target: dict[str, object], depth: int) -> None:
+        self._spend(len(names))
+        for name in names:
+            target[name] = self.value(depth)
 
     def _properties(self, target: dict[str, object], depth: int) -> None:
         """Name and value up to the empty name. The frequent kinds are read in place."""
@@ -227,12 +238,19 @@ class Amf3Reader:
                     pos -= 1  # a name of no length written the long way: the end mark
                     break
             marker = data[pos]
-            if marker == 6 and data[pos + 1] & 0x81 == 1 and data[pos + 1] != 1:
-                start = pos + 2
-                pos = start + (data[pos + 1] >> 1)
-                text = data[start:pos].decode()
-                strings.append(text)
-                target[key] = text
+            if marker == 6 and data[pos + 1] < 0x80:
+                head = data[pos + 1]
+                pos += 2
+                if not head & 1:
+                    target[key] = strings[head >> 1]
+                elif head == 1:
+                    target[key] = ""
+                else:
+                    start = pos
+                    pos += head >> 1
+                    text = data[start:pos].decode()
+                    strings.append(text)
+                    target[key] = text
             elif marker == 5:
                 target[key] = _unpack_double(data, pos + 1)[0]
                 pos += 9
@@ -257,7 +275,9 @@ class Amf3Reader:
         else:
             raise RemoteProtocolError("AMF3: too many values")
         self.pos = pos + 1
-        self._spend(used)
+        self.left -= used
+        if self.left < 0:
+            raise RemoteProtocolError("AMF3: too many values")
 
     def _array(self, count: int, depth: int) -> object:
         data = self.data

@@ -18,6 +18,8 @@ from rtmp_sync.wire import flex
 from rtmp_sync.wire.amf3_reader import Traits
 from rtmp_sync.wire.classes import alias_of, attributes_of, sealed_names, write_itself
 from rtmp_sync.wire.limits import MAX_DEPTH
+from rtmp_sync.wire.names import WRITTEN_AMF3, text_of, write_amf3
+from rtmp_sync.wire.u29 import u29
 from rtmp_sync.wire.values import (
     XML,
     Date,
@@ -31,33 +33,14 @@ from rtmp_sync.wire.values import (
     ms_from_date,
 )
 
-__all__ = ["Amf3Writer", "exact_double", "key_text"]
+__all__ = ["Amf3Writer", "exact_double"]
 
 _DOUBLE: Final = Struct(">Bd").pack
 _LARGEST_EXACT: Final = 1 << 53
 
 
-def _u29_of(number: int) -> bytes:
-    if number < 0x80:
-        return bytes((number,))
-    if number < 0x4000:
-        return bytes((number >> 7 | 0x80, number & 0x7F))
-    if number < 0x200000:
-        return bytes((number >> 14 | 0x80, number >> 7 & 0x7F | 0x80, number & 0x7F))
-    if number < 0x20000000:
-        return bytes(
-            (
-                number >> 22 | 0x80,
-                number >> 15 & 0x7F | 0x80,
-                number >> 8 & 0x7F | 0x80,
-                number & 0xFF,
-            )
-        )
-    raise LocalProtocolError(f"AMF3: {number} does not fit 29 bits")
-
-
-_U29: Final[list[bytes]] = [_u29_of(number) for number in range(0x4000)]
-_INTEGER: Final[list[bytes]] = [b"\x04" + _u29_of(number) for number in range(0x400)]
+_STRING: Final[list[bytes]] = [b"\x06" + u29(size << 1 | 1) for size in range(0x200)]
+_INTEGER: Final[list[bytes]] = [b"\x04" + u29(number) for number in range(0x400)]
 
 
 def exact_double(number: int) -> float:
@@ -73,15 +56,6 @@ def exact_double(number: int) -> float:
     return double
 
 
-def key_text(key: object) -> str:
-    """A property's name: str, or an int in its decimal form."""
-    if isinstance(key, str):
-        return key
-    if isinstance(key, int) and not isinstance(key, bool):
-        return str(int(key))
-    raise LocalProtocolError(f"AMF: a property's name is a {type(key).__name__}, not a str")
-
-
 @final
 class Amf3Writer:
     """`value(value, depth)` appends to `parts`; `depth` is how many containers may be opened."""
@@ -92,19 +66,23 @@ class Amf3Writer:
         self.objects: dict[int, int] = {}  # id -> slot
         self.slots = 0
         self.traits: dict[Any, int] = {}
+        self._plain = b""  # an anonymous object's marker and class, once it has been defined
         self._kept: list[object] = []  # keeps ids in `objects` from being given to others
 
-    def value(self, value: object, depth: int = MAX_DEPTH) -> None:
+    def value(self, value: Any, depth: int = MAX_DEPTH) -> None:
         kind = type(value)
         if kind is str:
             self.parts.append(b"\x06")
-            self.string(value)  # type: ignore[arg-type]  # `kind` says so; a cast costs a call
+            self.string(value)
         elif value is None:
             self.parts.append(b"\x01")
         elif kind is float:
             self.parts.append(_DOUBLE(5, value))
+        elif kind is dict or kind is ASObject:
+            if self._open(b"\x0a", value, depth):
+                self._anonymous(value, depth - 1)
         elif kind is int:
-            self._integer(value)  # type: ignore[arg-type]  # as above
+            self._integer(value)
         elif value is True:
             self.parts.append(b"\x03")
         elif value is False:
@@ -112,91 +90,105 @@ class Amf3Writer:
         elif kind is list or kind is tuple:
             if self._open(b"\x09", value, depth):
                 self._dense(value, depth - 1)
-        elif kind is dict or kind is ASObject:
-            if self._open(b"\x0a", value, depth):
-                self._anonymous(value, depth - 1)  # type: ignore[arg-type]  # as above
         else:
             self._rare(value, depth)
 
     def string(self, text: str) -> None:
         """A string body: inline at its first appearance, then by reference."""
-        parts = self.parts
+        if not text:
+            self.parts.append(b"\x01")
+            return
         reference = self.strings.get(text)
         if reference is not None:
-            parts.append(reference)
-        elif text:
-            raw = text.encode()
-            self.strings[text] = _u29(len(self.strings) << 1)
-            parts.append(_u29(len(raw) << 1 | 1))
-            parts.append(raw)
-        else:
-            parts.append(b"\x01")
+            self.parts.append(reference)
+            return
+        raw = text.encode()
+        self.strings[text] = u29(len(self.strings) << 1)
+        self.parts.append(u29(len(raw) << 1 | 1))
+        self.parts.append(raw)
 
     def _integer(self, number: int) -> None:
         if 0 <= number < 0x400:
             self.parts.append(_INTEGER[number])
         elif -0x10000000 <= number < 0x10000000:
-            self.parts.append(b"\x04" + _u29(number & 0x1FFFFFFF))
+            self.parts.append(b"\x04" + u29(number & 0x1FFFFFFF))
         else:
             self.parts.append(_DOUBLE(5, exact_double(number)))
 
     def _open(self, marker: bytes, value: object, depth: int) -> bool:
-        """Write the marker and take a slot; False when a reference said it all."""
-        self.parts.append(marker)
-        slot = self.objects.get(id(value))
-        if slot is not None:
-            self.parts.append(_u29(slot << 1))
+        """Take a slot; False when a reference to an earlier one said it all."""
+        slots = self.slots
+        slot = self.objects.setdefault(id(value), slots)
+        if slot != slots:
+            self.parts.append(marker + u29(slot << 1))
             return False
         if depth <= 0:
             raise LocalProtocolError("AMF3: nested too deep")
-        self.objects[id(value)] = self.slots
-        self.slots += 1
+        self.slots = slots + 1
         return True
 
     # containers -----------------------------------------------------------------------------
 
     def _dense(self, items: Any, depth: int) -> None:
-        self.parts.append(_u29(len(items) << 1 | 1))
-        self.parts.append(b"\x01")
+        self.parts.append(b"\x09" + u29(len(items) << 1 | 1) + b"\x01")
         for item in items:
             self.value(item, depth)
 
-    def _anonymous(self, source: dict[Any, object], depth: int) -> None:
+    def _anonymous(self, source: dict[Any, Any], depth: int) -> None:
         if "" in source:
             # A dynamic member cannot have an empty name, since that ends the list; a sealed can.
-            self._definition(("", True, ("",)), "", [""], True)
+            self._definition("", [""], True)
             self.value(source[""], depth)
             source = {key: value for key, value in source.items() if key != ""}
+        elif self._plain:
+            self.parts.append(self._plain)
         else:
-            self._definition(None, "", [], True)
+            self._plain = b"\x0a" + u29(len(self.traits) << 2 | 1)
+            self._definition("", [], True)
         self._properties(source, depth)
 
-    def _definition(self, key: Any, name: str, names: list[str], dynamic: bool) -> None:
+    def _definition(self, name: str, names: list[str], dynamic: bool) -> None:
+        """The object's marker and what its class is: inline at first, then by reference."""
+        key = (name, dynamic, tuple(names))
         index = self.traits.get(key)
         if index is not None:
-            self.parts.append(_u29(index << 2 | 1))
+            self.parts.append(b"\x0a" + u29(index << 2 | 1))
             return
         self.traits[key] = len(self.traits)
-        self.parts.append(_u29(len(names) << 4 | (0xB if dynamic else 3)))
+        self.parts.append(b"\x0a" + u29(len(names) << 4 | (0xB if dynamic else 3)))
         self.string(name)
         for member in names:
             self.string(member)
 
-    def _properties(self, source: dict[Any, object], depth: int) -> None:
+    def _properties(self, source: dict[Any, Any], depth: int) -> None:
         """Name and value, then the empty name. The frequent kinds are written in place."""
         parts = self.parts
         strings = self.strings
+        written = WRITTEN_AMF3
         for key, value in source.items():
-            name = key if type(key) is str else key_text(key)
+            name = key if type(key) is str else text_of(key)
             reference = strings.get(name)
-            if reference is not None:
-                parts.append(reference)
-            else:
-                self.string(name)
+            if reference is None:
+                strings[name] = u29(len(strings) << 1)
+                reference = written.get(name)
+                if reference is None:
+                    reference = write_amf3(name)
+            parts.append(reference)
             kind = type(value)
             if kind is str:
-                parts.append(b"\x06")
-                self.string(value)  # type: ignore[arg-type]  # `kind` says so
+                text: str = value
+                reference = strings.get(text)
+                if reference is not None:
+                    parts.append(b"\x06")
+                    parts.append(reference)
+                elif text:
+                    strings[text] = u29(len(strings) << 1)
+                    raw = text.encode()
+                    size = len(raw)
+                    parts.append(_STRING[size] if size < 0x200 else b"\x06" + u29(size << 1 | 1))
+                    parts.append(raw)
+                else:
+                    parts.append(b"\x06\x01")
             elif kind is float:
                 parts.append(_DOUBLE(5, value))
             elif value is None:
@@ -209,19 +201,15 @@ class Amf3Writer:
                 self.value(value, depth)
         parts.append(b"\x01")
 
-    def _mixed(self, source: dict[Any, object], depth: int) -> None:
+    def _mixed(self, source: dict[Any, Any], depth: int) -> None:
         """int keys 0 to n-1 are the dense part, all others names."""
         count = 0
-        while count in source and type(count) is int:
+        while count in source:
             count += 1
-        named = {
-            key: value
-            for key, value in source.items()
-            if type(key) is not int or not 0 <= key < count
-        }
+        named = {key: value for key, value in source.items() if type(key) is str or key >= count}
         if "" in named:
             raise LocalProtocolError("AMF3: an array cannot have an empty name")
-        self.parts.append(_u29(count << 1 | 1))
+        self.parts.append(b"\x09" + u29(count << 1 | 1))
         self._properties(named, depth)
         for index in range(count):
             self.value(source[index], depth)
@@ -235,12 +223,12 @@ class Amf3Writer:
             self._members(name, traits.names, traits.dynamic, instance, depth)
 
     def _members(
-        self, name: str, names: list[str], dynamic: bool, source: dict[Any, object], depth: int
+        self, name: str, names: list[str], dynamic: bool, source: dict[Any, Any], depth: int
     ) -> None:
         sealed = set(names)
         rest = {key: value for key, value in source.items() if key not in sealed}
         dynamic = dynamic or bool(rest)
-        self._definition((name, dynamic, tuple(names)), name, names, dynamic)
+        self._definition(name, names, dynamic)
         for member in names:
             self.value(source[member], depth)
         if dynamic:
@@ -254,26 +242,25 @@ class Amf3Writer:
         if value is Undefined:
             self.parts.append(b"\x00")
         elif isinstance(value, (XML, XMLDocument)):
-            if self._open(b"\x0b" if isinstance(value, XML) else b"\x07", value, depth):
-                self._block(value.encode())
+            marker = b"\x0b" if isinstance(value, XML) else b"\x07"
+            if self._open(marker, value, depth):
+                self._block(marker, value.encode())
         elif isinstance(value, (datetime, date, Date)):
             self._date(value)
         elif isinstance(value, (ByteArray, bytes, bytearray, memoryview)):
             if self._open(b"\x0c", value, depth):
-                self._block(bytes(value))
+                self._block(b"\x0c", bytes(value))
         elif isinstance(value, (VectorInt, VectorUint, VectorDouble)):
             self._vector(value, depth)
         elif isinstance(value, VectorObject):
             if self._open(b"\x10", value, depth):
-                self.parts.append(_u29(len(value) << 1 | 1))
-                self.parts.append(b"\x01" if value.fixed else b"\x00")
+                self._head(b"\x10", len(value), value.fixed)
                 self.string(value.class_name)
                 for item in value:
                     self.value(item, depth - 1)
         elif isinstance(value, Dictionary):
             if self._open(b"\x11", value, depth):
-                self.parts.append(_u29(len(value) << 1 | 1))
-                self.parts.append(b"\x01" if value.weak else b"\x00")
+                self._head(b"\x11", len(value), value.weak)
                 for key, item in value:
                     self.value(key, depth - 1)
                     self.value(item, depth - 1)
@@ -329,10 +316,10 @@ class Amf3Writer:
     def _external(self, name: str) -> None:
         index = self.traits.get((name,))
         if index is not None:
-            self.parts.append(_u29(index << 2 | 1))
+            self.parts.append(b"\x0a" + u29(index << 2 | 1))
             return
         self.traits[(name,)] = len(self.traits)
-        self.parts.append(b"\x07")
+        self.parts.append(b"\x0a\x07")
         self.string(name)
 
     def _aside(self, depth: int) -> Any:
@@ -375,9 +362,12 @@ class Amf3Writer:
         self.parts.append(b"\x08\x01")
         self.parts.append(pack(">d", ms))
 
-    def _block(self, raw: bytes) -> None:
-        self.parts.append(_u29(len(raw) << 1 | 1))
+    def _block(self, marker: bytes, raw: bytes) -> None:
+        self.parts.append(marker + u29(len(raw) << 1 | 1))
         self.parts.append(raw)
+
+    def _head(self, marker: bytes, count: int, flag: bool) -> None:
+        self.parts.append(marker + u29(count << 1 | 1) + (b"\x01" if flag else b"\x00"))
 
     def _vector(self, value: VectorInt | VectorUint | VectorDouble, depth: int) -> None:
         letter, marker = "d", b"\x0f"
@@ -386,10 +376,5 @@ class Amf3Writer:
         elif isinstance(value, VectorUint):
             letter, marker = "I", b"\x0e"
         if self._open(marker, value, depth):
-            self.parts.append(_u29(len(value) << 1 | 1))
-            self.parts.append(b"\x01" if value.fixed else b"\x00")
+            self._head(marker, len(value), value.fixed)
             self.parts.append(pack(f">{len(value)}{letter}", *value))
-
-
-def _u29(number: int) -> bytes:
-    return _U29[number] if number < 0x4000 else _u29_of(number)
