@@ -1,0 +1,294 @@
+"""A remote shared object, seen from a client.
+
+What it shows is what the server confirmed: a slot that is set here changes here when the
+server's `success` comes. Of each slot at most one write is under way; writes made meanwhile
+fold into the newest one. After a reconnect the object is used again with its last version and
+what was not confirmed is written again: setting a slot twice to one value is setting it once.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Final
+
+from rtmp_sync.errors import CallError, ConnectionLost, RtmpSyncError
+from rtmp_sync.server.client_link import ClientLink
+from rtmp_sync.wire import amf0
+from rtmp_sync.wire import shared_object as wire
+from rtmp_sync.wire.constants import (
+    SHARED_OBJECT,
+    SHARED_OBJECT_AMF3,
+    SO_CHANGE,
+    SO_CHANGE_ECHO,
+    SO_CLEAR,
+    SO_NO_WRITE_ACCESS,
+    SO_REMOVE,
+    SO_SEND,
+    SO_STATUS,
+    SO_SUCCESS,
+    SO_USE_SUCCESS,
+)
+
+__all__ = ["RemoteSharedObject"]
+
+_NOTHING: Final = frozenset({b"\x05", b"\x06"})  # null and undefined: such a write deletes
+
+SyncItem = dict[str, Any]
+
+
+class _Write:
+    """A slot's write: `raw` AMF0 bytes, None to delete it."""
+
+    __slots__ = ("raw", "waiting")
+
+    def __init__(self, raw: bytes | None) -> None:
+        self.raw = raw
+        self.waiting: list[asyncio.Future[int]] = []
+
+
+class RemoteSharedObject(Mapping[str, Any]):
+    """Made by `NetConnection.shared_object`. A mapping of slot names to values.
+
+    on_sync: called with a list of {code, name} after each message of the server, code being
+    "change", "delete", "clear", "success" or "reject" ("clear" has no name).
+    on_message: called with handler name and arguments of each `send`.
+    """
+
+    def __init__(self, name: str, persistent: bool) -> None:
+        self.name = name
+        self.persistent = persistent
+        self.version = 0
+        self.on_sync: Callable[[list[SyncItem]], object] | None = None
+        self.on_message: Callable[..., object] | None = None
+        self.used: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._raw: dict[str, bytes] = {}
+        self._values: dict[str, object] = {}  # decoded when first looked at
+        self._link: ClientLink | None = None
+        self._synced = False  # on the present link
+        self._closed = ""  # why there will be no next one
+        self._under_way: dict[str, _Write] = {}
+        self._next: dict[str, _Write] = {}
+        self._clears: list[asyncio.Future[int]] = []
+
+    # --- the mapping
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in self._values:
+            self._values[key] = amf0.decode(self._raw[key])[0]
+        return self._values[key]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._raw)
+
+    def __len__(self) -> int:
+        return len(self._raw)
+
+    # --- writing
+
+    async def set(self, key: str, value: object) -> int:
+        """Set a slot; its version when the server confirmed it. CallError if it refused."""
+        write = self._write(key, amf0.encode(value))
+        return await self._confirmed(write.waiting)
+
+    def set_nowait(self, key: str, value: object) -> None:
+        """Set a slot without waiting for the server's word."""
+        self._write(key, amf0.encode(value))
+
+    async def delete(self, key: str) -> int:
+        """Delete a slot; a slot that is not there is deleted already."""
+        if key not in self._raw and key not in self._under_way:
+            return self.version
+        return await self._confirmed(self._write(key, None).waiting)
+
+    async def clear(self) -> int:
+        """Delete all slots."""
+        link = self._open_link()
+        link.write(self._message(link, wire.EVENT_REQUEST_CLEAR))
+        return await self._confirmed(self._clears)
+
+    async def send(self, handler: str, *arguments: object) -> None:
+        """Have `on_message` called at every user of the object, here too. Not repeated."""
+        link = self._open_link()
+        link.write(self._message(link, wire.event_send(amf0.encode(handler, *arguments))))
+        await link.drain()
+
+    def release(self) -> None:
+        """Use it no longer."""
+        if self._link is not None and self._link.alive:
+            self._link.write(self._message(self._link, wire.EVENT_RELEASE))
+        self.link_lost("the shared object was released", for_good=True)
+
+    async def _confirmed(self, waiting: list[asyncio.Future[int]]) -> int:
+        confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+        waiting.append(confirmed)
+        if self._link is not None:
+            await self._link.drain()
+        return await confirmed
+
+    def _open_link(self) -> ClientLink:
+        if self._link is None or not self._synced:
+            raise ConnectionLost("the shared object is not connected")
+        return self._link
+
+    def _write(self, key: str, raw: bytes | None) -> _Write:
+        if self._closed:
+            raise ConnectionLost(self._closed)
+        if key not in self._under_way:
+            write = self._under_way[key] = _Write(raw)
+            if self._synced:
+                self._request(key, write)
+            return write
+        waiting = self._next.get(key)
+        if waiting is None:
+            waiting = self._next[key] = _Write(raw)
+        waiting.raw = raw
+        return waiting
+
+    def _request(self, key: str, write: _Write) -> None:
+        link = self._link
+        if link is None:
+            return
+        if write.raw is None:
+            event = wire.event_request_remove(key)
+        else:
+            event = wire.event_request_change(key, write.raw)
+        link.write(self._message(link, event))
+
+    def _message(self, link: ClientLink, events: bytes) -> bytes:
+        payload = wire.header(self.name, self.version, self.persistent) + events
+        if link.connection.object_encoding == 3:
+            return link.connection.message(SHARED_OBJECT_AMF3, b"\0" + payload)
+        return link.connection.message(SHARED_OBJECT, payload)
+
+    # --- the link, and what comes over it
+
+    def use(self, link: ClientLink) -> None:
+        """Ask the server for it on a new link, for what changed since we last heard."""
+        self._link = link
+        self._synced = False
+        link.write(self._message(link, wire.EVENT_USE))
+
+    def link_lost(self, reason: str, *, for_good: bool) -> None:
+        """The link is gone; without a next one all that waits fails."""
+        self._link = None
+        self._synced = False
+        waiting = self._clears
+        self._clears = []
+        if for_good:
+            self._closed = reason
+            for write in [*self._under_way.values(), *self._next.values()]:
+                waiting.extend(write.waiting)
+            self._under_way.clear()
+            self._next.clear()
+            self._refuse_use(ConnectionLost(reason))
+        for future in waiting:
+            if not future.done():
+                future.set_exception(ConnectionLost(reason))
+
+    def receive(self, message: wire.SharedObjectMessage) -> None:
+        """Apply what the server says, then tell the application."""
+        items: list[SyncItem] = []
+        self.version = message.version
+        refused = ""
+        first_sync = False
+        for event in message.events:
+            if event.type == SO_USE_SUCCESS:
+                first_sync = True
+            elif event.type == SO_STATUS:
+                refused = event.key
+                if not self._synced and not first_sync:
+                    self._refuse_use(CallError(event.key, f"shared object {self.name!r}"))
+            elif refused == SO_NO_WRITE_ACCESS and event.type in (SO_CHANGE, SO_REMOVE):
+                self._roll_back(event, refused)
+                items.append({"code": "reject", "name": event.key})
+                refused = ""
+            else:
+                self._apply(event, items, first_sync)
+        if refused:
+            self._fail(self._clears, refused)
+        if first_sync:
+            self._sync_done()
+        if items and self.on_sync is not None:
+            self.on_sync(items)
+
+    def _apply(self, event: wire.Event, items: list[SyncItem], first_sync: bool) -> None:
+        key = event.key
+        if event.type == SO_CHANGE:
+            self._put(key, event.value)
+            items.append({"code": "change", "name": key})
+        elif event.type == SO_SUCCESS or event.type == SO_CHANGE_ECHO:
+            write = self._under_way.get(key)
+            if write is not None and self._synced:
+                self._put(key, write.raw)
+                self._confirm(key)
+            items.append({"code": "success", "name": key})
+        elif event.type == SO_REMOVE:
+            self._put(key, None)
+            write = self._under_way.get(key)
+            if write is not None and write.raw is None and self._synced:
+                self._confirm(key)
+            items.append({"code": "delete", "name": key})
+        elif event.type == SO_CLEAR:
+            self._raw.clear()
+            self._values.clear()
+            items.append({"code": "clear"})
+            if not first_sync:
+                clears, self._clears = self._clears, []
+                self._succeed(clears)
+        elif event.type == SO_SEND and self.on_message is not None:
+            values = amf0.decode(event.value)
+            if values and isinstance(values[0], str):
+                self.on_message(values[0], *values[1:])
+
+    def _put(self, key: str, raw: bytes | None) -> None:
+        self._values.pop(key, None)
+        if raw is None or raw in _NOTHING:
+            self._raw.pop(key, None)
+        else:
+            self._raw[key] = raw
+
+    def _confirm(self, key: str) -> None:
+        """The write under way took effect; the one that waits behind it is next."""
+        self._succeed(self._under_way.pop(key).waiting)
+        following = self._next.pop(key, None)
+        if following is not None:
+            self._under_way[key] = following
+            self._request(key, following)
+
+    def _succeed(self, waiting: list[asyncio.Future[int]]) -> None:
+        for future in waiting:
+            if not future.done():
+                future.set_result(self.version)
+
+    @staticmethod
+    def _fail(waiting: list[asyncio.Future[int]], code: str) -> None:
+        for future in waiting:
+            if not future.done():
+                future.set_exception(CallError(code, "the server refused the write"))
+        waiting.clear()
+
+    def _roll_back(self, event: wire.Event, code: str) -> None:
+        """A refused write: the event tells what the slot really holds."""
+        self._put(event.key, event.value if event.type == SO_CHANGE else None)
+        write = self._under_way.get(event.key)
+        if write is not None:
+            self._fail(write.waiting, code)
+            self._confirm(event.key)
+
+    def _refuse_use(self, error: RtmpSyncError) -> None:
+        if not self.used.done():
+            self.used.set_exception(error)
+            self.used.exception()  # whoever asked for the object may have given up
+
+    def _sync_done(self) -> None:
+        """The copy is that of the server: write again what it did not confirm."""
+        self._synced = True
+        if not self.used.done():
+            self.used.set_result(None)
+        for key in list(self._under_way):
+            newest = self._next.pop(key, None)
+            if newest is not None:
+                newest.waiting = self._under_way[key].waiting + newest.waiting
+                self._under_way[key] = newest
+            self._request(key, self._under_way[key])
