@@ -1,0 +1,1 @@
+"""HTTP for operators, load balancers and the peer."""

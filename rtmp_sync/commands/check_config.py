@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 
 from rtmp_sync.commands import terminal
-from rtmp_sync.config import WrongConfig, load_config
+from rtmp_sync.config import ConfigError, WrongConfig, load_config
+from rtmp_sync.plugins import load_applications
 
 __all__ = ["check_config"]
 
@@ -15,9 +16,13 @@ def check_config(path: Path, *, as_json: bool) -> int:
     warnings: list[str] = []
     wrong: WrongConfig | None = None
     try:
-        warnings = load_config(path).check()
+        config = load_config(path)
+        warnings = config.check()
+        load_applications(config.apps.directory)
     except WrongConfig as error:
         wrong = error
+    except ConfigError as error:
+        wrong = WrongConfig([error])
     if as_json:
         errors = [
             {"key": error.key, "value": _plain(error.value), "fix": error.fix}

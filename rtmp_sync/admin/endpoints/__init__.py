@@ -1,0 +1,1 @@
+"""One file per endpoint: each module here with an `ENDPOINTS` tuple is served."""

@@ -1,0 +1,94 @@
+"""GET /metrics: figures for Prometheus, read from the origin at each scrape."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any
+
+from aiohttp import web
+from prometheus_client import CollectorRegistry
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.registry import Collector
+
+from rtmp_sync.admin import facts
+from rtmp_sync.admin.endpoint import Endpoint
+
+if TYPE_CHECKING:
+    from rtmp_sync.server.origin import Origin
+
+ROLES = ("active", "standby", "closed")
+REFUSALS_SHOWN = 100  # clients choose these names: the rest is one figure
+
+
+async def show(origin: Origin, _: web.Request) -> web.Response:
+    # A registry of its own: two origins in one process share nothing.
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(_Figures(origin))
+    return web.Response(
+        body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
+    )
+
+
+class _Figures(Collector):
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+
+    def collect(self) -> Iterator[Metric]:
+        status = facts.status(self._origin)
+        yield from _service(status)
+        yield from _state(status)
+        for name, value, meaning in facts.gauges(self._origin):
+            yield _gauge(name, value, meaning)
+        for name, value, meaning in facts.counters(self._origin):
+            yield CounterMetricFamily(f"rtmp_sync_{name}", meaning, value=value)
+        yield _refusals(facts.refusals(self._origin))
+
+
+def _service(status: dict[str, Any]) -> Iterator[Metric]:
+    roles = GaugeMetricFamily("rtmp_sync_role", "1 for the origin's role", labels=["role"])
+    for role in ROLES:
+        roles.add_metric([role], float(status["role"] == role))
+    yield roles
+    states = GaugeMetricFamily("rtmp_sync_state", "1 for the watchdog's state", labels=["state"])
+    states.add_metric([status["state"]], 1.0)
+    yield states
+    yield _gauge("gate_open", status["gate"] == "open", "1 while clients can reach this origin")
+    yield _gauge("epoch", status["epoch"], "epoch of the last Change")
+    yield _gauge("in_sync", len(status["sync"]), "other origins that hold all acknowledged")
+    yield _gauge("paused", status["paused"], "1 while automatic takeovers are off")
+    yield _gauge("link_up", status["peer"]["link"] == "up", "1 while the other origin is linked")
+    alarms = GaugeMetricFamily("rtmp_sync_alarm", "1 for each raised alarm", labels=["alarm"])
+    for alarm in status["alarms"]:
+        alarms.add_metric([alarm], 1.0)
+    yield alarms
+
+
+def _state(status: dict[str, Any]) -> Iterator[Metric]:
+    yield _gauge("head_seq", status["seq"], "sequence number of the last Change here")
+    yield _gauge("lag_changes", status["lag"]["changes"], "Changes behind the active origin")
+    yield _gauge("lag_ms", status["lag"]["ms"], "age of the oldest Change not applied")
+    yield _gauge("clients", status["clients"], "connected clients")
+    yield _gauge("instances", status["instances"], "application instances")
+
+
+def _refusals(refused: dict[tuple[str, str], int]) -> Metric:
+    """Calls that the whitelist refused, by user type and method."""
+    family = CounterMetricFamily(
+        "rtmp_sync_refused_calls",
+        "calls refused by the whitelist",
+        labels=["user_type", "method"],
+    )
+    ranked = sorted(refused.items(), key=lambda item: -item[1])
+    for (user_type, method), count in ranked[:REFUSALS_SHOWN]:
+        family.add_metric([user_type, method], count)
+    if rest := sum(count for _, count in ranked[REFUSALS_SHOWN:]):
+        family.add_metric(["(other)", "(other)"], rest)
+    return family
+
+
+def _gauge(name: str, value: float, meaning: str) -> Metric:
+    return GaugeMetricFamily(f"rtmp_sync_{name}", meaning, value=float(value))
+
+
+ENDPOINTS = (Endpoint("GET", "/metrics", show),)

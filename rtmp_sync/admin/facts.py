@@ -1,0 +1,84 @@
+"""What an origin says of itself: gathered here, shown by the endpoints.
+
+`/status` is a contract: names may be added, these stay.
+"""
+
+from __future__ import annotations
+
+import os
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+from rtmp_sync import codec
+from rtmp_sync.server.clock import now
+
+if TYPE_CHECKING:
+    from rtmp_sync.server.origin import Origin
+
+__all__ = ["lag", "role", "status"]
+
+
+def status(origin: Origin) -> dict[str, Any]:
+    """The content of /status."""
+    watchdog, journal, record = origin.watchdog, origin.state.journal, origin.watchdog.record
+    changes, lag_ms = lag(origin)
+    return {
+        "id": origin.node_id,
+        "role": role(origin),
+        "state": watchdog.state,
+        "gate": "open" if origin.authority.gate_open else "closed",
+        "epoch": journal.epoch,
+        "seq": journal.head,
+        "sync": [copy.node for copy in record.sync] if record is not None else [],
+        "lag": {"changes": changes, "ms": lag_ms},
+        "peer": _peer(origin),
+        "codec": codec.running(),
+        **origin.counts(),
+        "alarms": dict(watchdog.alarms),
+        "boot_id": origin.boot_id,
+        "pid": os.getpid(),
+        "guard_pid": os.getppid() if "RTMP_SYNC_GUARD_FD" in os.environ else None,
+        "holder": record.holder if record is not None else origin.node_id,
+        "mode": origin.config.replication.mode,
+        "coordinator": origin.config.coordinator,
+        "paused": record.paused if record is not None else False,
+        "history_id": journal.history_id,
+        "version": _version(),
+    }
+
+
+def role(origin: Origin) -> str:
+    """`"active"`, `"standby"` (could take over or is getting there) or `"closed"`."""
+    return str(origin.watchdog.role)
+
+
+def lag(origin: Origin) -> tuple[int, float]:
+    """How far this origin is behind the active one: (Changes, ms); the active's own is 0."""
+    replication = origin.replication
+    if replication is None or role(origin) == "active":
+        return 0, 0.0
+    return replication.lag_changes, replication.lag_ms
+
+
+def _peer(origin: Origin) -> dict[str, Any]:
+    """The other origin as this one knows it; members are None while it was never heard of."""
+    replication = origin.replication
+    peer = replication.peer if replication is not None else None
+    connected = replication is not None and replication.connected
+    age = peer.hb_age(now()) if peer is not None else None
+    return {
+        "id": peer.node_id if peer is not None else None,
+        "state": (peer.state or None) if peer is not None else None,
+        "link": "up" if connected else "down" if replication is not None else "none",
+        "boot_id": peer.boot_id if peer is not None else None,
+        "heartbeat_age_ms": round(age * 1000) if age is not None else None,
+    }
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("rtmp-sync")
+    except PackageNotFoundError:  # run from a source tree that was never installed
+        return "unknown"
