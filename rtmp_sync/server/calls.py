@@ -1,0 +1,228 @@
+"""Remote calls of one application instance.
+
+    command ─► whitelist of the caller's user type ─► arguments decoded, counted
+            ─► keyed: was it begun before? ─► method ─► result behind its barrier
+
+A refused call is answered with the very bytes of an unknown one, before anything of it but
+its name is decoded. `call("setText", …)` and the article's
+`call("call2server", "setText", [ … ])` are the same call.
+
+Exactly once: a client that has a session key numbers its calls. The first batch of such a
+call journals that it was begun, the last one its result. A repeat gets the stored result, or
+joins the run that is going on; one that was begun on an origin that died is interrupted.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Final, NamedTuple, Protocol
+
+from structlog.stdlib import BoundLogger
+
+from rtmp_sync.app import Application, Client
+from rtmp_sync.errors import CallError, LocalProtocolError, RemoteProtocolError
+from rtmp_sync.protocol import replies
+from rtmp_sync.protocol.connection import Connection
+from rtmp_sync.protocol.events import CommandReceived
+from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.outbox import Outbox
+from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.access import Whitelist
+from rtmp_sync.state.calls import BEGUN
+from rtmp_sync.wire import amf0
+from rtmp_sync.wire.constants import CALL_FAILED, CALL_INTERRUPTED, LEVEL_ERROR
+from rtmp_sync.wire.limits import Limits
+
+__all__ = ["CallPeer", "Calls"]
+
+_PROXY: Final = "call2server"  # the article's one entry point: (method, [arguments])
+_RESULT: Final = b"\1"  # what a stored outcome begins with
+_ERROR: Final = b"\0"
+_MAX_NUMBER: Final = 2**53  # above it, a number on the wire is not an integer any more
+
+
+class CallPeer(Protocol):
+    """The part of a session that calls use."""
+
+    connection: Connection
+    outbox: Outbox
+    client: Client
+    session_key: bytes | None
+    log: BoundLogger
+
+
+class _Key(NamedTuple):
+    """Which call of which session; lowest_open: the lowest number it still waits for."""
+
+    session: bytes
+    number: int
+    lowest_open: int
+
+
+class Calls:
+    """on_refused: told (user type, method) of each refused call, for the counter."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        tasks: Tasks,
+        application: Application,
+        whitelist: Whitelist,
+        limits: Limits,
+        on_refused: Callable[[str, str], None],
+    ) -> None:
+        self._turn = turn
+        self._tasks = tasks
+        self._application = application
+        self._whitelist = whitelist
+        self._limits = limits
+        self._on_refused = on_refused
+        # who waits for each keyed call that runs now: (peer, transaction id)
+        self._running: dict[tuple[bytes, int], list[tuple[CallPeer, float]]] = {}
+
+    def receive(self, peer: CallPeer, event: CommandReceived) -> None:
+        """Run a client's call. Raises Deposed, and RemoteProtocolError for bad arguments."""
+        name = self._called(event)
+        user_type = peer.client.user_type
+        method = self._application.methods.get(name)
+        if method is None or not self._whitelist.allows(user_type, name):
+            peer.log.warning(
+                "call_refused", user_type=user_type, method=name, known=method is not None
+            )
+            self._on_refused(user_type, name)
+            self._answer_error(peer, event.transaction, replies.call_failed(name))
+            return
+        command_object, arguments = event.command_object_and_arguments(self._limits)
+        if event.name == _PROXY:
+            arguments = _proxied(arguments)
+        if not method.accepts(len(arguments)):
+            peer.log.info("call_wrong_arguments", method=name, count=len(arguments))
+            text = f"Wrong number of arguments ({name})."
+            self._answer_error(peer, event.transaction, _failed(text))
+            return
+        key = _key(peer, command_object)
+        if key is not None and not self._begin(peer, event.transaction, key):
+            return
+
+        def done(value: object, error: BaseException | None) -> None:
+            self._finish(peer, event.transaction, name, key, value, error)
+
+        try:
+            value = method.function(self._application, peer.client, *arguments)
+        except Exception as error:  # an application's error is the caller's answer
+            done(None, error)
+            return
+        if inspect.iscoroutine(value):
+            self._tasks.start(value, done)
+        else:
+            done(value, None)
+
+    def _called(self, event: CommandReceived) -> str:
+        """The method's name; of a proxied call it is the first argument, decoded alone."""
+        if event.name != _PROXY or event.offset >= len(event.payload):
+            return event.name
+        values, _ = amf0.decode_at(event.payload, event.offset, 2, self._limits)
+        name = values[1] if len(values) == 2 else None
+        return name if isinstance(name, str) else event.name
+
+    def _begin(self, peer: CallPeer, transaction: float, key: _Key) -> bool:
+        """Whether to run it: not if it has an outcome, runs now, or was interrupted."""
+        outcome = self._turn.state.call_outcome(key.session, key.number)
+        if outcome is None:
+            self._turn.writable().begin_call(key.session, key.number, key.lowest_open)
+            self._running[key.session, key.number] = [(peer, transaction)]
+            return True
+        if isinstance(outcome, bytes):
+            self._answer(peer, transaction, outcome)
+        elif (waiting := self._running.get((key.session, key.number))) is not None:
+            waiting.append((peer, transaction))
+        else:
+            assert outcome is BEGUN
+            text = "The call was running when its origin failed; it was not run again."
+            values = replies.status(LEVEL_ERROR, CALL_INTERRUPTED, text)
+            self._answer_error(peer, transaction, values)
+        return False
+
+    def _finish(
+        self,
+        peer: CallPeer,
+        transaction: float,
+        name: str,
+        key: _Key | None,
+        value: object,
+        error: BaseException | None,
+    ) -> None:
+        waiting = [(peer, transaction)]
+        if key is not None:
+            waiting = self._running.pop((key.session, key.number), waiting)
+        if isinstance(error, Deposed) or not self._turn.authorised:
+            return  # the outcome is not ours to tell; the next origin knows the call as begun
+        outcome = self._outcome(peer, name, value, error)
+        if key is not None:
+            try:
+                self._turn.writable().finish_call(key.session, key.number, outcome)
+            except LocalProtocolError as too_big:
+                peer.log.error("call_result_too_big", method=name, error=str(too_big))
+                outcome = _ERROR + _encode(peer, _failed(f"The result is too big ({name})."))
+                self._turn.writable().finish_call(key.session, key.number, outcome)
+        for waiter, its_transaction in waiting:
+            self._answer(waiter, its_transaction, outcome)
+
+    def _outcome(
+        self, peer: CallPeer, name: str, value: object, error: BaseException | None
+    ) -> bytes:
+        """What is stored and sent: _RESULT or _ERROR, then the values behind the ids."""
+        if error is None:
+            try:
+                return _RESULT + _encode(peer, replies.result(value))
+            except LocalProtocolError as unsayable:
+                error = unsayable
+        if isinstance(error, CallError):  # raised by the method, for the client to read
+            values = replies.status(LEVEL_ERROR, error.code, error.description)
+            return _ERROR + _encode(peer, values)
+        peer.log.error("call_failed", method=name, exc_info=error)
+        return _ERROR + _encode(peer, _failed(f"Method failed ({name})."))
+
+    def _answer(self, peer: CallPeer, transaction: float, outcome: bytes) -> None:
+        if transaction:
+            command = "_result" if outcome[:1] == _RESULT else "_error"
+            data = peer.connection.raw_command(command, transaction, outcome[1:])
+            self._turn.reply(peer.outbox, 0, data)
+
+    def _answer_error(self, peer: CallPeer, transaction: float, values: replies.Values) -> None:
+        self._answer(peer, transaction, _ERROR + _encode(peer, values))
+
+
+def _encode(peer: CallPeer, values: replies.Values) -> bytes:
+    return peer.connection.encode_values(*values)
+
+
+def _failed(description: str) -> replies.Values:
+    return replies.status(LEVEL_ERROR, CALL_FAILED, description)
+
+
+def _proxied(arguments: list[object]) -> list[object]:
+    """The arguments of a proxied call; the article's third one, ClientInfo, means nothing here."""
+    passed = arguments[1] if len(arguments) > 1 else None
+    if passed is None:
+        return []
+    if not isinstance(passed, (list, tuple)):
+        raise RemoteProtocolError(f"{_PROXY}: the arguments are not an array")
+    return list(passed)
+
+
+def _key(peer: CallPeer, command_object: object) -> _Key | None:
+    """The call's number, if the client counts its calls."""
+    if peer.session_key is None or not isinstance(command_object, dict):
+        return None
+    number, lowest_open = (command_object.get(key) for key in ("callNumber", "lowestOpen"))
+    if number is None:
+        return None
+    if lowest_open is None:
+        lowest_open = 0
+    for value in (number, lowest_open):
+        if not isinstance(value, (int, float)) or not 0 <= value < _MAX_NUMBER:
+            raise RemoteProtocolError(f"call number {value!r}")
+    return _Key(peer.session_key, int(number), int(lowest_open))

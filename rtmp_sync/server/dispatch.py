@@ -1,0 +1,199 @@
+"""What each event of a client means to this origin: one table, one small function each.
+
+`session.py` moves bytes and knows when; here is what. Stream commands that encoders send and
+nobody needs (releaseStream, FCPublish, …) are answered as FMS does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import pyamf
+
+from rtmp_sync.protocol import replies
+from rtmp_sync.protocol.events import (
+    CallAnswered,
+    CommandReceived,
+    ConnectRequested,
+    MediaReceived,
+    PauseRequested,
+    PlayRequested,
+    PublishRequested,
+    ReceiveAudio,
+    ReceiveVideo,
+    SeekRequested,
+    SharedObjectReceived,
+    StreamClosed,
+    StreamCreateRequested,
+    StreamDeleted,
+)
+from rtmp_sync.server.live import stream_name
+from rtmp_sync.server.shared_objects import may_access
+from rtmp_sync.wire import media
+from rtmp_sync.wire.constants import (
+    LEVEL_ERROR,
+    LEVEL_STATUS,
+    PLAY_FAILED,
+    PLAY_START,
+    PLAY_STOP,
+    PUBLISH_BAD_NAME,
+    SEEK_FAILED,
+)
+
+if TYPE_CHECKING:
+    from rtmp_sync.server.session import Session
+
+__all__ = ["dispatch"]
+
+
+def dispatch(session: Session, event: object) -> None:
+    """Do what an event asks for. Raises RemoteProtocolError and Deposed."""
+    act = _EVENTS.get(type(event))
+    if act is not None:
+        act(session, event)
+
+
+def _connect(session: Session, event: ConnectRequested) -> None:
+    session.begin_admission(event)
+
+
+def _shared_object(session: Session, event: SharedObjectReceived) -> None:
+    client = session.client
+    session.instance.shared_objects.receive(
+        session.subscriber,
+        event.message,
+        read_access=client.read_access,
+        write_access=client.write_access,
+    )
+
+
+def _media(session: Session, event: MediaReceived) -> None:
+    session.instance.live.receive(session, event)
+
+
+def _create_stream(session: Session, event: StreamCreateRequested) -> None:
+    session.answer(event.transaction, replies.result(float(event.msid)))
+
+
+def _end_stream(session: Session, event: StreamClosed | StreamDeleted) -> None:
+    session.instance.live.stop(session, event.msid)
+
+
+def _publish(session: Session, event: PublishRequested) -> None:
+    name = stream_name(event.name)
+    if not may_access(session.client.write_access, name):
+        session.connection.streams.stop(event.msid)
+        text = f"{name} may not be published by this client."
+        session.status(event.msid, LEVEL_ERROR, PUBLISH_BAD_NAME, text)
+        return
+    accepted = session.instance.live.publish(session, event)
+    session.log.info("publish", stream=name, accepted=accepted)
+
+
+def _play(session: Session, event: PlayRequested) -> None:
+    name = stream_name(event.name)
+    if not may_access(session.client.read_access, name):
+        session.connection.streams.stop(event.msid)
+        text = f"{name} may not be played by this client."
+        session.status(event.msid, LEVEL_ERROR, PLAY_FAILED, text)
+        return
+    accepted = session.instance.live.play(session, event)
+    session.log.info("play", stream=name, accepted=accepted)
+
+
+def _receive_audio(session: Session, event: ReceiveAudio) -> None:
+    session.instance.live.want(session, event.msid, media.AUDIO, event.flag)
+
+
+def _receive_video(session: Session, event: ReceiveVideo) -> None:
+    session.instance.live.want(session, event.msid, media.VIDEO, event.flag)
+
+
+def _pause(session: Session, event: PauseRequested) -> None:
+    session.instance.live.pause(session, event.msid, event.paused)
+
+
+def _seek(session: Session, event: SeekRequested) -> None:
+    session.status(event.msid, LEVEL_ERROR, SEEK_FAILED, "A live stream cannot be sought.")
+
+
+def _call_answered(session: Session, event: CallAnswered) -> None:
+    session.call_answered(event)
+
+
+def _command(session: Session, event: CommandReceived) -> None:
+    builtin = _COMMANDS.get(event.name)
+    if builtin is not None:
+        builtin(session, event)
+    else:
+        session.instance.calls.receive(session, event)
+
+
+# --- commands that FMS answers itself
+
+
+def _answer_undefined(session: Session, event: CommandReceived) -> None:
+    session.answer(event.transaction, replies.result(pyamf.Undefined))
+
+
+def _fc_publish(session: Session, event: CommandReceived) -> None:
+    _answer_undefined(session, event)
+    session.tell("onFCPublish", replies.fc_publish(_first_text(session, event)))
+
+
+def _fc_unpublish(session: Session, event: CommandReceived) -> None:
+    _answer_undefined(session, event)
+    session.tell("onFCUnpublish", replies.fc_unpublish(_first_text(session, event)))
+
+
+def _fc_subscribe(session: Session, event: CommandReceived) -> None:
+    values = replies.status(LEVEL_STATUS, PLAY_START, _first_text(session, event))
+    session.tell("onFCSubscribe", values)
+
+
+def _fc_unsubscribe(session: Session, event: CommandReceived) -> None:
+    values = replies.status(LEVEL_STATUS, PLAY_STOP, _first_text(session, event))
+    session.tell("onFCUnsubscribe", values)
+
+
+def _stream_length(session: Session, event: CommandReceived) -> None:
+    session.answer(event.transaction, replies.result(0.0))  # nothing is recorded
+
+
+def _close(session: Session, event: CommandReceived) -> None:
+    session.end("closed by the client", clean=True)
+
+
+def _first_text(session: Session, event: CommandReceived) -> str:
+    _, arguments = event.command_object_and_arguments(session.connection.limits.values)
+    return arguments[0] if arguments and isinstance(arguments[0], str) else ""
+
+
+_COMMANDS: Final[dict[str, Callable[[Session, CommandReceived], None]]] = {
+    "releaseStream": _answer_undefined,
+    "FCPublish": _fc_publish,
+    "FCUnpublish": _fc_unpublish,
+    "FCSubscribe": _fc_subscribe,
+    "FCUnsubscribe": _fc_unsubscribe,
+    "getStreamLength": _stream_length,
+    "_checkbw": _answer_undefined,
+    "close": _close,
+}
+
+_EVENTS: Final[dict[type, Callable[[Session, Any], None]]] = {
+    ConnectRequested: _connect,
+    SharedObjectReceived: _shared_object,
+    MediaReceived: _media,
+    CommandReceived: _command,
+    CallAnswered: _call_answered,
+    StreamCreateRequested: _create_stream,
+    StreamClosed: _end_stream,
+    StreamDeleted: _end_stream,
+    PublishRequested: _publish,
+    PlayRequested: _play,
+    ReceiveAudio: _receive_audio,
+    ReceiveVideo: _receive_video,
+    PauseRequested: _pause,
+    SeekRequested: _seek,
+}

@@ -1,0 +1,251 @@
+"""One shared object, who uses it, and what the current turn did to it.
+
+A turn collects; its end encodes each event once per form (type 19 for AMF0 clients, type 16
+for AMF3 ones) and chunk size, and every user gets one message with all of it:
+
+    a slot was set             success (5) to its writer     change (4) to the others
+    a slot was set to null     success (5) to its writer     remove (9) to the others
+    a slot was removed         remove (9) to everyone
+    cleared                    clear (8) to everyone
+    sent                       send (6) to everyone, the sender too
+
+Values are spliced as they came in. One with AMF references inside itself counts its reference
+slots from the start of the message, so it gets a message of its own.
+The initial dump is use success (11), clear (8), changes (4). `docs: wire/sharedobject.md`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from collections.abc import Set as AbstractSet
+from typing import Final, NamedTuple
+
+from rtmp_sync.server.outbox import Outbox
+from rtmp_sync.server.splice import Item, change_item, pack, plain_item, send_item
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.shared_object import SharedObject
+from rtmp_sync.wire import shared_object as wire
+from rtmp_sync.wire.constants import LEVEL_ERROR
+
+__all__ = ["Fanout", "Subscriber", "SyncItem"]
+
+# What a turn did to the object, as `on_sync` calls it; SEND is no change.
+CHANGE: Final = "change"
+DELETE: Final = "delete"
+CLEAR: Final = "clear"
+SEND: Final = "send"
+SUCCESS: Final = "success"
+
+SyncItem = dict[str, str]
+Form = tuple[bool, int]  # AMF3 or not, chunk size: clients of one form get the same bytes
+
+_USE_SUCCESS: Final = plain_item(wire.EVENT_USE_SUCCESS)
+_CLEAR: Final = plain_item(wire.EVENT_CLEAR)
+
+
+class Subscriber:
+    """A client as a user of shared objects. object_encoding: 0 or 3."""
+
+    __slots__ = ("form", "outbox")
+
+    def __init__(self, outbox: Outbox, *, object_encoding: int, chunk_size: int) -> None:
+        self.outbox = outbox
+        self.form: Form = (object_encoding == 3, chunk_size)
+
+
+class _Op(NamedTuple):
+    """One thing that happened. writer: who is told `success` in place of the event."""
+
+    code: str
+    writer: Subscriber | None
+    key: str
+    raw: bytes
+    flags: int | None  # of raw, as scanned; None: not scanned yet
+
+
+class Fanout:
+    """A shared object at work. `obj` is its replicated state, changed only here."""
+
+    __slots__ = ("_dumps", "_groups", "_ops", "_turn", "obj", "on_sync", "pinned")
+
+    def __init__(self, turn: Turn, obj: SharedObject) -> None:
+        self.obj = obj
+        self.on_sync: Callable[[list[SyncItem]], object] | None = None
+        self.pinned = False  # the application holds it: it outlives its last user
+        self._turn = turn
+        self._ops: list[_Op] = []
+        self._groups: dict[Form, dict[Subscriber, Outbox]] = {}
+        self._dumps: dict[Form, bytes] = {}  # of the object as it is; emptied by a change
+
+    # Users
+
+    @property
+    def used(self) -> bool:
+        """Whether any client uses it or the application holds it."""
+        return self.pinned or any(self._groups.values())
+
+    def uses(self, subscriber: Subscriber) -> bool:
+        """Whether this client uses it."""
+        return subscriber in self._groups.get(subscriber.form, ())
+
+    def use(self, subscriber: Subscriber, version: int) -> None:
+        """Add a user who last saw `version` (0: never) and tell it what it lacks."""
+        self.finish_turn()  # what came before belongs into the dump, not behind it
+        form = subscriber.form
+        self._groups.setdefault(form, {})[subscriber] = subscriber.outbox
+        missed = self.obj.since(version) if version else None
+        if missed is None:
+            data = self._dumps.get(form) or self._dump(form)
+        else:
+            amf3 = form[0]
+            items = [
+                plain_item(wire.event_remove(key))
+                if slot is None
+                else change_item(key, slot.value, None, amf3)
+                for key, slot in missed
+            ]
+            data = self._pack(form, [_USE_SUCCESS, *items])
+        self._turn.send(subscriber.outbox, 0, data)
+
+    def release(self, subscriber: Subscriber) -> None:
+        """Remove a user; it is told nothing more."""
+        self._groups.get(subscriber.form, {}).pop(subscriber, None)
+
+    # What is done to it. writer: the client that asked, None for the application
+
+    def next_version(self) -> int:
+        """The version that the changes of one message share."""
+        return self._turn.state.next_version(self.obj)
+
+    def set(
+        self, writer: Subscriber | None, key: str, raw: bytes, flags: int | None, version: int
+    ) -> None:
+        """Set a slot to AMF0-form bytes; `flags` as scanned, None when not known.
+
+        Raises LocalProtocolError for a value that is too big.
+        """
+        self._turn.writable().set_slot(self.obj, key, raw, version)
+        self._add(_Op(CHANGE, writer, key, raw, flags))
+
+    def delete(self, asked: Subscriber | None, key: str, version: int) -> None:
+        """Delete a slot and tell everyone; of a slot that is not there only who asked."""
+        if key in self.obj.slots:
+            self._turn.writable().delete_slot(self.obj, key, version)
+            self._add(_Op(DELETE, None, key, b"", None))
+        elif asked is not None:
+            self._answer(asked, plain_item(wire.event_remove(key)))
+
+    def set_null(self, writer: Subscriber, key: str, version: int) -> None:
+        """Delete a slot because a client set it to null or undefined."""
+        if key in self.obj.slots:
+            self._turn.writable().delete_slot(self.obj, key, version)
+            self._add(_Op(DELETE, writer, key, b"", None))
+        else:
+            self._answer(writer, plain_item(wire.event_success(key)))
+
+    def clear(self, version: int) -> None:
+        """Delete every slot."""
+        self._turn.writable().clear(self.obj, version)
+        self._add(_Op(CLEAR, None, "", b"", None))
+
+    def send(self, raw: bytes, flags: int | None) -> None:
+        """Pass AMF0-form values (handler name first) on; the version stays what it is."""
+        self._turn.writable()
+        self._add(_Op(SEND, None, "", raw, flags))
+
+    def refuse(self, writer: Subscriber, code: str, key: str | None = None) -> None:
+        """Tell a client `status`, and with `key` what that slot really holds."""
+        items = [plain_item(wire.event_status(code, LEVEL_ERROR))]
+        if key is not None:
+            slot = self.obj.slots.get(key)
+            items.append(
+                plain_item(wire.event_remove(key))
+                if slot is None
+                else change_item(key, slot.value, None, writer.form[0])
+            )
+        self._answer(writer, *items)
+
+    def finish_turn(self) -> None:
+        """Encode what this turn did, and put it into the users' outboxes."""
+        ops = self._ops
+        if not ops:
+            return
+        self._ops = []
+        writers = {op.writer for op in ops if op.writer is not None}
+        barrier = self._turn.barrier
+        for form, group in self._groups.items():
+            if group:
+                self._tell(form, group, ops, writers, barrier)
+        self._turn.schedule()
+        if self.on_sync is not None:
+            self.on_sync(_sync_items(ops))
+
+    # Encoding
+
+    def _add(self, op: _Op) -> None:
+        if not self._ops:
+            self._turn.join(self)
+        if self._dumps and op.code != SEND:
+            self._dumps.clear()
+        self._ops.append(op)
+
+    def _answer(self, to: Subscriber, *items: Item) -> None:
+        """Tell one client something, after what happened before it."""
+        self.finish_turn()
+        self._turn.send(to.outbox, 0, self._pack(to.form, list(items)))
+
+    def _tell(
+        self,
+        form: Form,
+        group: dict[Subscriber, Outbox],
+        ops: list[_Op],
+        writers: AbstractSet[Subscriber],
+        barrier: int,
+    ) -> None:
+        items = [_item(op, form[0]) for op in ops]
+        data = self._pack(form, items)
+        if not writers:
+            for outbox in group.values():
+                outbox.put(barrier, 0, data)
+            return
+        for subscriber, outbox in group.items():
+            if subscriber not in writers:
+                outbox.put(barrier, 0, data)
+        for writer in writers:
+            if writer in group:
+                own = [
+                    plain_item(wire.event_success(op.key)) if op.writer is writer else item
+                    for op, item in zip(ops, items, strict=True)
+                ]
+                writer.outbox.put(barrier, 0, self._pack(form, own))
+
+    def _dump(self, form: Form) -> bytes:
+        items = [
+            change_item(key, slot.value, None, form[0]) for key, slot in self.obj.slots.items()
+        ]
+        data = self._dumps[form] = self._pack(form, [_USE_SUCCESS, _CLEAR, *items])
+        return data
+
+    def _pack(self, form: Form, items: list[Item]) -> bytes:
+        obj = self.obj
+        header = wire.header(obj.name, obj.version, obj.persistent)
+        return pack(header, items, amf3=form[0], chunk_size=form[1])
+
+
+def _item(op: _Op, amf3: bool) -> Item:
+    if op.code == CHANGE:
+        return change_item(op.key, op.raw, op.flags, amf3)
+    if op.code == DELETE:
+        return plain_item(wire.event_remove(op.key))
+    if op.code == CLEAR:
+        return _CLEAR
+    return send_item(op.raw, op.flags, amf3)
+
+
+def _sync_items(ops: list[_Op]) -> list[SyncItem]:
+    """As the application is told: its own changes are successes."""
+    return [
+        {"code": SUCCESS if op.code == CHANGE and op.writer is None else op.code, "name": op.key}
+        for op in ops
+        if op.code != SEND
+    ]

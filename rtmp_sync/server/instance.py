@@ -1,0 +1,170 @@
+"""One application instance at work: `rtmp://host/app/instance` on the active origin.
+
+Its replicated part (shared objects, variables, who is connected) is in the state; this is
+the rest: the application object, the connected clients, live streams, timers. After a
+takeover an instance that had been started goes on: `on_promote`, never `on_app_start`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import structlog
+
+from rtmp_sync.app import Application, Client
+from rtmp_sync.server.calls import Calls
+from rtmp_sync.server.fanout import Fanout
+from rtmp_sync.server.live import LiveStreams
+from rtmp_sync.server.shared_objects import SharedObjects
+from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.access import Whitelist
+from rtmp_sync.wire.limits import Limits
+
+__all__ = ["Instance", "Serving"]
+
+
+class Serving(NamedTuple):
+    """One application as this origin serves it. config: the `[application_object]`."""
+
+    name: str
+    application: type[Application]
+    whitelist: Whitelist
+    public_types: frozenset[str]
+    config: Mapping[str, Any]
+    limits: Limits
+    gop_cache_bytes: int
+    on_refused: Callable[[str, str], None]
+
+
+class Instance:
+    """The surroundings of one application object (see `app.Surroundings`)."""
+
+    def __init__(self, serving: Serving, name: str, turn: Turn, tasks: Tasks) -> None:
+        self.serving = serving
+        self.app_name = serving.name
+        self.name = name
+        self.scope = f"{serving.name}/{name}"
+        self.config = serving.config
+        self.log = structlog.get_logger("rtmp_sync.app").bind(instance=self.scope)
+        self.shared_objects = SharedObjects(turn, self.scope)
+        self.live = LiveStreams(turn, gop_cache_bytes=serving.gop_cache_bytes)
+        self.application = serving.application(self)
+        self.calls = Calls(
+            turn, tasks, self.application, serving.whitelist, serving.limits, serving.on_refused
+        )
+        # Whether clients may come in; False when on_app_start failed or the origin let go.
+        self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self.stopped = False
+        self._clients: dict[str, Client] = {}
+        self._turn = turn
+        self._tasks = tasks
+        self._timers: set[Callable[[], None]] = set()
+
+    @property
+    def clients(self) -> dict[str, Client]:
+        """Everyone connected, by client id."""
+        return self._clients
+
+    # Life
+
+    def start(self) -> None:
+        """Run `on_app_start`; `ready` then says how it went. Raises Deposed."""
+        self._turn.writable().start_instance(self.scope)
+
+        def started(_: object, error: BaseException | None) -> None:
+            self._report("on_app_start", error)
+            if error is None:
+                self._open()
+                return
+            self.let_go()
+            if self._turn.authorised:  # the next client is another try
+                self._turn.writable().stop_instance(self.scope)
+
+        self._tasks.start(self.application.on_app_start(), started)
+
+    def go_on(self) -> None:
+        """Run `on_promote`: this origin has taken over and the instance lives on."""
+
+        def promoted(_: object, error: BaseException | None) -> None:
+            self._report("on_promote", error)
+            self._open()
+
+        self._tasks.start(self.application.on_promote(), promoted)
+
+    def stop(self) -> None:
+        """End the instance for good: `on_app_stop`, then its temporary state goes."""
+        self.let_go()
+
+        def gone(_: object, error: BaseException | None) -> None:
+            self._report("on_app_stop", error)
+            if self._turn.authorised:
+                self._turn.writable().stop_instance(self.scope)
+
+        self._tasks.start(self.application.on_app_stop(), gone)
+
+    def let_go(self) -> None:
+        """This origin serves the instance no longer: stop what runs by itself."""
+        self.stopped = True
+        for cancel in list(self._timers):
+            cancel()
+        if not self.ready.done():
+            self.ready.set_result(False)
+
+    def disconnected(self, client: Client, reason: str) -> None:
+        """Tell the application that a client is gone."""
+        done = self._reporter("on_disconnect")
+        self._tasks.start(self.application.on_disconnect(client, reason), done)
+
+    # What the application reaches
+
+    def fanout(self, name: str, kind: str) -> Fanout:
+        """A shared object, held by the application from now on."""
+        fanout = self.shared_objects.fanout(name, kind)
+        fanout.pinned = True
+        return fanout
+
+    async def committed(self) -> None:
+        """Wait until all Changes made so far may be shown."""
+        await self._turn.committed()
+
+    def every(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]:
+        """Run something every so often until cancelled or let go."""
+        loop = asyncio.get_running_loop()
+        handle: asyncio.TimerHandle | None = None
+
+        def cancel() -> None:
+            self._timers.discard(cancel)
+            if handle is not None:
+                handle.cancel()
+
+        def tick() -> None:
+            nonlocal handle
+            handle = loop.call_later(seconds, tick)
+            self._run_timer(run)
+
+        self._timers.add(cancel)
+        handle = loop.call_later(seconds, tick)
+        return cancel
+
+    def _run_timer(self, run: Callable[[], object]) -> None:
+        try:
+            result = run()
+        except Exception as error:  # the application's; its next tick may do better
+            self._report("every", error)
+            return
+        if asyncio.iscoroutine(result):
+            self._tasks.start(result, self._reporter("every"))
+
+    def _open(self) -> None:
+        if not self.ready.done():
+            self.ready.set_result(True)
+
+    def _reporter(self, hook: str) -> Callable[[object, BaseException | None], None]:
+        return lambda _, error: self._report(hook, error)
+
+    def _report(self, hook: str, error: BaseException | None) -> None:
+        if error is not None and not isinstance(error, asyncio.CancelledError):
+            self.log.error("hook_failed", hook=hook, exc_info=error)

@@ -1,0 +1,234 @@
+"""All instances of an origin: which application a name means, when an instance ends.
+
+first client   ─► start (on_app_start)      nobody for IDLE_SECONDS ─► stop (on_app_stop)
+promotion      ─► go_on (on_promote), its clients are orphans for `reconnect_grace`
+demotion       ─► let_go: the instance lives on elsewhere, nothing is changed here
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping
+from itertools import count
+
+import structlog
+
+from rtmp_sync.app import Application, Client
+from rtmp_sync.config import Config
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.instance import Instance, Serving
+from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.access import Whitelist
+from rtmp_sync.wire.limits import Limits
+from rtmp_sync.wire.packing import pack, unpack
+
+__all__ = ["DEFAULT_INSTANCE", "Instances", "split_app"]
+
+DEFAULT_INSTANCE = "_definst_"
+IDLE_SECONDS = 600.0  # as FMS's MaxAppIdleTime
+
+
+def split_app(app: str) -> tuple[str, str]:
+    """(application, instance) of connect's `app`, which may carry a query."""
+    path = app.partition("?")[0].strip("/")
+    name, _, instance = path.partition("/")
+    return name, instance.strip("/") or DEFAULT_INSTANCE
+
+
+class Instances:
+    """applications: the classes by name, see `plugins.load_applications`."""
+
+    def __init__(
+        self,
+        turn: Turn,
+        tasks: Tasks,
+        config: Config,
+        applications: Mapping[str, type[Application]],
+    ) -> None:
+        self.refused_calls: dict[tuple[str, str], int] = {}  # by application and user type
+        self._turn = turn
+        self._tasks = tasks
+        self._config = config
+        self._log = structlog.get_logger("rtmp_sync.app")
+        self._serving = {
+            name: self._serve(name, application) for name, application in applications.items()
+        }
+        self._instances: dict[str, Instance] = {}
+        self._client_numbers = count(1)
+        self._idle: dict[str, asyncio.TimerHandle] = {}
+        self._orphans: dict[tuple[str, bytes], str] = {}  # (scope, session key) -> client id
+        self._grace: asyncio.TimerHandle | None = None
+
+    def __iter__(self) -> Iterator[Instance]:
+        return iter(list(self._instances.values()))
+
+    def __len__(self) -> int:
+        return len(self._instances)
+
+    def serving(self, app_name: str) -> Serving | None:
+        """The application of that name, if there is one."""
+        return self._serving.get(app_name)
+
+    def get(self, serving: Serving, name: str) -> Instance:
+        """The running instance, started if need be; await its `ready`. Raises Deposed."""
+        scope = f"{serving.name}/{name}"
+        found = self._instances.get(scope)
+        if found is None or found.stopped:
+            found = Instance(serving, name, self._turn, self._tasks)
+            found.start()
+            self._instances[scope] = found
+        return found
+
+    # Clients
+
+    def new_client_id(self) -> str:
+        """An id that no other client of the pair has or had."""
+        return f"{self._turn.authority.epoch}-{next(self._client_numbers)}"
+
+    def join(self, instance: Instance, client: Client, session_key: bytes | None) -> None:
+        """An accepted client is in. Raises Deposed."""
+        state = self._turn.writable()
+        orphan_id = self._orphans.pop((instance.scope, session_key or b""), None)
+        if orphan_id is not None:  # it is this client, and it is back
+            state.leave_client(instance.scope, orphan_id)
+        state.join_client(instance.scope, client.id, _info(client, session_key))
+        instance.clients[client.id] = client
+        idle = self._idle.pop(instance.scope, None)
+        if idle is not None:
+            idle.cancel()
+
+    def leave(self, instance: Instance, client: Client, reason: str) -> None:
+        """A client is gone. Without authority it is the next origin's orphan."""
+        if instance.clients.pop(client.id, None) is None or instance.stopped:
+            return
+        if not self._turn.authorised:
+            return
+        self._turn.writable().leave_client(instance.scope, client.id)
+        instance.disconnected(client, reason)
+        self._watch_idle(instance)
+
+    # The origin's life
+
+    def promote(self) -> None:
+        """Go on with every instance that had been started. Raises Deposed."""
+        for scope, stored in list(self._turn.state.instances.items()):
+            app_name, _, name = scope.partition("/")
+            serving = self._serving.get(app_name)
+            if serving is None or not stored.started:
+                continue
+            instance = Instance(serving, name, self._turn, self._tasks)
+            self._instances[scope] = instance
+            instance.go_on()
+            self._watch_idle(instance)
+        for scope, client_id, info in self._turn.state.orphans():
+            if session_key := _session_key(info):
+                self._orphans[scope, session_key] = client_id
+        grace = self._config.replication.reconnect_grace
+        self._grace = asyncio.get_running_loop().call_later(grace, self._end_grace)
+
+    def demote(self) -> None:
+        """Let go of everything; nothing of the replicated state is touched."""
+        for handle in self._idle.values():
+            handle.cancel()
+        self._idle.clear()
+        if self._grace is not None:
+            self._grace.cancel()
+            self._grace = None
+        self._orphans.clear()
+        for instance in self._instances.values():
+            instance.let_go()
+        self._instances.clear()
+
+    def _watch_idle(self, instance: Instance) -> None:
+        if instance.clients or instance.scope in self._idle:
+            return
+        loop = asyncio.get_running_loop()
+        self._idle[instance.scope] = loop.call_later(IDLE_SECONDS, self._end_idle, instance)
+
+    def _end_idle(self, instance: Instance) -> None:
+        self._idle.pop(instance.scope, None)
+        if instance.clients or instance.stopped:
+            return
+        del self._instances[instance.scope]
+        instance.stop()
+
+    def _end_grace(self) -> None:
+        """Clients of before the takeover that did not come back are gone now."""
+        self._grace = None
+        self._orphans.clear()
+        if not self._turn.authorised:
+            return
+        state = self._turn.writable()
+        for scope, client_id, info in state.orphans():
+            state.leave_client(scope, client_id)
+            instance = self._instances.get(scope)
+            if instance is not None:
+                instance.disconnected(_orphan(client_id, info), "failover")
+        for instance in self._instances.values():
+            instance.shared_objects.sweep_temporary()
+
+    # Configuration
+
+    def _serve(self, name: str, application: type[Application]) -> Serving:
+        section = self._config.apps.section(name)
+        for user_type, methods in section.allow.items():
+            for method in methods:
+                if method not in application.methods:
+                    fix = f"apps/{name}.py has no method {method!r} with @allow; correct the name"
+                    raise ConfigError(f"apps.{name}.allow.{user_type}", method, fix)
+        public_types = section.public_types
+        if public_types is None:
+            public_types = list(application.public_types)
+        decorated = {one.name: one.user_types for one in application.methods.values()}
+        rtmp = self._config.rtmp
+        return Serving(
+            name,
+            application,
+            Whitelist(decorated, section.allow),
+            frozenset(public_types),
+            self._config.application_object,
+            Limits(max_depth=rtmp.max_depth, max_values=rtmp.max_values),
+            rtmp.gop_cache_bytes,
+            lambda user_type, _: self._count_refused(name, user_type),
+        )
+
+    def _count_refused(self, app_name: str, user_type: str) -> None:
+        key = (app_name, user_type)
+        self.refused_calls[key] = self.refused_calls.get(key, 0) + 1
+
+
+def _info(client: Client, session_key: bytes | None) -> bytes:
+    """What the next origin must know of a client, to tell its application that it is gone."""
+    return pack(
+        [
+            client.user_name,
+            client.user_type,
+            client.agent,
+            client.address,
+            client.page_url,
+            session_key or b"",
+        ]
+    )
+
+
+def _session_key(info: bytes) -> bytes:
+    fields = unpack(info, "client info")
+    assert isinstance(fields, tuple)
+    key = fields[5]
+    assert isinstance(key, bytes)
+    return key
+
+
+def _orphan(client_id: str, info: bytes) -> Client:
+    fields = unpack(info, "client info")
+    assert isinstance(fields, tuple)
+    user_name, user_type, agent, address, page_url, _ = fields
+    return Client(
+        client_id,
+        user_name=user_name,
+        user_type=user_type,
+        agent=agent,
+        address=address,
+        page_url=page_url,
+    )

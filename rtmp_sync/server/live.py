@@ -1,0 +1,307 @@
+"""Live streams of one instance: one publisher each, any number of players.
+
+    publish   Publish.Start to the publisher, Play.PublishNotify to the players
+    play      StreamBegin, Play.Reset, Play.Start, |RtmpSampleAccess, Data.Start, metadata,
+              sequence headers, the frames since the last key frame, then what comes
+    the end   Unpublish.Success to the publisher, Play.UnpublishNotify to the players
+
+A message is classified once and encoded once per (chunk size, message stream id), then put
+into each player's outbox in a plain loop. `docs: wire/rtmp.md` section 6.2.
+"""
+
+from __future__ import annotations
+
+from typing import Final, Protocol
+
+from rtmp_sync.protocol.connection import Connection
+from rtmp_sync.protocol.events import MediaReceived, PlayRequested, PublishRequested
+from rtmp_sync.server.outbox import Outbox
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.live_stream import LiveMessage, LiveStream
+from rtmp_sync.wire import amf0, media
+from rtmp_sync.wire.chunk import encode_message
+from rtmp_sync.wire.constants import (
+    AUDIO,
+    CSID_AUDIO,
+    CSID_STREAM,
+    CSID_VIDEO,
+    DATA,
+    DATA_START,
+    LEVEL_ERROR,
+    LEVEL_STATUS,
+    PAUSE_NOTIFY,
+    PLAY_PUBLISH_NOTIFY,
+    PLAY_RESET,
+    PLAY_START,
+    PLAY_STREAM_NOT_FOUND,
+    PLAY_UNPUBLISH_NOTIFY,
+    PUBLISH_BAD_NAME,
+    PUBLISH_START,
+    RECORD_NO_ACCESS,
+    SEEK_NOTIFY,
+    STREAM_BEGIN,
+    UNPAUSE_NOTIFY,
+    UNPUBLISH_SUCCESS,
+    VIDEO,
+)
+from rtmp_sync.wire.messages import CLEAR_DATA_FRAME, data_name, split_data
+
+__all__ = ["LiveStreams", "StreamPeer", "stream_name"]
+
+_CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA: CSID_STREAM}
+_SAMPLE_ACCESS: Final = amf0.encode("|RtmpSampleAccess", False, False)
+_DATA_START: Final = amf0.encode("onStatus", {"code": DATA_START})
+_CONFIGURATION: Final = media.SEQUENCE_HEADER | media.METADATA
+
+
+class StreamPeer(Protocol):
+    """The part of a session that streams use."""
+
+    connection: Connection
+    outbox: Outbox
+
+    @property
+    def client_id(self) -> str: ...
+
+    @property
+    def closing(self) -> bool: ...
+
+
+def stream_name(requested: str) -> str:
+    """The name without its query (`stream?token=…`)."""
+    return requested.partition("?")[0]
+
+
+class _Player:
+    """One message stream that plays."""
+
+    __slots__ = ("channel", "key", "msid", "outbox", "paused", "peer", "refused", "waits_for_key")
+
+    def __init__(self, peer: StreamPeer, msid: int, channel: _Channel) -> None:
+        self.peer = peer
+        self.outbox = peer.outbox
+        self.msid = msid
+        self.key = (peer.connection.chunk_size, msid)
+        self.channel = channel
+        self.paused = False
+        self.refused = 0  # media.AUDIO and media.VIDEO, when the player does not want them
+        self.waits_for_key = False
+
+    def skips(self, flags: int) -> bool:
+        """Whether this player does not get a message with these flags now."""
+        if self.paused or flags & self.refused:
+            return True
+        if self.waits_for_key and flags & media.VIDEO and not flags & _CONFIGURATION:
+            if not flags & media.KEY_FRAME:
+                return True
+            self.waits_for_key = False
+        return False
+
+
+class _Channel:
+    """A stream name: what is kept of it, who publishes it, who plays it."""
+
+    __slots__ = ("players", "publisher", "stream")
+
+    def __init__(self, stream: LiveStream) -> None:
+        self.stream = stream
+        self.publisher: tuple[StreamPeer, int] | None = None
+        self.players: dict[tuple[StreamPeer, int], _Player] = {}
+
+    @property
+    def idle(self) -> bool:
+        return self.publisher is None and not self.players
+
+
+class LiveStreams:
+    """gop_cache_bytes: of one stream, for late joiners."""
+
+    def __init__(self, turn: Turn, *, gop_cache_bytes: int) -> None:
+        self._turn = turn
+        self._gop_cache_bytes = gop_cache_bytes
+        self._channels: dict[str, _Channel] = {}
+        self._publishing: dict[tuple[StreamPeer, int], _Channel] = {}
+        self._playing: dict[tuple[StreamPeer, int], _Player] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The streams that are published now."""
+        return [name for name, channel in self._channels.items() if channel.publisher]
+
+    # Publishing
+
+    def publish(self, peer: StreamPeer, request: PublishRequested) -> bool:
+        """Begin to publish; whether it was accepted."""
+        name, msid = stream_name(request.name), request.msid
+        if request.kind != "live":
+            return self._refuse(peer, msid, RECORD_NO_ACCESS, f"{name} cannot be recorded here.")
+        channel = self._channel(name)
+        if channel.publisher is not None:
+            if not channel.publisher[0].closing:
+                return self._refuse(peer, msid, PUBLISH_BAD_NAME, f"{name} is already published.")
+            self.stop(*channel.publisher)
+            channel = self._channel(name)
+        channel.publisher = (peer, msid)
+        channel.stream.start(peer.client_id)
+        self._publishing[peer, msid] = channel
+        self._status(peer, msid, PUBLISH_START, f"{name} is now published.")
+        for player in channel.players.values():
+            player.waits_for_key = False
+            self._status(player.peer, player.msid, PLAY_PUBLISH_NOTIFY, f"{name} is now published.")
+        return True
+
+    def receive(self, peer: StreamPeer, event: MediaReceived) -> None:
+        """One message of a publisher, to all players."""
+        channel = self._publishing.get((peer, event.msid))
+        if channel is None:
+            return
+        stream = channel.stream
+        type, timestamp, payload = event.type, event.timestamp, event.payload
+        flags = 0
+        if type == DATA:
+            verb, payload = split_data(payload)
+            named = data_name(payload) == "onMetaData"
+            if verb == CLEAR_DATA_FRAME:
+                if named:
+                    stream.clear_metadata()
+                return
+            if named:
+                stream.set_metadata(timestamp, payload)
+            else:
+                stream.publish(type, flags, timestamp, payload)
+        else:
+            flags = media.classify(type, payload)
+            stream.publish(type, flags, timestamp, payload)
+        encoded: dict[tuple[int, int], bytes] = {}
+        csid = _CSIDS[type]
+        for player in channel.players.values():
+            if (player.paused or player.refused or player.waits_for_key) and player.skips(flags):
+                continue
+            key = player.key
+            data = encoded.get(key)
+            if data is None:
+                data = encode_message(type, key[1], timestamp, payload, csid, key[0])
+                encoded[key] = data
+            player.outbox.put_media(key[1], data, flags)
+        if encoded:
+            self._turn.schedule()
+
+    # Playing
+
+    def play(self, peer: StreamPeer, request: PlayRequested) -> bool:
+        """Begin to play, now or when somebody publishes; whether it was accepted."""
+        name, msid = stream_name(request.name), request.msid
+        if request.start >= 0:
+            return self._refuse(peer, msid, PLAY_STREAM_NOT_FOUND, f"{name} is not recorded.")
+        self.stop(peer, msid)
+        channel = self._channel(name)
+        player = _Player(peer, msid, channel)
+        channel.players[peer, msid] = self._playing[peer, msid] = player
+        connection = peer.connection
+        self._turn.send(peer.outbox, msid, connection.user_control(STREAM_BEGIN, msid))
+        if request.reset:
+            self._status(peer, msid, PLAY_RESET, f"Playing and resetting {name}.", details=name)
+        self._status(peer, msid, PLAY_START, f"Started playing {name}.", details=name)
+        for payload in (_SAMPLE_ACCESS, _DATA_START):
+            self._turn.send(peer.outbox, msid, connection.message(DATA, payload, msid=msid))
+        self._catch_up(player)
+        return True
+
+    def want(self, peer: StreamPeer, msid: int, kind: int, wanted: bool) -> None:
+        """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""
+        player = self._playing.get((peer, msid))
+        if player is None:
+            return
+        if not wanted:
+            player.refused |= kind
+        elif player.refused & kind:
+            player.refused &= ~kind
+            self._status(peer, msid, SEEK_NOTIFY, "Seeking live.")
+            self._status(peer, msid, PLAY_START, f"Started playing {player.channel.stream.name}.")
+            self._resume(player)
+
+    def pause(self, peer: StreamPeer, msid: int, paused: bool) -> None:
+        """Nothing is sent while a player is paused; it goes on at the next key frame."""
+        player = self._playing.get((peer, msid))
+        if player is None or player.paused == paused:
+            return
+        player.paused = paused
+        code, done = (PAUSE_NOTIFY, "Pausing") if paused else (UNPAUSE_NOTIFY, "Unpausing")
+        self._status(peer, msid, code, f"{done} {player.channel.stream.name}.")
+        if not paused:
+            self._resume(player)
+
+    # The end
+
+    def stop(self, peer: StreamPeer, msid: int) -> None:
+        """A message stream publishes or plays no longer."""
+        player = self._playing.pop((peer, msid), None)
+        if player is not None:
+            del player.channel.players[peer, msid]
+            self._forget_if_idle(player.channel)
+        channel = self._publishing.pop((peer, msid), None)
+        if channel is None:
+            return
+        name = channel.stream.name
+        channel.publisher = None
+        channel.stream.stop()
+        self._status(peer, msid, UNPUBLISH_SUCCESS, f"{name} is now unpublished.")
+        for player in channel.players.values():
+            self._status(
+                player.peer, player.msid, PLAY_UNPUBLISH_NOTIFY, f"{name} is now unpublished."
+            )
+        self._forget_if_idle(channel)
+
+    def leave(self, peer: StreamPeer) -> None:
+        """A connection is gone, with everything it published and played."""
+        for owner, msid in [key for key in (*self._playing, *self._publishing) if key[0] is peer]:
+            self.stop(owner, msid)
+
+    def _channel(self, name: str) -> _Channel:
+        found = self._channels.get(name)
+        if found is None:
+            stream = LiveStream(name, gop_cache_bytes=self._gop_cache_bytes)
+            found = self._channels[name] = _Channel(stream)
+        return found
+
+    def _forget_if_idle(self, channel: _Channel) -> None:
+        if channel.idle:
+            self._channels.pop(channel.stream.name, None)
+
+    def _catch_up(self, player: _Player) -> None:
+        """What a late joiner needs to show a picture at once."""
+        messages = player.channel.stream.join()
+        self._give(player, messages)
+        has_key = any(message.flags & media.KEY_FRAME for message in messages)
+        player.waits_for_key = player.channel.stream.has_video and not has_key
+
+    def _resume(self, player: _Player) -> None:
+        """Go on in a running stream: its configuration may be another by now."""
+        self._give(player, player.channel.stream.headers())
+        player.waits_for_key = player.channel.stream.has_video
+
+    def _give(self, player: _Player, messages: list[LiveMessage]) -> None:
+        chunk_size, msid = player.key
+        for message in messages:
+            data = encode_message(
+                message.type,
+                msid,
+                message.timestamp,
+                message.payload,
+                _CSIDS[message.type],
+                chunk_size,
+            )
+            player.outbox.put_media(msid, data, message.flags)
+        self._turn.schedule()
+
+    def _status(
+        self, peer: StreamPeer, msid: int, code: str, description: str, **more: object
+    ) -> None:
+        data = peer.connection.status(msid, LEVEL_STATUS, code, description, **more)
+        self._turn.send(peer.outbox, msid, data)
+
+    def _refuse(self, peer: StreamPeer, msid: int, code: str, description: str) -> bool:
+        peer.connection.streams.stop(msid)
+        data = peer.connection.status(msid, LEVEL_ERROR, code, description)
+        self._turn.send(peer.outbox, msid, data)
+        return False

@@ -1,0 +1,320 @@
+"""One client's connection: bytes in, events out, bytes out, one timer.
+
+    data_received ─► connection.receive_data ─► events ─► dispatch
+                  └► connection.data_to_send ─► transport   (the protocol's own talk)
+    turn          ─► outbox ─► transport                    (everything else)
+
+While the application decides about connect nothing else of this client is looked at. A peer
+whose bytes are wrong is told nothing; its connection ends with the reason in the log.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable
+from typing import TYPE_CHECKING, cast
+
+from structlog.stdlib import BoundLogger
+
+from rtmp_sync.app import Client
+from rtmp_sync.errors import CallError, ConnectionLost, ProtocolError, RemoteProtocolError
+from rtmp_sync.protocol import replies
+from rtmp_sync.protocol.connection import Connection
+from rtmp_sync.protocol.events import CallAnswered, ConnectRequested, Event
+from rtmp_sync.server.admission import Admitted, Refused, admit, session_key_of
+from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.clock import now
+from rtmp_sync.server.dispatch import dispatch
+from rtmp_sync.server.fanout import Subscriber
+from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
+from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_CLOSED, LEVEL_STATUS
+
+if TYPE_CHECKING:
+    from rtmp_sync.server.sessions import Sessions
+
+__all__ = ["Session"]
+
+
+class Session(asyncio.Protocol):
+    """The asyncio side of one client. `sessions` is what all of them share."""
+
+    instance: Instance
+    client: Client
+    subscriber: Subscriber
+
+    def __init__(self, sessions: Sessions, connection: Connection, log: BoundLogger) -> None:
+        self.connection = connection
+        self.log = log
+        self.outbox = Outbox(sessions.turn.outlets, sessions.outbox_bytes, self._stuck)
+        self.session_key: bytes | None = None
+        self.joined = False
+        self.ended = ""  # the reason, once the connection is ending
+        self._sessions = sessions
+        self._turn = sessions.turn
+        self._transport: asyncio.Transport | None = None
+        self._address = ""
+        self._held: deque[Event] | None = None  # events that wait for the connect decision
+        self._reading = True
+        self._timer: asyncio.TimerHandle | None = None
+        self._calls: dict[int, asyncio.Future[object]] = {}
+
+    @property
+    def client_id(self) -> str:
+        return self.client.id
+
+    @property
+    def closing(self) -> bool:
+        """Nothing of this client counts any more."""
+        return bool(self.ended) or self._transport is None or self._transport.is_closing()
+
+    # asyncio.Protocol
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """A client has come; the handshake has its time from now on."""
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
+        transport.set_write_buffer_limits(high=TRANSPORT_HIGH_WATER)
+        self._transport = transport
+        address = transport.get_extra_info("peername")
+        self._address = f"{address[0]}:{address[1]}" if address else "unknown"
+        self.log = self.log.bind(peer=self._address)
+        self.outbox.open(transport)
+        self.log.debug("connection_made")
+        if not self._sessions.add(self):
+            self.end("too many connections")
+            return
+        self._arm()
+
+    def data_received(self, data: bytes) -> None:
+        """Feed, handle what happened, send what the protocol says, re-arm the timer."""
+        if self.ended:
+            return
+        if not self._turn.authorised:
+            self.end("not the active origin")
+            return
+        try:
+            self.connection.receive_data(data, now())
+            self._handle(self.connection.events_received())
+        except (ProtocolError, Deposed) as error:
+            self._transmit()
+            self.end(str(error))
+            return
+        self._transmit()
+        self._arm()
+
+    def connection_lost(self, error: Exception | None) -> None:
+        """The end: tell the instance, and whoever waits for an answer of the client."""
+        self.ended = self.ended or (f"lost: {error}" if error else "closed by the peer")
+        if self._timer is not None:
+            self._timer.cancel()
+        self._transport = None
+        self.outbox.close()
+        self._sessions.remove(self)
+        for answer in self._calls.values():
+            if not answer.done():
+                answer.set_exception(ConnectionLost(self.ended))
+        self._calls.clear()
+        if self.joined:
+            self._leave()
+        self.log.info("connection_ended", reason=self.ended)
+
+    def pause_writing(self) -> None:
+        """The client reads too slowly."""
+        self.outbox.pause()
+
+    def resume_writing(self) -> None:
+        """It has caught up."""
+        self.outbox.resume()
+
+    # What dispatch does here
+
+    def begin_admission(self, request: ConnectRequested) -> None:
+        """Hold everything else until the application has decided."""
+        self._held = deque()
+        self._pause()
+        admission = admit(self._sessions.instances, request, self, self._address)
+
+        def decided(result: Admitted, error: BaseException | None) -> None:
+            self._decided(request, result, error)
+
+        self._sessions.tasks.start(admission, decided)
+
+    def answer(self, transaction: float, values: replies.Values) -> None:
+        """`_result` of a command that wants an answer."""
+        if transaction:
+            data = self.connection.command("_result", transaction, *values)
+            self._turn.send(self.outbox, 0, data)
+
+    def tell(self, command: str, values: replies.Values) -> None:
+        """A command that wants no answer."""
+        self._turn.send(self.outbox, 0, self.connection.command(command, 0, *values))
+
+    def status(self, msid: int, level: str, code: str, description: str) -> None:
+        """onStatus of a message stream."""
+        data = self.connection.status(msid, level, code, description)
+        self._turn.send(self.outbox, msid, data)
+
+    def call_answered(self, event: CallAnswered) -> None:
+        """The client answered what `call` asked."""
+        answer = self._calls.pop(event.transaction, None)
+        if answer is None or answer.done():
+            return
+        if event.ok:
+            answer.set_result(event.result)
+        else:
+            info = event.result if isinstance(event.result, dict) else {}
+            code, text = (str(info.get(key, "")) for key in ("code", "description"))
+            answer.set_exception(CallError(code or CALL_FAILED, text, event.result))
+
+    # app.ClientLink
+
+    def call(self, name: str, arguments: tuple[object, ...]) -> Awaitable[object]:
+        """Call a method of the client."""
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        if self.closing:
+            answer.set_exception(ConnectionLost(self.ended or "closed"))
+            return answer
+        transaction, data = self.connection.call(name, *arguments)
+        self._calls[transaction] = answer
+        self._turn.reply(self.outbox, 0, data)
+        return answer
+
+    def notify(self, name: str, arguments: tuple[object, ...]) -> None:
+        """Call a method of the client without wanting an answer."""
+        self._turn.reply(self.outbox, 0, self.connection.command(name, 0, None, *arguments))
+
+    def disconnect(self, description: str) -> None:
+        """Tell the client that it has to go, then close."""
+        self.tell("onStatus", replies.status(LEVEL_STATUS, CONNECT_CLOSED, description))
+        self._close_when_sent(description or "disconnected by the application")
+
+    # Ends
+
+    def end(self, reason: str, *, clean: bool = False) -> None:
+        """Close the connection now. clean: what was written is still delivered."""
+        if self._transport is None or self._transport.is_closing():
+            return
+        self.ended = self.ended or reason
+        if clean:
+            self.outbox.flush()
+            self._transport.close()
+        else:
+            self._transport.abort()
+
+    def hold(self) -> None:
+        """Read nothing more for the time being."""
+        self._pause()
+
+    def go_on(self) -> None:
+        """Read again, if nothing stands against it."""
+        if self._reading or self._held is not None or self._sessions.holds(self):
+            return
+        self._reading = True
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    def _close_when_sent(self, reason: str) -> None:
+        self.ended = self.ended or reason
+        self.outbox.finish(lambda: self.end(reason, clean=True))
+
+    def _stuck(self) -> None:
+        self.end("does not read what it is sent: its outbox is full")
+
+    def _leave(self) -> None:
+        self.joined = False
+        self.client.unlink()
+        try:
+            self.instance.live.leave(self)
+            self.instance.shared_objects.leave(self.subscriber)
+            reason = "closed" if self.ended.startswith("closed") else "lost"
+            self._sessions.instances.leave(self.instance, self.client, reason)
+        except Deposed:
+            pass  # the next origin has this client as an orphan
+
+    # Inside
+
+    def _handle(self, events: list[Event]) -> None:
+        before = self._turn.barrier
+        for event in events:
+            if self._held is not None:
+                self._held.append(event)
+            elif not self.ended:
+                dispatch(self, event)
+        if self._turn.barrier != before and self._turn.commit.congested:
+            self._sessions.hold_back(self)
+
+    def _decided(
+        self, request: ConnectRequested, result: Admitted, error: BaseException | None
+    ) -> None:
+        """The application's word on connect."""
+        if self.closing:
+            if error is None:  # accepted, but gone meanwhile
+                result.instance.disconnected(result.client, "lost")
+            return
+        if isinstance(error, Refused):
+            self.log.info("connect_refused", app=request.app, reason=error.reason)
+            data = self.connection.reject_connect(request, error.values)
+            self._turn.send(self.outbox, 0, data)
+            self._close_when_sent(f"refused: {error.reason}")
+            return
+        if error is not None:
+            self.end(f"connect failed: {error!r}")
+            return
+        try:
+            self._join(request, result)
+            held, self._held = self._held or deque(), None
+            self._handle(list(held))
+        except (ProtocolError, Deposed) as refusal:
+            self.end(str(refusal))
+            return
+        self.go_on()
+
+    def _join(self, request: ConnectRequested, admitted: Admitted) -> None:
+        self.instance, self.client = admitted.instance, admitted.client
+        self.session_key = session_key_of(request.params)
+        self._sessions.instances.join(self.instance, self.client, self.session_key)
+        self.joined = True
+        self._sessions.joined(self)
+        self._turn.send(self.outbox, 0, self.connection.accept_connect(request))
+        self.subscriber = Subscriber(
+            self.outbox,
+            object_encoding=self.connection.object_encoding,
+            chunk_size=self.connection.chunk_size,
+        )
+        self.log = self.log.bind(client=self.client.id, app=self.instance.scope)
+        self.log.info("connected", user=self.client.user_name, user_type=self.client.user_type)
+
+    def _pause(self) -> None:
+        if self._reading and self._transport is not None:
+            self._reading = False
+            self._transport.pause_reading()
+
+    def _transmit(self) -> None:
+        data = self.connection.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
+    def _arm(self) -> None:
+        """Have the timer ring no later than the protocol's next deadline."""
+        deadline = self.connection.next_deadline()
+        if deadline is None or self._transport is None:
+            return
+        timer = self._timer
+        loop = self._sessions.loop
+        when = loop.time() + max(0.0, deadline - now())
+        if timer is not None:
+            if timer.when() <= when:
+                return  # it rings earlier, and looks again
+            timer.cancel()
+        self._timer = loop.call_at(when, self._ring)
+
+    def _ring(self) -> None:
+        self._timer = None
+        try:
+            self.connection.handle_timeout(now())
+        except RemoteProtocolError as error:
+            self.end(str(error))
+            return
+        self._transmit()
+        self._arm()

@@ -1,0 +1,126 @@
+"""All connections of an origin, and what they share."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from itertools import count
+
+import structlog
+
+from rtmp_sync.config import Config
+from rtmp_sync.protocol.connection import Connection, Role
+from rtmp_sync.protocol.limits import ConnectionLimits
+from rtmp_sync.server.clock import now
+from rtmp_sync.server.instances import Instances
+from rtmp_sync.server.session import Session
+from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.wire.limits import Limits
+
+__all__ = ["Sessions"]
+
+
+class Sessions:
+    """Call it for a new connection's protocol, as `loop.create_server` does."""
+
+    def __init__(self, turn: Turn, tasks: Tasks, instances: Instances, config: Config) -> None:
+        rtmp = config.rtmp
+        self.turn = turn
+        self.tasks = tasks
+        self.instances = instances
+        self.outbox_bytes = rtmp.outbox_bytes
+        self.loop = asyncio.get_running_loop()
+        self.accepted = 0
+        self._limits = ConnectionLimits(
+            max_message_bytes=rtmp.max_message_bytes,
+            max_partial_bytes=rtmp.max_partial_bytes,
+            max_chunk_streams=rtmp.max_chunk_streams,
+            values=Limits(max_depth=rtmp.max_depth, max_values=rtmp.max_values),
+            handshake_timeout=rtmp.handshake_timeout,
+            message_timeout=rtmp.message_timeout,
+            ping_interval=rtmp.ping_interval,
+            ping_timeout=rtmp.ping_timeout,
+        )
+        self._chunk_size = rtmp.chunk_size
+        self._window = rtmp.window
+        self._max_connections = rtmp.max_connections
+        self._ids = count(1)
+        self._all: set[Session] = set()
+        self._held_back: set[Session] = set()
+        self._holding = False
+        self._by_key: dict[tuple[str, bytes], Session] = {}
+        self._log = structlog.get_logger("rtmp_sync.session")
+        turn.on_relaxed = self._relaxed
+
+    def __call__(self) -> Session:
+        connection = Connection(
+            Role.SERVER,
+            now=now(),
+            random_bytes=secrets.token_bytes,
+            limits=self._limits,
+            chunk_size=self._chunk_size,
+            window=self._window,
+        )
+        return Session(self, connection, self._log.bind(connection=next(self._ids)))
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def add(self, session: Session) -> bool:
+        """A connection was made; False when there are too many."""
+        if len(self._all) >= self._max_connections:
+            return False
+        self._all.add(session)
+        self.accepted += 1
+        if self._holding:
+            session.hold()
+        return True
+
+    def joined(self, session: Session) -> None:
+        """A client was accepted; one that has come back ends its old connection."""
+        if session.session_key is None:
+            return
+        key = (session.instance.scope, session.session_key)
+        old = self._by_key.get(key)
+        self._by_key[key] = session
+        if old is not None:
+            old.end("its client has connected again")
+
+    def remove(self, session: Session) -> None:
+        """A connection is gone."""
+        self._all.discard(session)
+        self._held_back.discard(session)
+        if session.session_key is not None:
+            key = (session.instance.scope, session.session_key)
+            if self._by_key.get(key) is session:
+                del self._by_key[key]
+
+    def cut(self, reason: str) -> None:
+        """End every connection now."""
+        for session in list(self._all):
+            session.end(reason)
+
+    def hold_back(self, session: Session) -> None:
+        """Too much waits for acknowledgement: read nothing more of this writer for now."""
+        self._held_back.add(session)
+        session.hold()
+
+    def holds(self, session: Session) -> bool:
+        """Whether nothing is to be read of this client now."""
+        return self._holding or session in self._held_back
+
+    def hold(self, holding: bool) -> None:
+        """Read nothing of anybody (before a switchover), or go on."""
+        self._holding = holding
+        for session in self._all:
+            if holding:
+                session.hold()
+            else:
+                session.go_on()
+
+    def _relaxed(self) -> None:
+        if self._held_back and not self._holding and self.turn.commit.relaxed:
+            held, self._held_back = self._held_back, set()
+            for session in held:
+                session.go_on()

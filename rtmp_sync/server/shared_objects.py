@@ -1,0 +1,139 @@
+"""The shared objects of one instance: who may do what, and when a temporary one ends.
+
+Translates a client's shared-object message into steps of the objects' `Fanout`s. All changes
+of one message share one version step. `docs: wire/sharedobject.md`, Exchanges.
+"""
+
+from __future__ import annotations
+
+from rtmp_sync.errors import LocalProtocolError
+from rtmp_sync.server.fanout import Fanout, Subscriber
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.wire.constants import (
+    SO_CLEAR,
+    SO_NO_READ_ACCESS,
+    SO_NO_WRITE_ACCESS,
+    SO_RELEASE,
+    SO_REQUEST_CHANGE,
+    SO_REQUEST_CLEAR,
+    SO_REQUEST_REMOVE,
+    SO_SEND,
+    SO_USE,
+)
+from rtmp_sync.wire.shared_object import Event, SharedObjectMessage
+
+__all__ = ["SharedObjects", "may_access"]
+
+# null, undefined, unsupported, and AMF3's undefined and null behind the switch
+_NOTHING = frozenset({b"\x05", b"\x06", b"\x11\x00", b"\x11\x01"})
+
+
+def may_access(access: str, name: str) -> bool:
+    """Whether FMS's list of prefixes ("/a;/b"; "/" is everything) covers a name."""
+    path = f"/{name.lstrip('/')}/"
+    return any(
+        path.startswith(f"/{prefix.strip('/')}/" if prefix.strip("/") else "/")
+        for prefix in access.split(";")
+        if prefix
+    )
+
+
+class SharedObjects:
+    """`scope` is "app/instance"."""
+
+    def __init__(self, turn: Turn, scope: str) -> None:
+        self._turn = turn
+        self._scope = scope
+        self._fanouts: dict[str, Fanout] = {}
+
+    def fanout(self, name: str, kind: str) -> Fanout:
+        """An object, made empty if there is none. kind: "P", "T" or "V"."""
+        found = self._fanouts.get(f"{kind}:{name}")
+        if found is None:
+            obj = self._turn.state.find(self._scope, name, kind)
+            if obj is None:
+                obj = self._turn.writable().shared_object(self._scope, name, kind)
+            found = self._fanouts[obj.full_name] = Fanout(self._turn, obj)
+        return found
+
+    def receive(
+        self,
+        subscriber: Subscriber,
+        message: SharedObjectMessage,
+        *,
+        read_access: str = "/",
+        write_access: str = "/",
+    ) -> None:
+        """What a client asks of one object. Raises Deposed."""
+        kind = "P" if message.persistent else "T"
+        may_read = may_access(read_access, message.name)
+        may_write = may_access(write_access, message.name)
+        version = 0  # of this message's changes, once there is one
+        for event in message.events:
+            if event.type == SO_USE:
+                fanout = self.fanout(message.name, kind)
+                if may_read:
+                    fanout.use(subscriber, message.version)
+                else:
+                    fanout.refuse(subscriber, SO_NO_READ_ACCESS)
+                    self.sweep(fanout)
+                continue
+            known = self._fanouts.get(f"{kind}:{message.name}")
+            if known is None or not known.uses(subscriber):
+                continue  # as FMS: an object must be used before anything else
+            if event.type == SO_RELEASE:
+                known.release(subscriber)
+                self.sweep(known)
+            elif event.type == SO_SEND:
+                known.send(event.value, event.value_flags)
+            elif not may_write:
+                self._refuse(known, subscriber, event)
+            else:
+                version = version or known.next_version()
+                self._change(known, subscriber, event, version)
+
+    def leave(self, subscriber: Subscriber) -> None:
+        """A client is gone: it uses nothing any more."""
+        for fanout in list(self._fanouts.values()):
+            if fanout.uses(subscriber):
+                fanout.release(subscriber)
+                self.sweep(fanout)
+
+    def sweep(self, fanout: Fanout) -> None:
+        """Drop an object that nobody uses; a temporary one is gone for good."""
+        if fanout.used:
+            return
+        fanout.finish_turn()
+        obj = fanout.obj
+        self._fanouts.pop(obj.full_name, None)
+        if obj.kind == "T" and not obj.gone:
+            self._turn.writable().destroy(obj)
+
+    def sweep_temporary(self) -> None:
+        """Destroy what clients of before a takeover left behind."""
+        instance = self._turn.state.instances.get(self._scope)
+        if instance is None:
+            return
+        for obj in list(instance.objects.values()):
+            if obj.kind == "T":
+                self.sweep(self.fanout(obj.name, "T"))
+
+    @staticmethod
+    def _change(fanout: Fanout, writer: Subscriber, event: Event, version: int) -> None:
+        if event.type == SO_REQUEST_CHANGE:
+            if event.value in _NOTHING:
+                fanout.set_null(writer, event.key, version)
+                return
+            try:
+                fanout.set(writer, event.key, event.value, event.value_flags, version)
+            except LocalProtocolError:  # more than the link to the peer can carry
+                fanout.refuse(writer, SO_NO_WRITE_ACCESS, event.key)
+        elif event.type == SO_REQUEST_REMOVE:
+            fanout.delete(writer, event.key, version)
+        elif event.type in (SO_CLEAR, SO_REQUEST_CLEAR):
+            fanout.clear(version)
+
+    @staticmethod
+    def _refuse(fanout: Fanout, writer: Subscriber, event: Event) -> None:
+        key = event.key if event.type in (SO_REQUEST_CHANGE, SO_REQUEST_REMOVE) else None
+        fanout.refuse(writer, SO_NO_WRITE_ACCESS, key)

@@ -1,0 +1,97 @@
+"""Coroutines of applications: the first step now, the rest, if there is any, in a task.
+
+Most application methods never wait. Run at once, they take effect in the order in which the
+client sent its commands, inside the turn that received them. `asyncio.Task` has `eager_start`
+for this from Python 3.12 on; this works on 3.11 too.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import types
+from collections.abc import Callable, Coroutine, Generator
+from contextvars import copy_context
+from typing import Any
+
+__all__ = ["Done", "Tasks"]
+
+Done = Callable[[Any, BaseException | None], None]
+"""Called once with (value, None) or (None, what was raised)."""
+
+
+class Tasks:
+    """Everything that applications have running on this origin."""
+
+    def __init__(self) -> None:
+        self._running: set[asyncio.Task[Any]] = set()
+
+    def start(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
+        """Run `coroutine` as far as it goes; `done` gets its outcome, now or later.
+
+        What it awaits first sees the task that will go on with it as the current one, so
+        `asyncio.timeout` and its like work from the first line on.
+        """
+        loop = asyncio.get_running_loop()
+        waits_for: list[Any] = []
+        context = copy_context()
+        task = loop.create_task(_go_on(coroutine, waits_for), context=context)
+        outer = asyncio.current_task(loop)
+        if outer is not None:
+            asyncio._leave_task(loop, outer)
+        asyncio._enter_task(loop, task)
+        try:
+            waits_for.append(context.run(coroutine.send, None))
+        except StopIteration as stop:
+            value, error = stop.value, None
+        except Exception as raised:  # an application's error is its caller's answer
+            value, error = None, raised
+        finally:
+            asyncio._leave_task(loop, task)
+            if outer is not None:
+                asyncio._enter_task(loop, outer)
+        if waits_for:
+            self._running.add(task)
+            task.add_done_callback(lambda task: self._finished(task, done))
+        else:
+            done(value, error)
+
+    def cancel(self) -> None:
+        """Stop everything that still runs."""
+        for task in list(self._running):
+            task.cancel()
+
+    async def idle(self) -> None:
+        """Return when nothing runs any more."""
+        while self._running:
+            await asyncio.wait(self._running)
+
+    def _finished(self, task: asyncio.Task[Any], done: Done) -> None:
+        self._running.discard(task)
+        if task.cancelled():
+            done(None, asyncio.CancelledError())
+        elif (error := task.exception()) is not None:
+            done(None, error)
+        else:
+            done(task.result(), None)
+
+
+@types.coroutine
+def _go_on(coroutine: Coroutine[Any, Any, Any], waits_for: list[Any]) -> Generator[Any, Any, Any]:
+    """A coroutine whose first step has run, from what that step waits for; nothing if it ended."""
+    if not waits_for:
+        return None
+    waiting = waits_for[0]
+    while True:
+        try:
+            value = yield waiting
+        except GeneratorExit:
+            coroutine.close()
+            raise
+        except BaseException as error:  # a cancellation is the coroutine's to handle
+            raised: BaseException | None = error
+        else:
+            raised = None
+        try:
+            waiting = coroutine.send(value) if raised is None else coroutine.throw(raised)
+        except StopIteration as stop:
+            return stop.value

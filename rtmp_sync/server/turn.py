@@ -1,0 +1,121 @@
+"""One turn of the loop: one journal batch, one barrier, one write per client.
+
+    a socket is readable, a method goes on, a timer fires
+        writable()          the commit guard, then Changes are appended to the journal
+    at the end of the turn
+        batch -> peer and disk;  fan-out;  replies;  everything below the level leaves
+
+`writable()` is the only way to the mutators of the replicated state, so no Change is made
+without authority; `_end` asks again before anything leaves.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Protocol
+
+from rtmp_sync.server.authority import Authority, Deposed
+from rtmp_sync.server.clock import now
+from rtmp_sync.server.commit import CommitPoint
+from rtmp_sync.server.outbox import Outbox, Outlets
+from rtmp_sync.state.journal import Batch
+from rtmp_sync.state.replicated_state import ReplicatedState
+
+__all__ = ["Pending", "Turn"]
+
+
+class Pending(Protocol):
+    """Something that collects what a turn did and encodes it once at the turn's end."""
+
+    def finish_turn(self) -> None: ...
+
+
+class Turn:
+    """The rhythm of an origin. Everything that sends or changes state goes through it."""
+
+    def __init__(self, state: ReplicatedState, authority: Authority, commit: CommitPoint) -> None:
+        self.state = state
+        self.authority = authority
+        self.commit = commit
+        self.outlets = Outlets(commit)
+        self.on_batch: list[Callable[[Batch], None]] = []
+        self.on_relaxed: Callable[[], None] = lambda: None
+        self._pending: list[Pending] = []
+        self._replies: list[tuple[Outbox, int, bytes]] = []
+        self._scheduled = False
+        commit.on_advance = self._advanced
+
+    @property
+    def barrier(self) -> int:
+        """What a message made now must wait for."""
+        return self.state.journal.head
+
+    @property
+    def authorised(self) -> bool:
+        """Whether this origin may change anything and answer anybody now."""
+        return self.authority.valid(now())
+
+    def writable(self) -> ReplicatedState:
+        """The replicated state, to be changed now; raises Deposed without authority."""
+        if not self.authorised:
+            raise Deposed("this origin is not the active one")
+        if not self._scheduled:
+            self.schedule()
+        return self.state
+
+    def schedule(self) -> None:
+        """Something was put into an outbox: make sure that this turn has an end."""
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._end)
+
+    def join(self, pending: Pending) -> None:
+        """Have `pending.finish_turn()` called at the end of this turn."""
+        self._pending.append(pending)
+        self.schedule()
+
+    def send(self, outbox: Outbox, msid: int, data: bytes) -> None:
+        """Put a message now; it leaves at the end of the turn at the earliest."""
+        outbox.put(self.state.journal.head, msid, data)
+        if not self._scheduled:
+            self.schedule()
+
+    def reply(self, outbox: Outbox, msid: int, data: bytes) -> None:
+        """Put a message after this turn's shared-object changes: who gets a result has seen
+        what the method did."""
+        self._replies.append((outbox, msid, data))
+        if not self._scheduled:
+            self.schedule()
+
+    async def committed(self) -> None:
+        """Wait until everything done so far may be shown."""
+        await self.commit.wait(self.barrier)
+
+    def commit_journal(self) -> None:
+        """Hand the Changes made so far to the peer and the disk."""
+        batch = self.state.journal.take_batch()
+        if batch is None:
+            return
+        for take in self.on_batch:
+            take(batch)
+        self.commit.head_moved(batch.first_seq + batch.count - 1, len(batch.data))
+
+    def _end(self) -> None:
+        self.commit_journal()
+        self._scheduled = False
+        pending, self._pending = self._pending, []
+        for one in pending:
+            one.finish_turn()
+        if self._replies:
+            barrier = self.barrier
+            replies, self._replies = self._replies, []
+            for outbox, msid, data in replies:
+                outbox.put(barrier, msid, data)
+        if self.authorised:
+            self.outlets.flush()
+
+    def _advanced(self) -> None:
+        self.outlets.release()
+        self.schedule()
+        self.on_relaxed()
