@@ -11,14 +11,15 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
-from rtmp_sync.admin import facts
+from rtmp_sync.admin import facts, figures
 from rtmp_sync.admin.endpoint import Endpoint
 
 if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
 
 ROLES = ("active", "standby", "closed")
-REFUSALS_SHOWN = 100  # clients choose these names: the rest is one figure
+REFUSALS_SHOWN = 100  # clients choose their type: the rest is one figure
+TOOK_OVER = "promoted"
 
 
 async def show(origin: Origin, _: web.Request) -> web.Response:
@@ -38,11 +39,12 @@ class _Figures(Collector):
         status = facts.status(self._origin)
         yield from _service(status)
         yield from _state(status)
-        for name, value, meaning in facts.gauges(self._origin):
+        for name, value, meaning in figures.gauges(self._origin):
             yield _gauge(name, value, meaning)
-        for name, value, meaning in facts.counters(self._origin):
+        for name, value, meaning in figures.counters(self._origin):
             yield CounterMetricFamily(f"rtmp_sync_{name}", meaning, value=value)
-        yield _refusals(facts.refusals(self._origin))
+        yield _failovers(self._origin)
+        yield _refusals(self._origin)
 
 
 def _service(status: dict[str, Any]) -> Iterator[Metric]:
@@ -72,16 +74,31 @@ def _state(status: dict[str, Any]) -> Iterator[Metric]:
     yield _gauge("instances", status["instances"], "application instances")
 
 
-def _refusals(refused: dict[tuple[str, str], int]) -> Metric:
-    """Calls that the whitelist refused, by user type and method."""
+def _failovers(origin: Origin) -> Metric:
+    """From the history: how often this origin took over, and why."""
+    family = CounterMetricFamily(
+        "rtmp_sync_failovers", "promotions of this origin by reason", labels=["reason"]
+    )
+    reasons = [
+        str(event.get("reason", ""))
+        for event in origin.history.events()
+        if event["event"] == TOOK_OVER
+    ]
+    for reason in sorted(set(reasons)):
+        family.add_metric([reason], reasons.count(reason))
+    return family
+
+
+def _refusals(origin: Origin) -> Metric:
+    """Calls that the whitelist refused."""
     family = CounterMetricFamily(
         "rtmp_sync_refused_calls",
         "calls refused by the whitelist",
-        labels=["user_type", "method"],
+        labels=["application", "user_type"],
     )
-    ranked = sorted(refused.items(), key=lambda item: -item[1])
-    for (user_type, method), count in ranked[:REFUSALS_SHOWN]:
-        family.add_metric([user_type, method], count)
+    ranked = sorted(origin.instances.refused_calls.items(), key=lambda item: -item[1])
+    for labels, count in ranked[:REFUSALS_SHOWN]:
+        family.add_metric(labels, count)
     if rest := sum(count for _, count in ranked[REFUSALS_SHOWN:]):
         family.add_metric(["(other)", "(other)"], rest)
     return family

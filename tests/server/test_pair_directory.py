@@ -1,0 +1,99 @@
+"""The folder of a `pair`: made once, resumed later, never shared by two."""
+
+from __future__ import annotations
+
+import json
+import stat
+from pathlib import Path
+
+import pytest
+
+from rtmp_sync.config import load_config
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.pair_directory import PairDirectory
+
+
+@pytest.fixture
+def apps(tmp_path: Path) -> Path:
+    (tmp_path / 'my "apps"').mkdir()
+    return tmp_path / 'my "apps"'
+
+
+def prepared(path: Path, apps: Path, port: int = 19350) -> PairDirectory:
+    directory = PairDirectory(path, port=port, apps=apps)
+    directory.lock()
+    directory.prepare()
+    return directory
+
+
+def test_a_new_folder_holds_two_right_configurations(tmp_path: Path, apps: Path) -> None:
+    directory = prepared(tmp_path / "pair", apps)
+    first, second = (load_config(node.config) for node in directory.nodes)
+    assert first.check() == second.check() == []
+    assert (first.node.id, second.node.id) == ("A", "B")
+    assert first.replication.peer == second.replication.listen == ("127.0.0.1", 19362)
+    assert second.replication.peer == first.replication.listen == ("127.0.0.1", 19361)
+    assert first.failover.peer_admin == second.health.listen == ("127.0.0.1", 19382)
+    assert (first.rtmp.listen.port, second.rtmp.listen.port) == (19351, 19352)
+    assert (first.admin.listen.port, second.admin.listen.port) == (19371, 19372)
+    assert first.secret() == second.secret()
+    assert first.password() == second.password()
+    assert first.apps.directory == apps
+    assert (directory.path / "MainOriginConfig.txt").read_text() == "A\\B"
+    directory.unlock()
+
+
+@pytest.mark.parametrize("name", ["secret", "admin.password"])
+def test_secrets_are_for_their_owner_only(tmp_path: Path, apps: Path, name: str) -> None:
+    directory = prepared(tmp_path, apps)
+    assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+    directory.unlock()
+
+
+def test_an_existing_folder_is_resumed_with_other_ports(tmp_path: Path, apps: Path) -> None:
+    first = prepared(tmp_path, apps)
+    secret = (tmp_path / "secret").read_text()
+    (tmp_path / "MainOriginConfig.txt").write_text("A\\B\\secondaryUP")
+    first.unlock()
+    again = prepared(tmp_path, apps, port=29350)
+    assert (tmp_path / "secret").read_text() == secret
+    assert (tmp_path / "MainOriginConfig.txt").read_text() == "A\\B\\secondaryUP"
+    assert load_config(again.nodes[0].config).rtmp.listen.port == 29351
+    again.unlock()
+
+
+def test_a_deleted_pair_file_is_not_made_again_beside_records(tmp_path: Path, apps: Path) -> None:
+    (tmp_path / "MainOriginConfig.txt.d").mkdir()
+    directory = prepared(tmp_path, apps)
+    assert not (tmp_path / "MainOriginConfig.txt").exists()
+    directory.unlock()
+
+
+def test_a_folder_in_use_is_refused(tmp_path: Path, apps: Path) -> None:
+    first = prepared(tmp_path, apps)
+    with pytest.raises(ConfigError, match="a pair already runs there"):
+        PairDirectory(tmp_path, port=29350, apps=apps).lock()
+    first.unlock()
+    prepared(tmp_path, apps).unlock()
+
+
+def test_pair_json_tells_where_everything_is(tmp_path: Path, apps: Path) -> None:
+    directory = prepared(tmp_path, apps)
+    directory.publish({"A": (11, 12), "B": (0, 22)})
+    content = json.loads((tmp_path / "pair.json").read_text())
+    assert content["front"] == "127.0.0.1:19350"
+    assert content["nodes"][0] == {
+        "id": "A",
+        "rtmp": "127.0.0.1:19351",
+        "replication": "127.0.0.1:19361",
+        "admin": "127.0.0.1:19371",
+        "health": "127.0.0.1:19381",
+        "pid": 11,
+        "guard_pid": 12,
+        "log": str(tmp_path / "A" / "log"),
+        "config": str(tmp_path / "A" / "config.toml"),
+    }
+    assert (content["nodes"][1]["pid"], content["nodes"][1]["guard_pid"]) == (0, 22)
+    directory.withdraw()
+    assert not (tmp_path / "pair.json").exists()
+    directory.unlock()
