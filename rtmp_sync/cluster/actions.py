@@ -18,6 +18,7 @@ __all__ = [
     "HoldWrites",
     "Prepare",
     "Promote",
+    "Repair",
     "Switchover",
 ]
 
@@ -59,6 +60,11 @@ class AskPromise:
 @dataclass(frozen=True, slots=True)
 class CompareDigests:
     """Ask whether the peer's copy is the same as mine; the answer comes in a later view."""
+
+
+@dataclass(frozen=True, slots=True)
+class Repair:
+    """Have the peer make a whole new copy; the record says already that it is not in sync."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,6 +114,7 @@ Action = (
     | Demote
     | AskPromise
     | CompareDigests
+    | Repair
     | HoldWrites
     | Prepare
     | Switchover

@@ -233,6 +233,7 @@ TABLE: tuple[Row, ...] = (
     Row((ACTIVE,), active.may_switch, active.begin_switchover),
     Row((ACTIVE,), active.switch_refused, active.refuse_switch),
     Row((ACTIVE,), active.hold_broken, active.drop_hold),
+    Row((ACTIVE,), active.must_repair, active.repair),
     Row((ACTIVE,), active.hold_complete, active.record_in_sync),
     Row((ACTIVE,), active.may_hold, active.hold),
     # a planned switchover

@@ -30,6 +30,7 @@ class Sighting:
     ended: float
     record: Record | None
     invalid: bool = False
+    lease_seconds: float | None = None  # what the heartbeat buys, if not `t_conf`
     beat_written: bool = False
     peer_beat: str = ""
 
@@ -70,7 +71,8 @@ class Observer:
         self.record = record
         self.read_started = max(self.read_started, sighting.started)
         if sighting.beat_written and record is not None and self._is_mine(record):
-            until = sighting.started + self.timing.t_conf
+            lease = sighting.lease_seconds
+            until = sighting.started + (self.timing.t_conf if lease is None else lease)
             self._confirmed = max(self._confirmed, (record.epoch, until))
 
     def could_not_read(self) -> None:

@@ -14,6 +14,7 @@ from rtmp_sync.cluster.record import Author, Record
 from rtmp_sync.cluster.timing import Timing
 
 __all__ = [
+    "HAND_EDIT",
     "CasResult",
     "Claim",
     "Drain",
@@ -30,6 +31,8 @@ __all__ = [
     "Store",
     "View",
 ]
+
+HAND_EDIT = "pair file"  # a request's `by` when an operator edited the line
 
 Position = tuple[int, int]  # (epoch of the last Change, seq): positions of any lives compare
 
@@ -222,6 +225,7 @@ class Node:
     drain: Drain | None = None
     hold: Hold | None = None
     hold_again_at: float = -inf
+    switch_again_at: float = -inf  # after an aborted switchover that nobody commanded
     write_again_at: float = -inf  # after the store refused
     promised_until: float = -inf
     alone_since: float | None = None

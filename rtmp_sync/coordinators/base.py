@@ -1,7 +1,9 @@
 """What a coordinator is: the pair's record, heartbeats and the operator's line, kept somewhere
 that both nodes reach.
 
-A driver is one file in this folder; its name is the value of `failover.coordinator`.
+A driver is one file in this folder; its name is the value of `failover.coordinator`, and its
+`make(config, *, boot_id, last_epoch, owner)` makes it. last_epoch: of the last Change in the
+node's own copy. owner: who writes, the origin or its guard.
 """
 
 from __future__ import annotations
@@ -47,9 +49,11 @@ class Coordinator(Protocol):
     def node_id(self) -> str:
         """This node's name as the store spells it."""
 
-    async def start(self) -> None:
-        """Raises ConfigError when the store says that this node cannot take part. A store
-        that does not answer is no error: reads will raise."""
+    async def start(self) -> tuple[str, str] | None:
+        """The two names in slot order, None while the store does not answer.
+
+        Raises ConfigError when the store says that this node cannot take part.
+        """
 
     async def stop(self) -> None: ...
 

@@ -12,7 +12,7 @@ import contextlib
 import secrets
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rtmp_sync.cluster.observer import Sighting
 from rtmp_sync.cluster.pair_file import PairLine, format_line, parse
@@ -23,7 +23,20 @@ from rtmp_sync.coordinators.file_helper import FileHelper
 from rtmp_sync.errors import ConfigError, StoreError, StoreTimeout
 from rtmp_sync.server.clock import now
 
-__all__ = ["FileCoordinator"]
+__all__ = ["FileCoordinator", "make"]
+
+
+if TYPE_CHECKING:
+    from rtmp_sync.config import Config
+
+
+def make(config: Config, *, boot_id: str, last_epoch: int, owner: str) -> FileCoordinator:
+    """A third of t_conf per request: three may fail before the authority runs out."""
+    pair_file = config.failover.pair_file
+    if pair_file is None:
+        raise ConfigError("failover.pair_file", "(not given)", "give the path of the pair file")
+    deadline = config.timing().t_conf / 3
+    return FileCoordinator(pair_file, config.node.id, deadline_seconds=deadline, owner=owner)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,12 +63,12 @@ class FileCoordinator:
         self._foreign: tuple[str, int] | None = None  # an edit of the line, seen once
         self._projecting: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    async def start(self) -> tuple[str, str] | None:
         """Raises ConfigError: no valid record and no valid line, or this node in neither."""
         try:
             reading = await self.read(beat=False)
         except StoreError:
-            return  # the watchdog will hold the node back and look again
+            return None  # the watchdog will hold the node back and look again
         key, value = "failover.pair_file", str(self._pair_file)
         if reading.nodes is None and reading.line == "missing":
             raise ConfigError(key, value, "is missing; write PRIMARY\\SECONDARY into it")
@@ -65,6 +78,7 @@ class FileCoordinator:
         if self.node_id not in reading.nodes:
             fix = f"is not in the pair file {value} ({' and '.join(reading.nodes)})"
             raise ConfigError("node.id", self.node_id, fix)
+        return reading.nodes
 
     async def stop(self) -> None:
         if self._projecting is not None:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import secrets
 from dataclasses import replace
+from math import inf
+from typing import TYPE_CHECKING
 
 from rtmp_sync.cluster.observer import Sighting
 from rtmp_sync.cluster.record import Author, Record, first_record
@@ -11,7 +13,10 @@ from rtmp_sync.cluster.view import CasResult, Outcome
 from rtmp_sync.coordinators.base import Attempt, Reading
 from rtmp_sync.server.clock import now
 
-__all__ = ["NoneCoordinator"]
+__all__ = ["NoneCoordinator", "make"]
+
+if TYPE_CHECKING:
+    from rtmp_sync.config import Config
 
 NOBODY = "-"  # the name of the peer that a single origin does not have
 
@@ -28,15 +33,15 @@ class NoneCoordinator:
         history_id = f"{epoch}-{author.nonce}"
         self._record = replace(first, epoch=epoch, history_id=history_id, reason="alone")
 
-    async def start(self) -> None:
-        pass
+    async def start(self) -> tuple[str, str] | None:
+        return self._record.nodes
 
     async def stop(self) -> None:
         pass
 
     async def read(self, *, beat: bool) -> Reading:
         at = now()
-        sighting = Sighting(at, at, self._record, beat_written=beat)
+        sighting = Sighting(at, at, self._record, lease_seconds=inf, beat_written=beat)
         return Reading(sighting, self._record.nodes)
 
     async def cas(self, record: Record) -> Attempt:
@@ -48,3 +53,7 @@ class NoneCoordinator:
 
     async def reaped(self) -> bool:
         return True
+
+
+def make(config: Config, *, boot_id: str, last_epoch: int, owner: str) -> NoneCoordinator:
+    return NoneCoordinator(config.node.id, boot_id, last_epoch)

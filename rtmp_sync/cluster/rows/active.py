@@ -7,11 +7,18 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rtmp_sync.cluster.actions import Answer, CloseGate, CompareDigests, Happened, HoldWrites
+from rtmp_sync.cluster.actions import (
+    Answer,
+    CloseGate,
+    CompareDigests,
+    Happened,
+    HoldWrites,
+    Repair,
+)
 from rtmp_sync.cluster.record import InSync
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, go, stay, write
-from rtmp_sync.cluster.view import Drain, Hold, State
+from rtmp_sync.cluster.view import HAND_EDIT, Drain, Hold, State
 
 HOLD_AGAIN_SECONDS = 1.0  # between attempts to take the peer back in sync
 
@@ -49,6 +56,14 @@ def copies_differ(s: Situation) -> bool:
 def record_difference(s: Situation) -> Turn:
     record = s.the_record.synced(s.view.author, s.view.position[1], "digest_mismatch")
     return write(s, record, "the copies differ", Happened("digest_mismatch"))
+
+
+def must_repair(s: Situation) -> bool:
+    return s.view.digest_agrees is False and s.degraded and s.node.hold is None
+
+
+def repair(s: Situation) -> Turn:
+    return stay(s, "the peer makes a new copy", Repair())
 
 
 def may_hold(s: Situation) -> bool:
@@ -101,20 +116,26 @@ def record_in_sync(s: Situation) -> Turn:
 
 def pause_wanted(s: Situation) -> bool:
     wish = s.view.request
-    known = s.record is not None
-    return wish is not None and wish.kind in ("pause", "resume") and s.can_write and known
+    return wish is not None and wish.kind in ("pause", "resume") and s.record is not None
 
 
 def pause(s: Situation) -> Turn:
     kind = s.wish.kind
+    if s.paused == (kind == "pause"):
+        return stay(s, f"{kind}d", Answer(True, f"{kind}d"))
+    if not s.can_write:
+        return stay(s, f"{kind} waits for the store")
     record = s.the_record.with_pause(s.view.author, s.view.position[1], kind == "pause")
-    turn = write(s, record, f"{kind} requested by {s.wish.by}")
-    return replace(turn, actions=(*turn.actions, Answer(True, turn.sentence)))
+    return write(s, record, f"{kind} requested by {s.wish.by}")
 
 
 def why_switch(s: Situation) -> str:
     """What asks for a planned switchover; "" for nothing."""
     wish = s.view.request
+    if wish is not None and wish.kind == "switchover" and wish.by != HAND_EDIT:
+        return wish.by
+    if s.now < s.node.switch_again_at:
+        return ""
     if wish is not None and wish.kind == "switchover":
         return wish.by
     if s.paused:
@@ -139,7 +160,7 @@ def begin_switchover(s: Situation) -> Turn:
 def switch_refused(s: Situation) -> bool:
     """A hand edit stays pending until the peer is ready; a command is answered at once."""
     wish = s.view.request
-    asked = wish is not None and wish.kind == "switchover" and wish.by != "pair file"
+    asked = wish is not None and wish.kind == "switchover" and wish.by != HAND_EDIT
     return asked and not s.peer_ready
 
 

@@ -20,6 +20,7 @@ from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, go, stay, write
 from rtmp_sync.cluster.view import State
 
+SWITCH_AGAIN_SECONDS = 10.0
 SWITCHOVER_SECONDS = 2.0  # for the peer to have the last held write
 
 
@@ -78,7 +79,8 @@ def resume(s: Situation) -> Turn:
         Happened("switchover_aborted", {"reason": drain.reason}),
         Answer(False, "the other origin did not get ready in time"),
     )
-    return go(s, State.ACTIVE, "the switchover was aborted: serving on", *actions, drain=None)
+    sentence, again = "the switchover was aborted: serving on", s.now + SWITCH_AGAIN_SECONDS
+    return go(s, State.ACTIVE, sentence, *actions, drain=None, switch_again_at=again)
 
 
 def handed_over(s: Situation) -> bool:

@@ -1,0 +1,124 @@
+"""What the watchdog needs of its neighbours, and nothing more."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rtmp_sync.firewalls.base import GateState
+from rtmp_sync.server.authority import Authority
+
+__all__ = ["Chronicle", "Commit", "Effects", "GateReader", "Link", "LinkPeer", "SelfTest"]
+
+
+class Chronicle(Protocol):
+    def record(self, event: str, /, **fields: object) -> None: ...
+
+
+class Commit(Protocol):
+    def set_require_peer(self, required: bool) -> None: ...
+
+
+class GateReader(Protocol):
+    async def verify(self) -> GateState: ...
+
+
+class SelfTest(Protocol):
+    """The origin's own checks: loop lag, disk, RTMP handshake with itself."""
+
+    @property
+    def ok(self) -> bool: ...
+
+
+class LinkPeer(Protocol):
+    """The other node, as it last described itself over the link."""
+
+    @property
+    def boot_id(self) -> str: ...
+    @property
+    def epoch(self) -> int: ...
+    @property
+    def gate_open(self) -> bool: ...
+    @property
+    def state(self) -> str: ...
+    @property
+    def position(self) -> tuple[int, int]: ...
+
+
+class Link(Protocol):
+    """The replication link, seen from the watchdog."""
+
+    @property
+    def connected(self) -> bool: ...
+    @property
+    def peer(self) -> LinkPeer | None: ...
+    @property
+    def acked(self) -> int: ...
+    @property
+    def oldest_unacked_at(self) -> float | None: ...
+    @property
+    def peer_caught_up(self) -> bool: ...
+    @property
+    def in_sync(self) -> bool: ...
+    @property
+    def lag_changes(self) -> int: ...
+
+    def set_role(
+        self, *, epoch: int, holder: str, gate_open: bool, state: str, serving: bool
+    ) -> None: ...
+
+    async def promise(self, epoch: int) -> float | None:
+        """Send time of the request that the peer answered with a promise."""
+
+    async def digest_agrees(self) -> bool:
+        """Whether the peer's copy is mine; False also when the link ends meanwhile."""
+
+    def repair(self) -> None: ...
+
+    def switchover(
+        self,
+        kind: str,
+        *,
+        switch_id: str = "",
+        final_seq: int = 0,
+        deadline_seconds: float = 0.0,
+        epoch: int = 0,
+    ) -> None:
+        """Send a step: "prepare", "ready", "abort" or "done"."""
+
+
+class Effects(Protocol):
+    """One origin, as its watchdog moves it."""
+
+    @property
+    def authority(self) -> Authority: ...
+    @property
+    def commit(self) -> Commit: ...
+    @property
+    def gate(self) -> GateReader: ...
+    @property
+    def history(self) -> Chronicle: ...
+    @property
+    def replication(self) -> Link | None:
+        """None for a single origin, and until `nodes_known`."""
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """(epoch of the last Change, seq) of this node's copy."""
+
+    async def nodes_known(self, nodes: tuple[str, str]) -> None:
+        """The pair's names, in slot order: the link can be made now. Called once."""
+
+    async def open_gate(self, epoch: int) -> bool:
+        """True when the gate was read back as open."""
+
+    async def close_gate(self) -> bool:
+        """Cut every session too; True when the gate was read back as closed."""
+
+    async def promote(self, epoch: int, history_id: str, *, lossy: bool) -> None: ...
+
+    async def demote(self) -> None: ...
+
+    def hold_writes(self, on: bool) -> int:
+        """Apply no client's write while on; the journal's head."""
+
+    def self_test(self) -> SelfTest: ...

@@ -1,0 +1,55 @@
+"""The origin's end of the pipe to its guard.
+
+beat                    the loop runs
+gate <epoch> <boot_id>  about to open the gate in that epoch
+state <NAME>            the failover state, for the guard's restart budget
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+
+__all__ = ["VARIABLE", "GuardPipe"]
+
+VARIABLE = "RTMP_SYNC_GUARD_FD"
+
+
+class GuardPipe:
+    """Writes lines and never waits. Without a guard (fd None) it writes nowhere."""
+
+    def __init__(self, fd: int | None) -> None:
+        self._fd = fd
+        self.lost = False
+        if fd is not None:
+            os.set_blocking(fd, False)
+
+    @classmethod
+    def from_environment(cls) -> GuardPipe:
+        """The pipe that the guard gave to this process, if one did."""
+        text = os.environ.get(VARIABLE, "")
+        return cls(int(text) if text.isdecimal() else None)
+
+    def beat(self) -> None:
+        self._write("beat")
+
+    def gate(self, epoch: int, boot_id: str) -> None:
+        self._write(f"gate {epoch} {boot_id}")
+
+    def state(self, name: str) -> None:
+        self._write(f"state {name}")
+
+    def close(self) -> None:
+        fd, self._fd = self._fd, None
+        if fd is not None:
+            os.close(fd)
+
+    def _write(self, line: str) -> None:
+        if self._fd is None or self.lost:
+            return
+        try:
+            # The pipe holds hours of lines: it is full only if the guard itself is frozen.
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._fd, f"{line}\n".encode())
+        except OSError:
+            self.lost = True

@@ -1,0 +1,98 @@
+"""What happened to this node, for operators: the last events, in memory and in a file.
+
+Each event is one JSON object: `at` (wall time, UTC), `clock` (CLOCK_BOOTTIME seconds, so that
+events of two nodes of one machine can be ordered), `event`, and its fields.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+from collections import deque
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import structlog
+
+from rtmp_sync.server.clock import now
+
+__all__ = ["History"]
+
+MAX_EVENTS = 1000
+MAX_FILE_BYTES = 4 * 1024 * 1024  # then the file begins anew with the events in memory
+
+Event = dict[str, Any]
+
+
+class History:
+    """A bounded ring of events; `path` keeps them over a restart."""
+
+    def __init__(self, path: Path | None = None) -> None:
+        self._path = path
+        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._unwritten: list[Event] = []
+        self._writing: asyncio.Future[None] | None = None
+        self._log = structlog.get_logger("rtmp_sync.history")
+        self._load()
+
+    def record(self, event: str, /, **fields: object) -> None:
+        """Never waits and never fails: a full disk does not stop a takeover."""
+        entry: Event = {"at": datetime.now(UTC).isoformat(), "clock": now(), "event": event}
+        entry.update(fields)
+        self._events.append(entry)
+        self._log.info(event, **fields)
+        if self._path is not None:
+            self._unwritten.append(entry)
+            self._begin_writing()
+
+    def events(self) -> list[Event]:
+        """Oldest first."""
+        return list(self._events)
+
+    async def flush(self) -> None:
+        """Return when everything recorded before is in the file, or could not be."""
+        while self._writing is not None:
+            await asyncio.wait([self._writing])
+
+    def _load(self) -> None:
+        if self._path is None:
+            return
+        try:
+            lines = self._path.read_text(encoding="utf-8").splitlines()
+        except (OSError, UnicodeDecodeError):
+            return
+        for line in lines[-MAX_EVENTS:]:
+            with contextlib.suppress(ValueError):  # a line that a crash cut short
+                self._events.append(json.loads(line))
+
+    def _begin_writing(self) -> None:
+        if self._writing is not None:
+            return
+        try:
+            loop = asyncio.get_running_loop()
+        except RuntimeError:  # before the loop runs: the next event takes these with it
+            return
+        entries, self._unwritten = self._unwritten, []
+        self._writing = loop.run_in_executor(None, self._append, entries)
+        self._writing.add_done_callback(self._written)
+
+    def _written(self, writing: asyncio.Future[None]) -> None:
+        self._writing = None
+        if not writing.cancelled() and (error := writing.exception()) is not None:
+            self._log.warning("history_not_written", error=str(error))
+        if self._unwritten:
+            self._begin_writing()
+
+    def _append(self, entries: list[Event]) -> None:
+        """In a thread."""
+        if self._path is None:
+            return
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_size > MAX_FILE_BYTES:
+                self._path.unlink()
+                entries = list(self._events)
+        text = "".join(json.dumps(entry, default=str) + "\n" for entry in entries)
+        with self._path.open("a", encoding="utf-8") as file:
+            file.write(text)
