@@ -11,8 +11,8 @@ from __future__ import annotations
 from enum import Enum
 from typing import Final
 
-from ..errors import RemoteProtocolError
-from .digest import mark
+from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.state.digest import mark
 
 MAX_OPEN_CALLS: Final = 64
 MAX_SESSIONS: Final = 10_000

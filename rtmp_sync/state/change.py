@@ -27,8 +27,8 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from ..errors import LocalProtocolError, RemoteProtocolError
-from ..wire.packing import pack, unpack
+from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
+from rtmp_sync.wire.packing import pack, unpack
 
 OBJECT_CREATED: Final = 1
 SLOT_SET: Final = 2

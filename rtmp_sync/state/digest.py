@@ -11,7 +11,7 @@ import struct
 from hashlib import blake2b
 from typing import Final
 
-from ..wire.packing import pack
+from rtmp_sync.wire.packing import pack
 
 MASK: Final = (1 << 128) - 1
 _SLOT: Final = struct.Struct(">QI")

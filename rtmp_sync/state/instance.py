@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from .digest import MASK, mark
-from .shared_object import SharedObject
+from rtmp_sync.state.digest import MASK, mark
+from rtmp_sync.state.shared_object import SharedObject
 
 
 class RegisteredClient(NamedTuple):

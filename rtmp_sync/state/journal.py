@@ -15,7 +15,7 @@ from collections import deque
 from dataclasses import dataclass
 from typing import Final
 
-from .change import Change, decode_changes, encode_changes
+from rtmp_sync.state.change import Change, decode_changes, encode_changes
 
 BACKLOG_BYTES: Final = 16 * 1024 * 1024  # ~ what a standby misses in a few seconds of full load
 BACKLOG_CHANGES: Final = 200_000

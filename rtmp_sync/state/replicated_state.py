@@ -14,15 +14,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from ..errors import LocalProtocolError, RemoteProtocolError
-from . import change as kinds
-from .calls import MAX_SESSIONS, CallState, Session, SessionAges, check_numbers
-from .change import Change, check_size
-from .digest import MASK, mark
-from .instance import Instance, RegisteredClient, client_mark
-from .journal import Batch, Journal
-from .shared_object import SharedObject
-from .snapshot import Snapshot
+from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
+from rtmp_sync.state import change as kinds
+from rtmp_sync.state.calls import MAX_SESSIONS, CallState, Session, SessionAges, check_numbers
+from rtmp_sync.state.change import Change, check_size
+from rtmp_sync.state.digest import MASK, mark
+from rtmp_sync.state.instance import Instance, RegisteredClient, client_mark
+from rtmp_sync.state.journal import Batch, Journal
+from rtmp_sync.state.shared_object import SharedObject
+from rtmp_sync.state.snapshot import Snapshot
 
 # Bigger than what a client can have seen of one object before a failure was noticed.
 LOSSY_VERSION_STEP: Final = 65_536

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from .digest import MASK, mark, slot_mark, tombstone_mark
+from rtmp_sync.state.digest import MASK, mark, slot_mark, tombstone_mark
 
 MAX_TOMBSTONES: Final = 1024  # beyond, telling a client everything is cheaper than remembering
 

@@ -19,11 +19,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from ..wire.packing import pack
-from .shared_object import SharedObject, Slot
+from rtmp_sync.state.shared_object import SharedObject, Slot
+from rtmp_sync.wire.packing import pack
 
 if TYPE_CHECKING:
-    from .replicated_state import ReplicatedState
+    from rtmp_sync.state.replicated_state import ReplicatedState
 
 CHUNK_BYTES: Final = 64 * 1024
 _GROUP: Final = 256  # slots or tombstones in one record, fewer when their bytes fill a chunk

@@ -11,15 +11,15 @@ from typing import Any, Final
 
 from msgpack.exceptions import BufferFull
 
-from ..errors import RemoteProtocolError
-from ..wire.packing import stream_unpacker
-from .calls import MAX_OPEN_CALLS, Session
-from .change import MAX_VALUE_BYTES
-from .instance import Instance, RegisteredClient, client_mark
-from .journal import Journal
-from .replicated_state import ReplicatedState
-from .shared_object import SharedObject
-from .snapshot import SnapshotHeader
+from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.state.calls import MAX_OPEN_CALLS, Session
+from rtmp_sync.state.change import MAX_VALUE_BYTES
+from rtmp_sync.state.instance import Instance, RegisteredClient, client_mark
+from rtmp_sync.state.journal import Journal
+from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.state.shared_object import SharedObject
+from rtmp_sync.state.snapshot import SnapshotHeader
+from rtmp_sync.wire.packing import stream_unpacker
 
 # The largest record is a session: 64 results of the largest size.
 _MAX_RECORD_BYTES: Final = MAX_OPEN_CALLS * (MAX_VALUE_BYTES + 1024)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgpack
 
-from ..errors import RemoteProtocolError
+from rtmp_sync.errors import RemoteProtocolError
 
 _ERRORS = "surrogatepass"
 

@@ -1,0 +1,290 @@
+"""Exchange: the conversation of the two nodes over one link, without I/O.
+
+    receive(lane, payload, now)      a message came
+    end_turn()                       all that came at once was taken: acknowledge
+    tick(now)                        often: a heartbeat when it is time, or the link is lost
+    set_role / send_batch / …        this node has something to say
+    messages_to_send()               after each of these
+
+The direction of the data follows the roles: the one that serves feeds, the other follows,
+whoever dialled. Nothing of an older epoch than this node knows of is accepted: its sender is
+told so (FENCE).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from rtmp_sync.cluster.link import Link, LinkRefused
+from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, ReplicationHooks
+from rtmp_sync.cluster.sink import Following, Sink
+from rtmp_sync.cluster.source import Source
+from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.state.journal import Batch
+from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.wire.records import (
+    Ack,
+    Bye,
+    Delta,
+    DigestRequest,
+    DigestResponse,
+    Fence,
+    Heartbeat,
+    Promise,
+    PromiseRequest,
+    Record,
+    Role,
+    SnapshotChunk,
+    SnapshotEnd,
+    Switchover,
+    SyncContinue,
+    SyncFull,
+    SyncRequest,
+)
+
+HEARTBEAT_SECONDS: Final = 0.25
+_FROM_A_SOURCE: Final = (SyncContinue, SyncFull, SnapshotChunk, SnapshotEnd, Delta, DigestRequest)
+
+
+class LinkLost(RemoteProtocolError):
+    """Nothing came for ack_timeout, or the peer said goodbye."""
+
+
+class Exchange:
+    """Made when the link is established. silence: seconds without a message that end it."""
+
+    def __init__(
+        self,
+        link: Link,
+        state: ReplicatedState,
+        role: OwnRole,
+        hooks: ReplicationHooks,
+        *,
+        silence: float,
+        now: float,
+    ) -> None:
+        assert link.peer is not None
+        self.link = link
+        self.peer = PeerStatus(link.peer.node_id, link.peer.boot_id)
+        self.role = role
+        self.health = OwnHealth()
+        self.source = Source(state, link.send)
+        self.sink = Sink(state, link.send)
+        self.distrusted = False  # the peer's next request is answered with a full copy
+        self.on_promise: Callable[[int, float], None] = lambda request_id, valid_seconds: None
+        self._state = state
+        self._hooks = hooks
+        self._silence = silence
+        self._heard_at = now
+        self._ticked_at = now
+        self._said_at = now
+        self._fenced = -1
+        link.epoch = role.epoch
+        self._say_role()
+        self._say_heartbeat(now)
+
+    def receive(self, lane: int, payload: bytes, now: float) -> None:
+        """Raises RemoteProtocolError: close the link."""
+        self._heard_at = now
+        self.link.receive_message(lane, payload)
+        for epoch, record in self.link.records_received():
+            self._receive(record, epoch, now)
+
+    def end_turn(self) -> None:
+        self.sink.end_turn()
+        events = self.sink.take_events()
+        for tail in events.divergent:
+            self._hooks.on_divergent(tail)
+        if events.installed:
+            self._hooks.on_installed()
+        else:
+            for batch in events.applied:
+                self._hooks.on_batch(batch)
+        if events.refused is not None:
+            self._hooks.history(
+                "refused_regressing_snapshot",
+                offered=events.refused.position,
+                own=self._state.journal.position,
+                peer=self.peer.node_id,
+            )
+        if events.installed or events.applied:
+            self._hooks.on_applied()
+
+    def tick(self, now: float) -> None:
+        """Raises LinkLost after `silence` without a message."""
+        stalled = now - self._ticked_at > 2 * HEARTBEAT_SECONDS
+        self._ticked_at = now
+        if stalled:  # it was this loop that slept: what came meanwhile is not read yet
+            self._heard_at = max(self._heard_at, now - self._silence / 2)
+        elif now - self._heard_at > self._silence:
+            raise LinkLost(f"nothing heard for {now - self._heard_at:.2f} s")
+        if now - self._said_at >= HEARTBEAT_SECONDS:
+            self._say_heartbeat(now)
+
+    def set_role(self, role: OwnRole) -> None:
+        """This node's role has changed, or the record it read."""
+        stopped = self.role.serving and not role.serving
+        self.role = role
+        self.link.epoch = role.epoch
+        if role.serving:
+            self.sink.stop()
+        elif stopped:
+            self.source.stop()
+        self._say_role()
+        self._follow()
+
+    def send_batch(self, batch: Batch, now: float) -> None:
+        self.source.send_batch(batch, now)
+
+    @property
+    def has_bulk(self) -> bool:
+        return self.source.has_bulk
+
+    def send_bulk(self) -> bool:
+        """One piece of snapshot or backlog; False: there is none."""
+        return self.source.send_bulk()
+
+    def say(self, record: PromiseRequest | Switchover | Fence | Bye) -> None:
+        self.link.send(record)
+
+    def messages_to_send(self) -> list[tuple[int, bytes]]:
+        return self.link.messages_to_send()
+
+    def close(self) -> None:
+        """The link is gone."""
+        self.source.stop()
+        self.sink.stop()
+
+    def _say_role(self) -> None:
+        role = self.role
+        epoch, seq = self._state.journal.position
+        self.link.send(
+            Role(role.epoch, role.holder, role.gate_open, role.serving, role.state, epoch, seq)
+        )
+
+    def _say_heartbeat(self, now: float) -> None:
+        self._said_at = now
+        health = self.health
+        self.link.send(
+            Heartbeat(
+                *self._state.journal.position,
+                self.role.gate_open,
+                health.healthy,
+                health.lb_checks_age,
+                health.loop_lag,
+                now,
+            )
+        )
+
+    def _receive(self, record: Record, epoch: int, now: float) -> None:
+        if isinstance(record, _FROM_A_SOURCE):
+            self._receive_from_source(record, epoch, now)
+        elif isinstance(record, Ack):
+            self._receive_ack(record, now)
+        elif isinstance(record, Heartbeat):
+            self._receive_heartbeat(record, now)
+        elif isinstance(record, Role):
+            self._receive_role(record)
+        elif isinstance(record, SyncRequest):
+            self._receive_request(record)
+        elif isinstance(record, DigestResponse):
+            self.source.receive_digest(record)
+        elif isinstance(record, PromiseRequest):
+            seconds = self._hooks.give_promise(record.epoch)
+            valid_ms = int(seconds * 1000) if seconds is not None else 0
+            self.link.send(Promise(record.request_id, valid_ms))
+        elif isinstance(record, Promise):
+            self.on_promise(record.request_id, record.valid_ms / 1000)
+        elif isinstance(record, Fence):
+            if record.epoch > self.role.epoch:
+                self._hooks.on_fence(record.epoch, record.holder)
+        elif isinstance(record, Switchover):
+            self._hooks.on_switchover(record)
+        elif isinstance(record, Bye):
+            raise LinkRefused(record.code, f"the other node said goodbye: {record.text}")
+        else:
+            raise RemoteProtocolError(f"{type(record).__name__} out of turn")
+
+    def _receive_from_source(self, record: Record, epoch: int, now: float) -> None:
+        if self.role.serving or self.sink.following is Following.IDLE or epoch < self.role.epoch:
+            self._fence(epoch)  # what a deposed node sent, or what was on its way to a standby
+            return
+        sink = self.sink
+        if isinstance(record, Delta):
+            sink.receive_delta(record, now)
+        elif isinstance(record, SnapshotChunk):
+            sink.receive_chunk(record)
+        elif isinstance(record, SyncContinue):
+            sink.receive_continue(record)
+        elif isinstance(record, SyncFull):
+            sink.receive_full(record, confirmed=self._confirmed(epoch))
+        elif isinstance(record, SnapshotEnd):
+            sink.receive_end(record)
+        elif isinstance(record, DigestRequest):
+            sink.receive_digest_request(record)
+
+    def _receive_ack(self, record: Ack, now: float) -> None:
+        if not self.role.serving:
+            return  # it was on its way when this node stopped serving
+        before = self.source.caught_up
+        self.source.receive_ack(record, now)
+        self._hooks.on_acked(self.source.acked)
+        if self.source.caught_up and not before:
+            self._hooks.on_caught_up()
+
+    def _receive_heartbeat(self, record: Heartbeat, now: float) -> None:
+        peer = self.peer
+        peer.heartbeat_at = now
+        peer.head_seq = record.head_seq
+        peer.position = (record.copy_epoch, record.head_seq)
+        peer.gate_open = record.gate_open
+        peer.health = OwnHealth(record.healthy, record.lb_checks_age, record.loop_lag)
+        if self.sink.following is Following.LIVE:
+            self.sink.hear_head(record.head_seq, now)
+
+    def _receive_role(self, record: Role) -> None:
+        peer = self.peer
+        peer.epoch = record.epoch
+        peer.holder = record.holder
+        peer.gate_open = record.gate_open
+        peer.serving = record.serving
+        peer.state = record.state
+        peer.position = (record.copy_epoch, record.copy_seq)
+        if record.serving or record.gate_open:
+            self._fence(record.epoch)
+        self._hooks.on_role(peer)
+        self._follow()
+
+    def _receive_request(self, record: SyncRequest) -> None:
+        if not self.role.serving:
+            return  # the peer asks again when somebody serves
+        ahead = record.seq > self._state.journal.head
+        partial = self.source.receive_request(record, full=self.distrusted)
+        self.distrusted = False
+        self._hooks.history(
+            "resync",
+            kind="partial" if partial else "full",
+            peer=self.peer.node_id,
+            from_seq=record.seq,
+            peer_is_ahead=ahead,
+        )
+
+    def _follow(self) -> None:
+        """Ask a serving peer for its copy, once per epoch and again when it is confirmed."""
+        peer = self.peer
+        if self.role.serving or not peer.serving or peer.epoch < self.role.epoch:
+            return
+        sink = self.sink
+        wanted = sink.following is Following.IDLE or sink.epoch != peer.epoch
+        if wanted or (sink.following is Following.REFUSED and self._confirmed(peer.epoch)):
+            sink.request(peer.epoch)
+
+    def _confirmed(self, epoch: int) -> bool:
+        """Whether the record I read names the peer as the holder of this epoch."""
+        return self.role.epoch == epoch and self.role.holder == self.peer.node_id
+
+    def _fence(self, epoch: int) -> None:
+        if epoch < self.role.epoch and epoch != self._fenced:
+            self._fenced = epoch
+            self.link.send(Fence(self.role.epoch, self.role.holder))

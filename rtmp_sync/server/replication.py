@@ -1,0 +1,414 @@
+"""Replication: this node's end of the link to the other origin of the pair.
+
+The node that the pair names first dials, and redials every 0.2 s; both listen, so that two
+nodes with one id find each other too. Whatever comes, at most one link is in use: the one
+that was established last. What is said on it is `cluster.exchange`; this is where sockets,
+tasks and timers are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Final, Protocol
+
+import structlog
+
+from rtmp_sync.cluster.exchange import Exchange
+from rtmp_sync.cluster.link import BAD_SECRET, SAME_NODE, LinkIdentity, LinkRefused
+from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, ReplicationHooks
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.clock import now
+from rtmp_sync.server.replication_link import ReplicationLink
+from rtmp_sync.state.journal import Batch
+from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.wire.records import Fence, PromiseRequest, Switchover
+
+__all__ = ["Replication", "ReplicationHooks"]
+
+REDIAL_SECONDS: Final = 0.2
+AFTER_BAD_SECRET_SECONDS: Final = 2.0
+_BAD_SECRETS: Final = 3  # in a row, before waiting longer
+_MAX_UNPROVEN: Final = 8  # connections that have not shown the secret yet
+_COMPARE_SECONDS: Final = 5.0  # a peer that follows turn by turn answers within one
+BACKLOG_SECONDS: Final = 3600.0  # how long the backlog is kept for a peer that is away
+
+
+class LinkTiming(Protocol):
+    """What of the pair's numbers the link needs; seconds."""
+
+    @property
+    def ack_timeout(self) -> float: ...
+
+
+class Replication:
+    """listen and peer are (host, port). secret: the pair's, or two during a rotation."""
+
+    def __init__(
+        self,
+        state: ReplicatedState,
+        *,
+        node_id: str,
+        pair_id: str,
+        boot_id: str,
+        secret: bytes | Sequence[bytes],
+        listen: tuple[str, int],
+        peer: tuple[str, int],
+        dials: bool,
+        timing: LinkTiming,
+        hooks: ReplicationHooks | None = None,
+    ) -> None:
+        self.hooks = hooks if hooks is not None else ReplicationHooks()
+        self.peer: PeerStatus | None = None  # the last that was heard, also after the link went
+        self.lost_at: float | None = None
+        self.links_lost = 0
+        self.bad_macs = 0
+        self.same_id = False
+        self._state = state
+        self._me = LinkIdentity(pair_id, node_id, boot_id)
+        self._secrets = [secret] if isinstance(secret, bytes) else list(secret)
+        self._listen = listen
+        self._peer_address = peer
+        self._dials = dials
+        self._silence = timing.ack_timeout
+        self._role = OwnRole()
+        self._health = OwnHealth()
+        self._current: ReplicationLink | None = None
+        self._links: set[ReplicationLink] = set()
+        self._server: asyncio.Server | None = None
+        self._dialer: asyncio.Task[None] | None = None
+        self._backlog_timer: asyncio.TimerHandle | None = None
+        self._refusals = 0  # of the secret, in a row
+        self._last_reason = ""
+        self._promises: dict[int, asyncio.Future[bool]] = {}
+        self._promise_id = 0
+        self._comparisons: list[asyncio.Future[bool]] = []
+        self._distrusted = False
+        self._full_copies = self._partial_copies = 0
+        self._log = structlog.get_logger("rtmp_sync.replication").bind(node=node_id)
+
+    async def start(self) -> None:
+        """Listen and, on the node that does so, dial. Raises ConfigError."""
+        loop = asyncio.get_running_loop()
+        host, port = self._listen
+        try:
+            self._server = await loop.create_server(self._accept, host or None, port)
+        except OSError as error:
+            raise ConfigError(
+                "replication.listen", f"{host}:{port}", f"cannot listen there: {error.strerror}"
+            ) from error
+        if self._dials:
+            self._dialer = loop.create_task(self._dial())
+
+    async def stop(self) -> None:
+        if self._dialer is not None:
+            self._dialer.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._dialer
+            self._dialer = None
+        if self._server is not None:
+            self._server.close()
+        links = list(self._links)
+        for link in links:
+            link.goodbye("stopping", "this origin stops")
+        for link in links:
+            if link.open:
+                await link.ended
+        if self._backlog_timer is not None:
+            self._backlog_timer.cancel()
+
+    @property
+    def port(self) -> int:
+        """Where it listens, also when port 0 was asked for."""
+        assert self._server is not None
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    # How it stands
+
+    @property
+    def connected(self) -> bool:
+        """A link works, and the peer has said on it who it is."""
+        exchange = self._exchange
+        return exchange is not None and self.peer is exchange.peer
+
+    @property
+    def acked(self) -> int:
+        """[source] The peer's copy has everything up to this seq."""
+        exchange = self._exchange
+        return exchange.source.acked if exchange is not None else 0
+
+    @property
+    def oldest_unacked_at(self) -> float | None:
+        """[source] When the oldest Changes that the peer has not acknowledged were sent."""
+        exchange = self._exchange
+        return exchange.source.oldest_unacked_at if exchange is not None else None
+
+    @property
+    def peer_caught_up(self) -> bool:
+        """[source] The peer's copy is complete and follows turn by turn."""
+        exchange = self._exchange
+        return exchange is not None and exchange.source.caught_up
+
+    @property
+    def ack_seconds(self) -> float:
+        """[source] From sending the last acknowledged Changes to their acknowledgement."""
+        exchange = self._exchange
+        return exchange.source.ack_seconds if exchange is not None else 0.0
+
+    @property
+    def lag_changes(self) -> int:
+        """[sink] Changes that the active is known to have and this copy has not."""
+        if self._exchange is not None:
+            return self._exchange.sink.lag_changes
+        return max(0, self.peer.head_seq - self._state.journal.head) if self.peer else 0
+
+    @property
+    def lag_ms(self) -> float:
+        """[sink] Age of the oldest of them."""
+        exchange = self._exchange
+        return exchange.sink.lag_seconds(now()) * 1000 if exchange is not None else 0.0
+
+    @property
+    def in_sync(self) -> bool:
+        """[sink] The copy is complete and lacks nothing that is known of."""
+        exchange = self._exchange
+        return exchange is not None and exchange.sink.in_sync
+
+    @property
+    def full_copies(self) -> int:
+        """Whole copies begun (as source) or installed (as sink)."""
+        exchange = self._exchange
+        now_made = exchange.source.full_copies + exchange.sink.full_copies if exchange else 0
+        return self._full_copies + now_made
+
+    @property
+    def partial_copies(self) -> int:
+        """Resyncs that continued from a backlog, as source or sink."""
+        exchange = self._exchange
+        now_made = exchange.source.partial_copies + exchange.sink.partial_copies if exchange else 0
+        return self._partial_copies + now_made
+
+    # What the node says
+
+    def set_role(
+        self, *, epoch: int, holder: str, gate_open: bool, state: str, serving: bool
+    ) -> None:
+        """This node's role, and the record it last read. serving: it feeds the peer."""
+        role = OwnRole(epoch, holder, gate_open, serving, state)
+        if role == self._role:
+            return
+        self._role = role
+        if self._current is not None and self._current.exchange is not None:
+            self._current.exchange.set_role(role)
+            self._current.flush()
+
+    def report(self, *, healthy: bool, lb_checks_age: float, loop_lag: float) -> None:
+        """What the next heartbeats say; seconds."""
+        self._health = OwnHealth(healthy, lb_checks_age, loop_lag)
+        if self._exchange is not None:
+            self._exchange.health = self._health
+
+    def send_batch(self, batch: Batch) -> None:
+        """This turn's Changes; the backlog has them when no link works."""
+        if self._current is not None:
+            self._current.send_batch(batch)
+
+    async def digest_agrees(self) -> bool:
+        """[source] Whether the peer's copy is the same as mine, at the journal's head now."""
+        exchange = self._exchange
+        if exchange is None or self._current is None:
+            return False
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._comparisons.append(answer)
+        if len(self._comparisons) == 1:
+            exchange.source.compare_digests()
+            self._current.flush()
+        try:
+            async with asyncio.timeout(_COMPARE_SECONDS):
+                return await answer
+        except TimeoutError:
+            return False
+
+    def repair(self) -> None:
+        """[source] The peer's copy is wrong: have it make a whole new one."""
+        self._distrusted = True
+        if self._current is not None:
+            self._current.goodbye("repair", "the copies differ")
+
+    async def promise(self, epoch: int) -> float | None:
+        """Ask the peer for a promise; when the request that it granted was sent."""
+        exchange = self._exchange
+        if exchange is None or self._current is None:
+            return None
+        self._promise_id += 1
+        request_id = self._promise_id
+        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
+        self._promises[request_id] = answer
+        sent_at = now()
+        exchange.say(PromiseRequest(request_id, epoch))
+        self._current.flush()
+        try:
+            async with asyncio.timeout(self._silence):
+                return sent_at if await answer else None
+        except TimeoutError:
+            return None
+        finally:
+            self._promises.pop(request_id, None)
+
+    def switchover(
+        self,
+        kind: str,
+        *,
+        switch_id: str = "",
+        final_seq: int = 0,
+        deadline_seconds: float = 0.0,
+        epoch: int = 0,
+    ) -> None:
+        """kind: "prepare", "ready", "abort" or "done"."""
+        self._say(Switchover(kind, switch_id, final_seq, float(deadline_seconds), epoch))
+
+    def fence(self, epoch: int, holder: str) -> None:
+        """Tell the peer that there is a higher epoch than its own."""
+        self._say(Fence(epoch, holder))
+
+    # Inside
+
+    @property
+    def _exchange(self) -> Exchange | None:
+        return self._current.exchange if self._current is not None else None
+
+    def _say(self, record: Switchover | Fence) -> None:
+        if self._current is not None and self._current.exchange is not None:
+            self._current.exchange.say(record)
+            self._current.flush()
+
+    def _call(self) -> ReplicationLink:
+        return self._new_link(dials=True)
+
+    def _accept(self) -> ReplicationLink:
+        link = self._new_link(dials=False)
+        unproven = [other for other in self._links if other.exchange is None]
+        if len(unproven) > _MAX_UNPROVEN:
+            unproven[0].end(LinkRefused("crowded", "too many connections without proof"))
+        return link
+
+    def _new_link(self, *, dials: bool) -> ReplicationLink:
+        link = ReplicationLink(
+            self._me,
+            self._secrets,
+            dials=dials,
+            deadline=max(self._silence, 0.5),
+            begin=self._begin,
+            lost=self._lost,
+        )
+        self._links.add(link)
+        return link
+
+    async def _dial(self) -> None:
+        loop = asyncio.get_running_loop()
+        host, port = self._peer_address
+        while True:
+            try:
+                async with asyncio.timeout(max(self._silence, 0.5)):
+                    _, link = await loop.create_connection(self._call, host, port)
+            except (OSError, TimeoutError) as error:
+                self._note_failure(f"cannot reach {host}:{port}: {error or 'timeout'}")
+            else:
+                await link.ended
+            waits_long = self._refusals >= _BAD_SECRETS
+            await asyncio.sleep(AFTER_BAD_SECRET_SECONDS if waits_long else REDIAL_SECONDS)
+
+    def _begin(self, link: ReplicationLink) -> bool:
+        """A link is established: it takes the place of the one before."""
+        if self._dials and not link.dials:
+            return False
+        self._refusals = 0
+        self._last_reason = ""
+        former = self._current
+        if former is not None:
+            former.end(LinkRefused("replaced", "a newer link took its place"))
+            self._drop(former)
+        hooks = replace(self.hooks, on_role=self._described)
+        exchange = Exchange(
+            link.link, self._state, self._role, hooks, silence=self._silence, now=now()
+        )
+        exchange.health = self._health
+        exchange.distrusted = self._distrusted
+        self._distrusted = False
+        exchange.on_promise = self._promised
+        exchange.source.on_compared = self._compared
+        self._current = link
+        link.exchange = exchange
+        if self._backlog_timer is not None:
+            self._backlog_timer.cancel()
+        return True
+
+    def _described(self, peer: PeerStatus) -> None:
+        """The peer told its role: until it did, nothing that was known of it counts."""
+        if self.peer is not peer:
+            self.peer = peer
+            self._log.info("link_up", peer=peer.node_id, boot=peer.boot_id)
+            self.hooks.on_link(True)
+        self.hooks.on_role(peer)
+
+    def _lost(self, link: ReplicationLink, error: Exception | None) -> None:
+        self._links.discard(link)
+        reason = str(error) if error is not None else "the other side closed it"
+        if isinstance(error, LinkRefused):
+            self._count_refusal(error)
+        if "bad_mac" in reason:
+            self.bad_macs += 1
+            self.hooks.history("bad_mac", peer=self.peer.node_id if self.peer else "")
+        if link is self._current:
+            self._drop(link)
+            self._log.warning("link_lost", reason=reason)
+        else:
+            self._note_failure(reason)
+
+    def _drop(self, link: ReplicationLink) -> None:
+        """The link in use has ended."""
+        was_connected = self.connected
+        self._current = None
+        self.lost_at = now()
+        self.links_lost += 1
+        exchange = link.exchange
+        if exchange is not None:
+            exchange.close()
+            self._full_copies += exchange.source.full_copies + exchange.sink.full_copies
+            self._partial_copies += exchange.source.partial_copies + exchange.sink.partial_copies
+        for promise in self._promises.values():
+            if not promise.done():
+                promise.set_result(False)
+        self._compared(False)
+        loop = asyncio.get_running_loop()
+        self._backlog_timer = loop.call_later(BACKLOG_SECONDS, self._state.journal.drop_backlog)
+        if was_connected:
+            self.hooks.on_link(False)
+
+    def _count_refusal(self, error: LinkRefused) -> None:
+        if error.code == BAD_SECRET:
+            self._refusals += 1
+        elif error.code == SAME_NODE and not self.same_id:
+            self.same_id = True
+            self._log.error("same_node_id", text=str(error))
+            self.hooks.on_same_id()
+
+    def _note_failure(self, reason: str) -> None:
+        """Log why there is no link, once per reason: the dialer tries five times a second."""
+        if reason != self._last_reason and self._current is None:
+            self._last_reason = reason
+            self._log.warning("no_link", reason=reason)
+
+    def _promised(self, request_id: int, valid_seconds: float) -> None:
+        answer = self._promises.get(request_id)
+        if answer is not None and not answer.done():
+            answer.set_result(valid_seconds > 0)
+
+    def _compared(self, agrees: bool) -> None:
+        answers, self._comparisons = self._comparisons, []
+        for answer in answers:
+            if not answer.done():
+                answer.set_result(agrees)

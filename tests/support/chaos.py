@@ -1,0 +1,132 @@
+"""A TCP proxy that breaks connections in the ways networks do."""
+
+from __future__ import annotations
+
+import asyncio
+
+
+class ChaosProxy:
+    """Between one address and its clients. `cut_after_bytes`: of the way there, once."""
+
+    def __init__(self) -> None:
+        self.refuse = False
+        self.cut_after_bytes: int | None = None
+        self.frozen = False
+        self._corrupt: bytes | None = None
+        self._target = ("127.0.0.1", 0)
+        self._server: asyncio.Server | None = None
+        self._ends: set[_End] = set()
+        self._calls: set[asyncio.Task[None]] = set()
+
+    async def start(self, target: tuple[str, int]) -> None:
+        self._target = target
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _End(self, caller=True), "127.0.0.1", 0)
+
+    @property
+    def address(self) -> tuple[str, int]:
+        assert self._server is not None
+        host, port = self._server.sockets[0].getsockname()
+        return host, port
+
+    def cut(self) -> None:
+        """End every connection."""
+        for end in list(self._ends):
+            end.abort()
+
+    def freeze(self) -> None:
+        """Let nothing through; connections stay."""
+        self.frozen = True
+
+    def thaw(self) -> None:
+        """Let through what comes; what was frozen is gone with its connections."""
+        self.cut()
+        self.frozen = False
+
+    def corrupt_next(self, marker: bytes) -> None:
+        """Flip a bit where these bytes pass next."""
+        self._corrupt = marker
+
+    async def stop(self) -> None:
+        assert self._server is not None
+        self._server.close()
+        for call in list(self._calls):
+            call.cancel()
+        self.cut()
+        await asyncio.gather(*self._calls, return_exceptions=True)
+
+    def opened(self, end: _End) -> None:
+        self._ends.add(end)
+        if end.caller and self.refuse:
+            end.abort()
+        elif end.caller:
+            call = asyncio.create_task(self._call(end))
+            self._calls.add(call)
+            call.add_done_callback(self._calls.discard)
+
+    def closed(self, end: _End) -> None:
+        self._ends.discard(end)
+        if end.other is not None:
+            end.other.abort()
+
+    def changed(self, data: bytes, end: _End) -> bytes | None:
+        """What of `data` goes on; None: the connection ends here."""
+        if self.frozen:
+            return b""
+        if end.caller and self.cut_after_bytes is not None:
+            self.cut_after_bytes -= len(data)
+            if self.cut_after_bytes <= 0:
+                self.cut_after_bytes = None
+                return None
+        if self._corrupt is None or self._corrupt not in data:
+            return data
+        at = data.index(self._corrupt)
+        self._corrupt = None
+        return data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
+
+    async def _call(self, caller: _End) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            _, there = await loop.create_connection(lambda: _End(self, caller=False), *self._target)
+        except OSError:
+            caller.abort()
+            return
+        there.other = caller
+        caller.join(there)
+
+
+class _End(asyncio.Protocol):
+    def __init__(self, proxy: ChaosProxy, *, caller: bool) -> None:
+        self.caller = caller
+        self.other: _End | None = None
+        self._proxy = proxy
+        self._early: list[bytes] = []
+        self.transport: asyncio.Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        self.transport = transport
+        self._proxy.opened(self)
+
+    def join(self, other: _End) -> None:
+        self.other = other
+        if self.transport.is_closing():
+            other.abort()
+        for data in self._early:
+            self.data_received(data)
+
+    def data_received(self, data: bytes) -> None:
+        if self.other is None:
+            self._early.append(data)
+            return
+        changed = self._proxy.changed(data, self)
+        if changed is None:
+            self.abort()
+        else:
+            self.other.transport.write(changed)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        self._proxy.closed(self)
+
+    def abort(self) -> None:
+        self.transport.abort()
