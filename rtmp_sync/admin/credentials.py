@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import binascii
 import hmac
-from base64 import b64decode
+from base64 import b64decode, b64encode
 
 from rtmp_sync.config import Config
 
-__all__ = ["Credentials"]
+__all__ = ["Credentials", "basic_header"]
 
 
 class Credentials:
@@ -36,3 +36,8 @@ class Credentials:
         except (binascii.Error, UnicodeDecodeError):
             return False
         return bool(colon) and self.match(user, password)
+
+
+def basic_header(user: str, password: str) -> str:
+    """The value of an `Authorization` header that `match_header` accepts."""
+    return "Basic " + b64encode(f"{user}:{password}".encode()).decode()

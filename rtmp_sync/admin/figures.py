@@ -18,7 +18,6 @@ def gauges(origin: Origin) -> Iterator[Figure]:
     journal, commit = origin.state.journal, origin.commit
     yield "released_seq", min(commit.level, journal.head), "messages made up to here may leave"
     yield "backlog_bytes", journal.backlog_bytes, "Changes kept for a standby that returns"
-    yield "outbox_bytes", origin.sessions.outbox_bytes_waiting, "bytes that wait for clients"
     replication = origin.replication
     if replication is not None:
         yield "acked_seq", replication.acked, "Changes that the other origin has acknowledged"

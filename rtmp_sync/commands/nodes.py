@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import base64
 import http.client
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.config import load_config
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
@@ -44,8 +44,7 @@ class Node:
         """One HTTP request: (status, JSON body); raises Unreachable."""
         headers = {"Accept": "application/json"}
         if self.user is not None and self.password is not None:
-            token = base64.b64encode(f"{self.user}:{self.password}".encode()).decode()
-            headers["Authorization"] = f"Basic {token}"
+            headers["Authorization"] = basic_header(self.user, self.password)
         connection = http.client.HTTPConnection(*self.admin, timeout=timeout)
         try:
             connection.request(method, path, headers=headers)

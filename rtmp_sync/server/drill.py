@@ -25,10 +25,12 @@ from typing import Any
 
 import aiohttp
 
+from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.config import load_config
 from rtmp_sync.errors import CallError, ConfigError, ConnectError, RtmpSyncError
 from rtmp_sync.server.client import NetConnection
 from rtmp_sync.server.clock import now
+from rtmp_sync.wire.constants import CONNECT_INVALID_APP, CONNECT_REJECTED
 
 __all__ = ["Drill", "DrillReport"]
 
@@ -175,6 +177,8 @@ class Drill:
         try:
             await connection.connect(self._url, name, USER_TYPE)
         except ConnectError as error:
+            if error.code not in (CONNECT_INVALID_APP, CONNECT_REJECTED):
+                raise
             fix = f"the drill needs the application text ({error}); run the pair with it"
             raise ConfigError("--apps", APPLICATION, fix) from None
         return connection
@@ -275,11 +279,11 @@ async def _is(http: aiohttp.ClientSession, node: _Node, what: str) -> bool:
 
 
 async def _json(
-    http: aiohttp.ClientSession, url: str, auth: aiohttp.BasicAuth | None = None
+    http: aiohttp.ClientSession, url: str, headers: dict[str, str] | None = None
 ) -> Any:
     """The JSON there; None when there is none."""
     try:
-        async with http.get(url, auth=auth) as answer:
+        async with http.get(url, headers=headers) as answer:
             return await answer.json() if answer.status == 200 else None
     except (aiohttp.ClientError, TimeoutError, OSError):
         return None
@@ -288,8 +292,8 @@ async def _json(
 async def _steps(http: aiohttp.ClientSession, node: _Node, since: float) -> list[tuple[float, str]]:
     """What the new active origin noted of its takeover: (ms since the kill, event)."""
     config = load_config(node["config"])
-    auth = aiohttp.BasicAuth(config.admin.user or "", config.password())
-    history = await _json(http, f"http://{node['admin']}/history", auth)
+    headers = {"Authorization": basic_header(config.admin.user or "", config.password())}
+    history = await _json(http, f"http://{node['admin']}/history", headers)
     events = history["events"] if history is not None else []
     return [
         ((event["clock"] - since) * 1000, event["event"])

@@ -1,0 +1,125 @@
+"""An origin as the admin endpoints see one, so that every state can be shown."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import aiohttp
+import pytest
+
+from rtmp_sync.admin.credentials import basic_header
+from rtmp_sync.admin.server import AdminServer
+from rtmp_sync.config import Config
+
+PASSWORD = "open sesame"
+
+
+@dataclass
+class ShownWatchdog:
+    state: str = "ACTIVE"
+    role: str = "active"
+    record: Any = None
+    alarms: dict[str, str] = field(default_factory=dict)
+    active: bool = True
+    standby: bool = False
+    failback: Any = field(default_factory=lambda: SimpleNamespace(ok=True, sentence="A serves"))
+
+    def health_active(self) -> bool:
+        return self.active
+
+    def health_standby(self) -> bool:
+        return self.standby
+
+    async def request_failback(self) -> Any:
+        return self.failback
+
+
+class ShownTest(SimpleNamespace):
+    def __str__(self) -> str:
+        return "the loop is 2 s late <&>"
+
+
+class ShownOrigin:
+    """Origin A of a pair in ACTIVE; tests change what they are about."""
+
+    def __init__(self, folder: Path) -> None:
+        password = folder / "password"
+        password.write_text(PASSWORD)
+        listen = {"listen": "127.0.0.1:0"}
+        admin = {**listen, "user": "admin", "password_file": password}
+        self.config = Config.model_validate({"node": {"id": "A"}, "admin": admin, "health": listen})
+        self.node_id, self.boot_id = "A", "boot-1"
+        self.watchdog = ShownWatchdog()
+        self.watchdog.record = SimpleNamespace(
+            sync=(SimpleNamespace(node="B"),), holder="A", paused=False
+        )
+        self.authority = SimpleNamespace(gate_open=True)
+        journal = SimpleNamespace(epoch=3, head=17, history_id="h3", backlog_bytes=100)
+        self.state = SimpleNamespace(journal=journal)
+        self.commit = SimpleNamespace(level=15)
+        peer = SimpleNamespace(
+            node_id="B", boot_id="boot-2", state="READY", hb_age=lambda now: 0.125
+        )
+        self.replication = SimpleNamespace(
+            connected=True,
+            peer=peer,
+            lag_changes=4,
+            lag_ms=2.5,
+            acked=16,
+            ack_seconds=0.001,
+            full_copies=1,
+            partial_copies=2,
+            links_lost=3,
+            bad_macs=0,
+        )
+        self.instances = SimpleNamespace(refused_calls={("text", "Guest"): 5})
+        self.sessions = SimpleNamespace(accepted=9)
+        self.events = [{"at": "2026-01-01T00:00:00+00:00", "clock": 1.0, "event": "started"}]
+        self.history = SimpleNamespace(events=lambda: self.events)
+        self.test = ShownTest(ok=True)
+
+    def counts(self) -> dict[str, int]:
+        return {"clients": 2, "instances": 1}
+
+    def self_test(self) -> Any:
+        return self.test
+
+
+class Http:
+    """Asks the two listeners."""
+
+    def __init__(self, server: AdminServer, session: aiohttp.ClientSession) -> None:
+        admin, health = server.addresses
+        self._bases = {"admin": f"http://{admin}", "health": f"http://{health}"}
+        self._session = session
+
+    async def ask(
+        self, path: str, *, on: str = "admin", method: str = "GET", **options: Any
+    ) -> tuple[int, str]:
+        url = self._bases[on] + path
+        async with self._session.request(method, url, **options) as answer:
+            return answer.status, await answer.text()
+
+
+@pytest.fixture
+def origin(tmp_path: Path) -> ShownOrigin:
+    return ShownOrigin(tmp_path)
+
+
+@pytest.fixture
+async def http(origin: ShownOrigin) -> AsyncIterator[Http]:
+    server = AdminServer(origin)  # type: ignore[arg-type] # it has what is read of an Origin
+    await server.start()
+    async with aiohttp.ClientSession() as session:
+        yield Http(server, session)
+    await server.stop()
+
+
+@pytest.fixture
+def admin() -> dict[str, str]:
+    """The headers of the administrator."""
+    return {"Authorization": basic_header("admin", PASSWORD)}

@@ -1,0 +1,181 @@
+"""Every endpoint: what it says, on which listener, and to whom."""
+
+from __future__ import annotations
+
+import json
+from types import SimpleNamespace
+from xml.etree import ElementTree
+
+import pytest
+
+from rtmp_sync.admin.credentials import basic_header
+from rtmp_sync.admin.rate_limit import BURST
+from rtmp_sync.server.probes import understand_ping
+from tests.admin.conftest import PASSWORD, Http, ShownOrigin
+
+
+async def test_status_has_the_names_of_the_contract(http: Http) -> None:
+    code, body = await http.ask("/status")
+    status = json.loads(body)
+    assert code == 200
+    assert {key: status[key] for key in ("id", "role", "state", "gate", "epoch", "seq")} == {
+        "id": "A",
+        "role": "active",
+        "state": "ACTIVE",
+        "gate": "open",
+        "epoch": 3,
+        "seq": 17,
+    }
+    assert status["sync"] == ["B"]
+    assert status["lag"] == {"changes": 0, "ms": 0.0}
+    assert {key: status["peer"][key] for key in ("id", "state", "link")} == {
+        "id": "B",
+        "state": "READY",
+        "link": "up",
+    }
+    assert status["codec"] in ("compiled", "pure")
+    assert (status["clients"], status["instances"]) == (2, 1)
+    assert status["pid"] > 0
+
+
+async def test_a_standby_tells_how_far_it_is_behind(http: Http, origin: ShownOrigin) -> None:
+    origin.watchdog.role = "standby"
+    origin.authority.gate_open = False
+    status = json.loads((await http.ask("/status"))[1])
+    assert status["gate"] == "closed"
+    assert status["lag"] == {"changes": 4, "ms": 2.5}
+
+
+async def test_a_single_origin_has_no_peer(http: Http, origin: ShownOrigin) -> None:
+    origin.replication = None
+    origin.watchdog.record = None
+    status = json.loads((await http.ask("/status"))[1])
+    assert status["sync"] == []
+    assert (status["peer"]["id"], status["peer"]["link"]) == (None, "none")
+
+
+@pytest.mark.parametrize("on", ["admin", "health"])
+@pytest.mark.parametrize(("active", "standby"), [(True, False), (False, True), (False, False)])
+async def test_health_answers_by_status(
+    http: Http, origin: ShownOrigin, on: str, active: bool, standby: bool
+) -> None:
+    origin.watchdog.active, origin.watchdog.standby = active, standby
+    assert (await http.ask("/health/active", on=on))[0] == (200 if active else 503)
+    assert (await http.ask("/health/standby", on=on))[0] == (200 if standby else 503)
+    assert (await http.ask("/health/live", on=on))[0] == 200
+
+
+@pytest.mark.parametrize("path", ["/status", "/metrics", "/history", "/failback", "/"])
+async def test_the_health_listener_has_checks_and_ping_only(http: Http, path: str) -> None:
+    assert (await http.ask(path, on="health"))[0] == 404
+
+
+@pytest.mark.parametrize("on", ["admin", "health"])
+async def test_ping_succeeds_with_the_right_credentials(http: Http, on: str) -> None:
+    query = {"auser": "admin", "apswd": PASSWORD}
+    code, body = await http.ask("/admin/ping", on=on, params=query)
+    result = ElementTree.fromstring(body)
+    assert code == 200
+    assert result.tag == "result"
+    assert result.findtext("level") == "status"
+    assert result.findtext("code") == "NetConnection.Call.Success"
+    assert result.findtext("timestamp")
+    assert understand_ping(code, body.encode()) is True
+
+
+@pytest.mark.parametrize("query", [{}, {"auser": "admin", "apswd": "x"}, {"apswd": PASSWORD}])
+async def test_ping_rejects_wrong_credentials(http: Http, query: dict[str, str]) -> None:
+    code, body = await http.ask("/admin/ping", params=query)
+    result = ElementTree.fromstring(body)
+    assert code == 200
+    assert result.findtext("level") == "error"
+    assert result.findtext("code") == "NetConnection.Connect.Rejected"
+    assert result.findtext("description")
+    assert understand_ping(code, body.encode()) is None
+
+
+async def test_ping_is_an_error_when_the_origin_is_not_well(
+    http: Http, origin: ShownOrigin
+) -> None:
+    origin.test.ok = False
+    query = {"auser": "admin", "apswd": PASSWORD}
+    code, body = await http.ask("/admin/ping", params=query)
+    result = ElementTree.fromstring(body)
+    assert result.findtext("level") == "error"
+    assert result.findtext("code") == "NetConnection.Call.Failed"
+    assert result.findtext("description") == "the loop is 2 s late <&>"
+    assert understand_ping(code, body.encode()) is False
+
+
+async def test_history_needs_credentials(http: Http, admin: dict[str, str]) -> None:
+    assert (await http.ask("/history"))[0] == 401
+    code, body = await http.ask("/history", headers=admin)
+    assert code == 200
+    assert json.loads(body)["events"][0]["event"] == "started"
+
+
+async def test_failback_needs_credentials_and_a_post(http: Http, admin: dict[str, str]) -> None:
+    assert (await http.ask("/failback", method="POST"))[0] == 401
+    wrong = {"Authorization": basic_header("admin", "wrong")}
+    assert (await http.ask("/failback", method="POST", headers=wrong))[0] == 401
+    assert (await http.ask("/failback", headers=admin))[0] == 405
+    code, body = await http.ask("/failback", method="POST", headers=admin)
+    assert code == 200
+    assert json.loads(body)["result"] == "A serves"
+
+
+async def test_a_refused_failback_says_why(
+    http: Http, origin: ShownOrigin, admin: dict[str, str]
+) -> None:
+    origin.watchdog.failback = SimpleNamespace(ok=False, sentence="B is not ready")
+    code, body = await http.ask("/failback", method="POST", headers=admin)
+    assert code == 409
+    assert json.loads(body)["result"] == "B is not ready"
+
+
+async def test_another_site_cannot_use_the_operators_browser(
+    http: Http, admin: dict[str, str]
+) -> None:
+    headers = {**admin, "Sec-Fetch-Site": "cross-site"}
+    assert (await http.ask("/failback", method="POST", headers=headers))[0] == 403
+
+
+async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOrigin) -> None:
+    origin.watchdog.alarms["store_slow"] = "0.3 s"
+    code, body = await http.ask("/metrics")
+    assert code == 200
+    for line in (
+        'rtmp_sync_role{role="active"} 1.0',
+        'rtmp_sync_role{role="standby"} 0.0',
+        "rtmp_sync_gate_open 1.0",
+        "rtmp_sync_epoch 3.0",
+        "rtmp_sync_head_seq 17.0",
+        "rtmp_sync_acked_seq 16.0",
+        "rtmp_sync_clients 2.0",
+        'rtmp_sync_alarm{alarm="store_slow"} 1.0',
+        "rtmp_sync_partial_resyncs_total 2.0",
+        'rtmp_sync_refused_calls_total{application="text",user_type="Guest"} 5.0',
+    ):
+        assert line in body.splitlines()
+
+
+async def test_the_page_shows_the_state_and_escapes_what_it_shows(
+    http: Http, origin: ShownOrigin
+) -> None:
+    origin.watchdog.alarms["<b>"] = "<script>"
+    code, body = await http.ask("/")
+    assert code == 200
+    assert "ACTIVE" in body
+    assert "B READY" in body
+    assert "<script>" not in body
+
+
+async def test_an_address_that_asks_too_often_is_told_to_wait(http: Http) -> None:
+    codes = [(await http.ask("/health/live"))[0] for _ in range(20)]
+    assert codes == [200] * 20
+    wrong = {"auser": "admin", "apswd": "guess"}
+    for _ in range(int(BURST)):
+        code, _body = await http.ask("/admin/ping", params=wrong)
+        if code == 429:
+            return
+    pytest.fail("guessing was never slowed down")
