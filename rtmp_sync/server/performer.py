@@ -13,6 +13,7 @@ from collections.abc import Callable, Coroutine
 from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.observer import Observer
 from rtmp_sync.coordinators.base import Coordinator
+from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.effects import Effects, Link
 from rtmp_sync.server.guard_pipe import GuardPipe
@@ -108,9 +109,16 @@ class Performer:
             return
         authority.grant(epoch, until)
         self._guard.gate(epoch, record.boot_id)
-        if not await self._effects.open_gate(epoch):
+        if not await self._open_gate(epoch):
             self.open_failed = epoch
             await self.close_gate()
+
+    async def _open_gate(self, epoch: int) -> bool:
+        try:
+            return await self._effects.open_gate(epoch)
+        except (OSError, ConfigError) as error:  # the port is taken
+            self._effects.history.record("gate_mismatch", epoch=epoch, error=str(error))
+            return False
 
     async def _cas(self, action: do.Cas) -> None:
         attempt = await self._coordinator.cas(action.record)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
@@ -36,7 +36,6 @@ from rtmp_sync.server.store_reader import StoreReader
 
 __all__ = ["Probe", "Result", "Watchdog"]
 
-Probe = Callable[[], Awaitable[bool | None]]
 
 SERVING = (State.ACTIVE, State.DRAINING)
 STANDING_BY = (State.SYNCING, State.READY, State.SUSPECT)
@@ -53,6 +52,14 @@ class Result:
 
     done: bool
     text: str
+
+
+class Probe(Protocol):
+    """Asks the peer on a path other than the link: True, False, or None for "rejected"."""
+
+    async def __call__(self) -> bool | None: ...
+
+    async def close(self) -> None: ...
 
 
 class SwitchStep(Protocol):
@@ -133,6 +140,8 @@ class Watchdog:
         loops = (self._beat_loop(), self._reader.run(), self._probe_loop())
         self._loops = [asyncio.ensure_future(loop) for loop in loops]
         self._turning = asyncio.ensure_future(self._turn_loop())
+        for task in (*self._loops, self._turning):
+            task.add_done_callback(self._loop_ended)
 
     async def stop(self) -> None:
         """A clean stop: close the gate, release, end. The guard does not restart it."""
@@ -146,8 +155,21 @@ class Watchdog:
         for task in (*self._loops, *self._errands):
             await _cancel(task)
         await self._performer.end()
+        if self._probe is not None:
+            await self._probe.close()
         await self._coordinator.stop()
         self._guard.close()
+
+    def _loop_ended(self, task: asyncio.Task[None]) -> None:
+        """A loop ended by an error of ours: close, and give the guard no more signs of life,
+        so that it starts this origin anew."""
+        if task.cancelled() or (error := task.exception()) is None:
+            return
+        self._log.critical("watchdog_failed", exc_info=error)
+        self._effects.authority.revoke()
+        for loop in self._loops:
+            loop.cancel()
+        self._send_on_errand(self._performer.close_gate())
 
     # -- what it shows ----------------------------------------------------------------
 
