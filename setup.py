@@ -75,27 +75,38 @@ def extensions() -> list[Extension]:
 class BuildOrStayPure(build_ext):
     """Compiles all or nothing; whatever goes wrong, the install goes on without."""
 
+    def finalize_options(self) -> None:
+        if building():
+            try:
+                self.distribution.ext_modules = extensions()
+            except (Exception, SystemExit) as error:  # mypyc ends the process on a fault it finds
+                self.distribution.ext_modules = []
+                stay_pure(f"mypyc could not translate them ({error})")
+        super().finalize_options()
+
     def run(self) -> None:
         try:
-            self.distribution.ext_modules = extensions()
-            self.finalize_options()  # once more, for the real ones
             super().run()
-        except (Exception, SystemExit) as error:  # mypyc ends the process on a fault it finds,
-            # compilers and linkers fail in as many ways as there are
+        except Exception as error:  # compilers and linkers fail in as many ways as there are
             for extension in self.extensions:
                 Path(self.build_lib, self.get_ext_filename(extension.name)).unlink(missing_ok=True)
             self.extensions = self.distribution.ext_modules = []
             stay_pure(f"they could not be compiled ({error})")
 
 
+def building() -> bool:
+    """Whether this run builds; others (metadata, requirements) look at the commands only."""
+    return bool(BUILDING.intersection(sys.argv))
+
+
 def main() -> None:
     fault = compiler_fault()
     if fault is None:
-        # A stand-in: only the command that builds translates the real ones.
+        # a stand-in for what finalize_options translates
         stand_in = Extension("rtmp_sync.wire", [])
         setup(ext_modules=[stand_in], cmdclass={"build_ext": BuildOrStayPure})
         return
-    if BUILDING.intersection(sys.argv):
+    if building():
         stay_pure(fault)
     setup()
 
