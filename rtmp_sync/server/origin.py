@@ -1,141 +1,263 @@
 """One origin: everything that runs in one serving process, put together.
 
-config ─► state + journal file ─► turn (authority, commit point) ─► instances, sessions
-       ─► gate                    who may come in is the gate's and the authority's
+    state directory ─► state + journal file ─┐
+    applications ─► instances ─► sessions ────┴─► turn (authority, commit point)
+    coordinator ─► watchdog ─► promote, open_gate, close_gate, demote ─► gate
+    replication (a pair only)  admin and health listeners
+
+The watchdog decides; this does. `server/effects.py` says what it counts on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 import os
-import secrets
 import signal
+from dataclasses import dataclass
 
 import structlog
 
+from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.config import Config
 from rtmp_sync.errors import ConfigError
-from rtmp_sync.firewalls.listener import ListenerGate
+from rtmp_sync.firewalls.base import Gate
 from rtmp_sync.plugins import load_applications
 from rtmp_sync.server.authority import Authority
+from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import CommitPoint
+from rtmp_sync.server.drivers import make_coordinator, make_gate, make_policy, make_probe
+from rtmp_sync.server.guard_pipe import VARIABLE, GuardPipe
+from rtmp_sync.server.history import History
 from rtmp_sync.server.instances import Instances
 from rtmp_sync.server.loop_lag import LoopLag
+from rtmp_sync.server.pair_link import PairLink
+from rtmp_sync.server.persistence import Persistence
+from rtmp_sync.server.replication import Replication
 from rtmp_sync.server.sessions import Sessions
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
+from rtmp_sync.server.watchdog import Watchdog
 from rtmp_sync.state.replicated_state import ReplicatedState
 
-__all__ = ["Origin"]
+__all__ = ["Origin", "SelfTest"]
 
-GUARD_VARIABLE = "RTMP_SYNC_GUARD_FD"
+MAX_LOOP_LAG_SECONDS = 1.0  # a loop this late serves nobody well
+HOUSEKEEPING_SECONDS = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class SelfTest:
+    """The origin's own checks."""
+
+    loop_lag: float
+    persist_failed: bool
+
+    @property
+    def ok(self) -> bool:
+        """Whether it should go on serving. A full disk is an alarm, not a reason to stop."""
+        return self.loop_lag < MAX_LOOP_LAG_SECONDS
 
 
 class Origin:
-    """`start`, then `stop`; or `run`, which ends on SIGTERM. Raises ConfigError."""
+    """`start`, then `stop`; or `run`, which ends on SIGTERM. Both raise ConfigError."""
 
-    sessions: Sessions
     instances: Instances
-    gate: ListenerGate
+    sessions: Sessions
+    gate: Gate
+    history: History
+    watchdog: Watchdog
+    admin: AdminServer
 
     def __init__(self, config: Config) -> None:
         self.config = config
         self.node_id = config.node.id
-        self.boot_id = secrets.token_hex(8)
         self.state = ReplicatedState()
         self.authority = Authority()
-        self.commit = CommitPoint()
+        self.commit = CommitPoint(require_disk=config.storage.disk != "off")
         self.turn = Turn(self.state, self.authority, self.commit)
         self.tasks = Tasks()
         self.loop_lag = LoopLag()
+        self.persistence = Persistence(config, self.state, self.commit)
+        self._started_at = now()
+        self._pair_link: PairLink | None = None
+        self._housekeeping: asyncio.TimerHandle | None = None
+        self._wrong: ConfigError | None = None
+        self._stop_asked = asyncio.Event()
+        self._gate_tried = asyncio.Event()
         self._log = structlog.get_logger("rtmp_sync.origin").bind(node=self.node_id)
-        self._stopping = asyncio.Event()
+
+    @property
+    def boot_id(self) -> str:
+        """This life of the node; another one after each start."""
+        return self.persistence.boot_id
+
+    @property
+    def replication(self) -> Replication | None:
+        """The link to the other origin; None for a single one."""
+        return self._pair_link.replication if self._pair_link is not None else None
+
+    @property
+    def position(self) -> tuple[int, int]:
+        """(epoch of the last Change, seq) of this node's copy."""
+        return self.state.journal.position
 
     # Life
 
     async def start(self) -> None:
-        """Load applications and state, then serve or stand by."""
-        applications = load_applications(self.config.apps.directory)
-        self.instances = Instances(self.turn, self.tasks, self.config, applications)
-        self.sessions = Sessions(self.turn, self.tasks, self.instances, self.config)
-        host, port = self.config.rtmp.listen
-        self.gate = ListenerGate(host, port, self.sessions)
+        """Load applications and state; from then on the watchdog decides.
+
+        A single origin serves when this returns.
+        """
+        config = self.config
+        applications = load_applications(config.apps.directory)
+        self.instances = Instances(self.turn, self.tasks, config, applications)
+        self.sessions = Sessions(self.turn, self.tasks, self.instances, config)
+        self.gate = make_gate(config, self.sessions)
+        self.history = History(self.persistence.directory / "history.jsonl")
+        await self.persistence.start(self.history)
+        self.turn.on_batch.append(self.persistence.write)
         self.loop_lag.start()
-        await self._serve_alone()
+        timing = config.timing()
+        self.watchdog = Watchdog(
+            self,
+            make_coordinator(config, self.boot_id, self.state.journal.epoch, timing),
+            boot_id=self.boot_id,
+            started_at=self._started_at,
+            timing=timing,
+            policy=make_policy(config),
+            guard=GuardPipe.from_environment(),
+            probe=make_probe(config, timing),
+        )
+        self.admin = AdminServer(self)
+        await self.admin.start()
+        await self.watchdog.start()
+        self._keep_house()
+        if config.coordinator == "none":
+            await self._gate_tried.wait()
+            if not self.authority.gate_open:
+                await self.stop()
+                fix = "cannot be listened on; free the port, or give another one"
+                raise ConfigError("rtmp.listen", str(config.rtmp.listen), fix)
 
     async def stop(self) -> None:
-        """Close the gate, end every connection, and everything that runs."""
-        await self.close_gate()
-        self.instances.demote()
-        self.tasks.cancel()
+        """Close the gate, give the service up, and end everything that runs."""
+        await self.watchdog.stop()
+        self._let_go()
         await self.tasks.idle()
+        if self._pair_link is not None:
+            await self._pair_link.stop()
+        await self.admin.stop()
         self.loop_lag.stop()
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        await self.persistence.stop()
+        await self.history.flush()
 
     async def run(self) -> None:
-        """Serve until SIGTERM, or `request_stop`."""
+        """Serve until SIGTERM (and SIGINT, without a guard), or `request_stop`."""
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError):  # Windows has no signals for loops
             loop.add_signal_handler(signal.SIGTERM, self.request_stop)
-            if GUARD_VARIABLE in os.environ:  # Ctrl-C reaches the guard, which stops us
-                loop.add_signal_handler(signal.SIGINT, lambda: None)
-            else:
-                loop.add_signal_handler(signal.SIGINT, self.request_stop)
+            # Ctrl-C reaches the guard too, and the guard stops us
+            guarded = VARIABLE in os.environ
+            on_interrupt = (lambda: None) if guarded else self.request_stop
+            loop.add_signal_handler(signal.SIGINT, on_interrupt)
         await self.start()
-        await self._stopping.wait()
+        await self._stop_asked.wait()
         await self.stop()
+        if self._wrong is not None:
+            raise self._wrong
 
     def request_stop(self) -> None:
         """End `run`."""
-        self._stopping.set()
+        self._stop_asked.set()
 
-    async def _serve_alone(self) -> None:
-        epoch = self.state.journal.epoch + 1
-        self.authority.grant(epoch, math.inf)
-        await self.promote(epoch, f"{epoch}-{secrets.token_hex(8)}", lossy=False)
-        if not await self.open_gate(epoch):
-            raise ConfigError("rtmp.listen", str(self.config.rtmp.listen), "could not be opened")
+    def found_wrong(self, error: ConfigError) -> None:
+        """The configuration turned out to be wrong while running: end `run` with it."""
+        self._wrong = error
+        self._stop_asked.set()
 
     # What the watchdog has done
+
+    async def nodes_known(self, nodes: tuple[str, str]) -> None:
+        """The pair's names, in slot order: the link to the other one can be made."""
+        if self.config.is_pair and self._pair_link is None:
+            self._pair_link = PairLink(self, nodes)
+            await self._pair_link.start()
 
     async def open_gate(self, epoch: int) -> bool:
         """Let clients in, in this epoch; whether the gate was read back as open."""
         if self.authority.epoch != epoch or not self.turn.authorised:
             return False
+        error = ""
         try:
             await self.gate.open()
-        except OSError as error:
-            fix = f"cannot be listened on ({error.strerror or error}); free the port or change it"
-            raise ConfigError("rtmp.listen", str(self.config.rtmp.listen), fix) from None
-        self.authority.gate_open = await self.gate.verify() == "open"
-        self._log.info("gate_opened", epoch=epoch, address=str(self.gate.address))
-        return self.authority.gate_open
+        except OSError as refusal:
+            error = str(refusal)
+        is_open = await self.gate.verify() == "open"
+        self.authority.gate_open = is_open
+        if is_open:
+            self.history.record("gate_opened", epoch=epoch)
+        else:
+            self.history.record("gate_not_opened", epoch=epoch, error=error)
+        self._gate_tried.set()
+        return is_open
 
     async def close_gate(self) -> bool:
         """Let nobody in and everybody go, from this instant; whether the gate reads closed."""
+        was_open = self.authority.gate_open
         self.authority.revoke()
         self.authority.gate_open = False
         self.cut_sessions("the gate was closed")
         await self.gate.close()
-        return await self.gate.verify() == "closed"
+        is_closed = await self.gate.verify() == "closed"
+        if was_open:
+            self.history.record("gate_closed", epoch=self.authority.epoch, verified=is_closed)
+        return is_closed
 
     def cut_sessions(self, reason: str) -> None:
         """End every client's connection now."""
         self.sessions.cut(reason)
 
-    def hold_writes(self, on: bool) -> None:
-        """Read nothing of any client, so that no write is applied, or go on."""
+    def hold_writes(self, on: bool) -> int:
+        """Read nothing of any client, so that no write is applied, or go on; the head."""
         self.sessions.hold(on)
+        return self.state.journal.head
 
-    async def promote(self, epoch: int, history_id: str, lossy: bool) -> None:
+    async def promote(self, epoch: int, history_id: str, *, lossy: bool) -> None:
         """The promotion point: from here on this copy is the pair's."""
         self.commit.reset(self.state.journal.head)
         self.state.start_epoch(epoch, self.boot_id, history_id, lossy=lossy)
         self.turn.commit_journal()
+        await self.persistence.written(self.state.journal.head)
+        self.history.record("promoted", epoch=epoch, seq=self.state.journal.head, lossy=lossy)
         self.instances.promote()
 
     async def demote(self) -> None:
-        """Serve no longer: let go of every instance and of what applications have running."""
+        """Serve no longer. What the pair never had is saved when the copies are compared."""
+        self._let_go()
+
+    def self_test(self) -> SelfTest:
+        """The checks that the watchdog counts."""
+        return SelfTest(self.loop_lag.seconds, self.persistence.failed)
+
+    def counts(self) -> dict[str, int]:
+        """How much it serves."""
+        return {"clients": len(self.sessions), "instances": len(self.instances)}
+
+    # Inside
+
+    def _let_go(self) -> None:
         self.instances.demote()
         self.tasks.cancel()
+        self.commit.reset(self.state.journal.head)
+
+    def _keep_house(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._housekeeping = loop.call_later(HOUSEKEEPING_SECONDS, self._keep_house)
+        if self.turn.authorised:
+            self.turn.writable().expire_sessions(now())
+        if self.replication is not None:
+            test = self.self_test()
+            self.replication.report(healthy=test.ok, lb_checks_age=-1.0, loop_lag=test.loop_lag)

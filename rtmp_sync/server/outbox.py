@@ -95,6 +95,11 @@ class Outbox:
         self.on_stuck = on_stuck
         self._on_sent: Callable[[], None] | None = None
 
+    @property
+    def size(self) -> int:
+        """Bytes that wait here (the transport has a buffer of its own)."""
+        return self._size
+
     def open(self, transport: Transport) -> None:
         """Write to `transport` from now on."""
         self._transport = transport

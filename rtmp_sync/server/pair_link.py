@@ -1,0 +1,85 @@
+"""The replication link of an origin, and where everything that it tells goes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import structlog
+
+from rtmp_sync.cluster.peer_status import PeerStatus
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.replication import Replication, ReplicationHooks
+
+if TYPE_CHECKING:
+    from rtmp_sync.server.origin import Origin
+
+__all__ = ["PairLink"]
+
+
+class PairLink:
+    """nodes: the pair's names in slot order; the first one dials."""
+
+    def __init__(self, origin: Origin, nodes: tuple[str, str]) -> None:
+        config, watchdog = origin.config, origin.watchdog
+        peer = config.replication.peer
+        assert peer is not None  # the configuration of a pair has one
+        self._origin = origin
+        self._serves = False  # whether this node was READY or ACTIVE in this life
+        self._log = structlog.get_logger("rtmp_sync.replication").bind(node=origin.node_id)
+        hooks = ReplicationHooks(
+            on_acked=self._acked,
+            on_link=watchdog.on_link,
+            on_role=self._described,
+            on_applied=watchdog.on_applied,
+            on_batch=origin.persistence.write,
+            on_installed=origin.persistence.begin_anew,
+            on_divergent=origin.persistence.save_divergent,
+            on_caught_up=watchdog.on_caught_up,
+            on_fence=watchdog.on_fence,
+            on_switchover=watchdog.on_switchover,
+            give_promise=watchdog.give_promise,
+            on_same_id=self._same_id,
+            history=origin.history.record,
+        )
+        node_id = next((node for node in nodes if _same(node, origin.node_id)), origin.node_id)
+        self.replication = Replication(
+            origin.state,
+            node_id=node_id,
+            pair_id="+".join(nodes),
+            boot_id=origin.boot_id,
+            secret=config.secret(),
+            listen=config.replication.listen,
+            peer=peer,
+            dials=node_id == nodes[0],
+            timing=config.timing(),
+            hooks=hooks,
+        )
+
+    async def start(self) -> None:
+        """Listen and dial. Raises ConfigError."""
+        await self.replication.start()
+        self._origin.turn.on_batch.append(self.replication.send_batch)
+
+    async def stop(self) -> None:
+        """Say goodbye."""
+        self._origin.turn.on_batch.remove(self.replication.send_batch)
+        await self.replication.stop()
+
+    def _acked(self, seq: int) -> None:
+        self._origin.commit.peer_acked(seq)
+        self._origin.watchdog.on_acked(seq)
+
+    def _described(self, peer: PeerStatus) -> None:
+        self._origin.watchdog.on_role(peer)
+
+    def _same_id(self) -> None:
+        """Both nodes have one id: the one that served nobody yet is the wrong one."""
+        origin = self._origin
+        origin.history.record("same_node_id", node=origin.node_id)
+        if origin.watchdog.state in ("INIT", "HELD", "SYNCING"):
+            fix = "the other origin has this id too; give each its own name from the pair file"
+            origin.found_wrong(ConfigError("node.id", origin.node_id, fix))
+
+
+def _same(one: str, other: str) -> bool:
+    return one.casefold() == other.casefold()
