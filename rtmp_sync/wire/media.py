@@ -35,6 +35,7 @@ _FRAME_KEY: Final = 1
 _FRAME_INTER: Final = 2
 _FRAME_DISPOSABLE: Final = 3
 _FRAME_GENERATED_KEY: Final = 4
+_FRAME_COMMAND: Final = 5
 
 _AVC: Final = 7
 _HEVC: Final = 12  # not in any spec: a convention of Chinese encoders and servers
@@ -104,7 +105,7 @@ def _frame_flags(frame_type: int) -> int:
         return VIDEO | KEY_FRAME
     if frame_type in (_FRAME_INTER, _FRAME_DISPOSABLE):
         return VIDEO | DROPPABLE
-    return VIDEO  # a command frame (5), or reserved
+    return VIDEO  # a command frame, or reserved
 
 
 def _classify_video(payload: bytes) -> int:
@@ -185,9 +186,11 @@ def _extended_body(payload: bytes, video: bool) -> tuple[int, int, int]:
             return 0, -1, 0
         packet_type = payload[pos] & 0x0F
         pos += 1
+    if video and payload[0] >> 4 & 0x07 == _FRAME_COMMAND and packet_type != _VIDEO_METADATA:
+        return _CODED_FRAMES, size, 0  # one byte of command follows, and no fourcc
     multitrack = _VIDEO_MULTITRACK if video else _AUDIO_MULTITRACK
     if packet_type != multitrack:
-        if size - pos < 4 and not (video and payload[0] >> 4 & 0x07 == 5):
+        if size - pos < 4:
             return 0, -1, 0
         return packet_type, pos, 0
     if size - pos < 6:  # kind and packet type, fourcc, track

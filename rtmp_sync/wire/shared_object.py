@@ -121,6 +121,7 @@ def decode(payload: bytes, amf3: bool = False, limits: Limits = DEFAULT) -> Shar
     context = amf0.ScanContext()
     events: list[Event] = []
     entangled = False
+    first_values = True
     while pos < size:
         if size - pos < 5:
             raise RemoteProtocolError("a shared object message ends inside an event's header")
@@ -138,6 +139,7 @@ def decode(payload: bytes, amf3: bool = False, limits: Limits = DEFAULT) -> Shar
                 if value_end > end:
                     raise RemoteProtocolError("a shared object value overruns its event")
                 value_flags = context.flags
+                first_values = False
                 entangled = entangled or value_flags & amf0.REFERS_OUTSIDE != 0
                 events.append(
                     Event(
@@ -157,6 +159,9 @@ def decode(payload: bytes, amf3: bool = False, limits: Limits = DEFAULT) -> Shar
                 _check_count(events, limits)
         elif type == SO_SEND:
             value_flags = _scan_values(payload, pos, end, context, limits)
+            if first_values:  # what its values refer to is among them
+                value_flags &= ~amf0.REFERS_OUTSIDE
+            first_values = False
             entangled = entangled or value_flags & amf0.REFERS_OUTSIDE != 0
             events.append(Event(type, "", payload[pos:end], value_flags))
         elif type == SO_STATUS:
