@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from typing import cast
 
 from rtmp_sync.errors import ConnectError, ConnectionLost, RemoteProtocolError
 from rtmp_sync.protocol.connection import Connection, Role
@@ -73,7 +74,7 @@ class ClientLink(asyncio.Protocol):
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
         self._transport = transport
         self._flush()
         self._arm()

@@ -12,7 +12,7 @@ import asyncio
 import secrets
 import socket
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import Final, cast
 
 import structlog
 
@@ -114,7 +114,7 @@ class ReplicationLink(asyncio.Protocol):
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
+        transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
         self._transport = transport
         transport.set_write_buffer_limits(high=_BUFFER_HIGH)
         endpoint = transport.get_extra_info("socket")
