@@ -81,7 +81,7 @@ class BuildOrStayPure(build_ext):
                 self.distribution.ext_modules = extensions()
             except (Exception, SystemExit) as error:  # mypyc ends the process on a fault it finds
                 self.distribution.ext_modules = []
-                stay_pure(f"mypyc could not translate them ({error})")
+                stay_pure(f"mypyc could not translate them (its report is above; {error})")
         super().finalize_options()
 
     def run(self) -> None:

@@ -36,6 +36,7 @@ from rtmp_sync.wire.values import (
 __all__ = ["Amf3Writer", "exact_double"]
 
 _DOUBLE: Final = Struct(">Bd").pack
+_DATE: Final = Struct(">BBd").pack
 _LARGEST_EXACT: Final = 1 << 53
 
 
@@ -246,7 +247,7 @@ class Amf3Writer:
             if self._open(marker, value, depth):
                 self._block(marker, value.encode())
         elif isinstance(value, (datetime, date, Date)):
-            self._date(value)
+            self._date(value, depth)
         elif isinstance(value, (ByteArray, bytes, bytearray, memoryview)):
             if self._open(b"\x0c", value, depth):
                 self._block(b"\x0c", bytes(value))
@@ -350,17 +351,15 @@ class Amf3Writer:
             for member in members:
                 self.value(member, depth)
 
-    def _date(self, value: datetime | date | Date) -> None:
-        """Always inline: equal dates are not one object in Python, but each takes its slot."""
+    def _date(self, value: datetime | date | Date, depth: int) -> None:
         if isinstance(value, Date):
             ms = value.ms
         elif isinstance(value, datetime):
             ms = ms_from_date(value)
         else:
             ms = ms_from_date(datetime(value.year, value.month, value.day))
-        self.slots += 1
-        self.parts.append(b"\x08\x01")
-        self.parts.append(pack(">d", ms))
+        if self._open(b"\x08", value, depth):
+            self.parts.append(_DATE(8, 1, ms))
 
     def _block(self, marker: bytes, raw: bytes) -> None:
         self.parts.append(marker + u29(len(raw) << 1 | 1))
