@@ -12,6 +12,7 @@ from rtmp_sync.wire import amf0
 from rtmp_sync.wire import constants as c
 from rtmp_sync.wire import shared_object as so
 from rtmp_sync.wire.chunk import encode_message
+from rtmp_sync.wire.values import VectorInt
 from tests.support.rtmp_peer import Joined, counting_bytes, only
 
 
@@ -178,8 +179,6 @@ def test_answers_to_nothing_are_ignored(joined: Joined) -> None:
 
 
 def test_values_are_written_for_what_the_peer_can_read() -> None:
-    from rtmp_sync.wire.values import VectorInt
-
     for object_encoding, amf3 in ((0, False), (3, True)):
         joined = Joined()
         joined.connect(object_encoding=object_encoding)
