@@ -124,6 +124,7 @@ class Sink:
         journal = self._state.journal
         if self.following is not Following.REQUESTED or record.from_seq != journal.head + 1:
             raise RemoteProtocolError(f"SYNC_CONT from {record.from_seq} at {journal.head}")
+        self._state.temporary_stale = False  # it is the active's copy now, however old
         self.partial_copies += 1
         self.following = Following.LIVE
         self._ack_due = True

@@ -1,0 +1,366 @@
+"""A node's disk: what was written is there again, and what is damaged is cut off and named."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.storage import journal_file as module
+from rtmp_sync.storage import journal_writer
+from rtmp_sync.storage.journal_file import JournalFile, LoadReport
+from rtmp_sync.storage.journal_format import SNAPSHOT, generations, journal_path
+from tests.support.changes import change_something, new_state
+
+SCOPE = "text/_definst_"
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    async with asyncio.timeout(10):
+        while not condition():  # noqa: ASYNC110 - a thread and a disk, not an event
+            await asyncio.sleep(0.005)
+
+
+class Disk:
+    """A state, its journal file and what the file reported."""
+
+    def __init__(self, directory: Path, state: ReplicatedState | None = None, **options: int):
+        self.state = state if state is not None else new_state()
+        self.file = JournalFile(directory, **options)
+        self.written = 0
+        self.failures: list[str] = []
+        self.recovered = 0
+        self.file.on_written = lambda seq: setattr(self, "written", seq)
+        self.file.on_failed = lambda error: self.failures.append(str(error))
+        self.file.on_recovered = lambda: setattr(self, "recovered", self.recovered + 1)
+
+    def turn(self) -> None:
+        batch = self.state.journal.take_batch()
+        if batch is not None:
+            self.file.write(batch)
+
+    def change(self, rng: random.Random, turns: int) -> None:
+        for _ in range(turns):
+            for _ in range(rng.randrange(1, 6)):
+                change_something(self.state, rng)
+            self.turn()
+
+    async def begin(self) -> None:
+        """Write a new state from its first Change on."""
+        state = self.state
+        self.state = ReplicatedState()
+        self.file.begin(self.state)
+        for batch in [state.journal.take_batch()]:
+            assert batch is not None
+            self.file.write(self.state.apply_batch(batch.first_seq, batch.data))
+
+    async def settle(self) -> None:
+        await until(lambda: self.written == self.state.journal.head)
+
+
+def reload(directory: Path, **options: float) -> tuple[ReplicatedState, LoadReport]:
+    state = ReplicatedState()
+    return state, JournalFile(directory).load(state, **options)
+
+
+async def test_what_was_written_is_there_again(tmp_path):
+    disk = Disk(tmp_path)
+    await disk.begin()
+    disk.change(random.Random(1), 60)
+    await disk.settle()
+    await disk.file.stop()
+    state, report = reload(tmp_path)
+    assert state.digest() == disk.state.digest() == state.recompute_digest()
+    assert state.journal.position == disk.state.journal.position == report.position
+    assert state.journal.history_id == disk.state.journal.history_id
+    assert report.damage == ()
+    assert report.changes == disk.state.journal.head
+    assert not state.temporary_stale
+
+
+async def test_a_process_that_was_killed_loses_nothing_that_was_reported(tmp_path):
+    disk = Disk(tmp_path)
+    await disk.begin()
+    disk.change(random.Random(2), 30)
+    await disk.settle()
+    state, _ = reload(tmp_path)  # the first process never stopped
+    assert state.digest() == disk.state.digest()
+    await disk.file.stop()
+
+
+async def test_the_backlog_is_there_again_too(tmp_path):
+    disk = Disk(tmp_path)
+    await disk.begin()
+    disk.change(random.Random(3), 10)
+    await disk.settle()
+    await disk.file.stop()
+    state, _ = reload(tmp_path)
+    history = state.journal.history_id
+    assert state.journal.since(history, 3) == disk.state.journal.since(history, 3)
+
+
+@pytest.mark.parametrize("seed", range(6))
+async def test_compaction_while_writing_loses_nothing(tmp_path, seed):
+    rng = random.Random(seed)
+    disk = Disk(tmp_path, compact_bytes=1500)
+    await disk.begin()
+    for _ in range(60):
+        disk.change(rng, 3)
+        await asyncio.sleep(0)
+    await disk.settle()
+    await disk.file.copied()
+    assert disk.file.compactions > 0
+    assert len(generations(tmp_path)) <= 2
+    disk.change(rng, 5)
+    await disk.settle()
+    await disk.file.stop()
+    state, report = reload(tmp_path)
+    assert state.digest() == disk.state.digest() == state.recompute_digest()
+    assert report.damage == ()
+
+
+async def test_a_crash_within_compaction_leaves_what_was_before(tmp_path):
+    disk = Disk(tmp_path)
+    await disk.begin()
+    disk.change(random.Random(4), 40)
+    disk.file._copy()
+    await disk.file.copied()
+    disk.change(random.Random(5), 10)
+    disk.file._copy()  # a new journal begins; its snapshot is never finished
+    disk.change(random.Random(6), 10)
+    await disk.settle()
+    await disk.file.stop()
+    (tmp_path / f"{SNAPSHOT}.new").write_bytes(b"half of it")
+    state, report = reload(tmp_path)
+    assert state.digest() == disk.state.digest()
+    assert report.damage == ()
+
+
+async def test_restarts_go_on_where_the_last_one_ended(tmp_path):
+    disk = Disk(tmp_path)
+    await disk.begin()
+    rng = random.Random(7)
+    for _ in range(12):
+        disk.change(rng, 5)
+        await disk.settle()
+        await disk.file.stop()
+        disk = Disk(tmp_path, ReplicatedState())
+        report = disk.file.load(disk.state)
+        assert report.damage == ()
+        disk.file.begin(disk.state)
+    await disk.file.copied()
+    assert len(generations(tmp_path)) < 12
+    await disk.file.stop()
+
+
+async def written_journal(directory: Path) -> tuple[Path, list[bytes]]:
+    """One journal of ten batches, and the digest after each of them."""
+    disk = Disk(directory)
+    await disk.begin()
+    digests = [ReplicatedState().digest(), disk.state.digest()]
+    for number in range(9):
+        disk.state.join_client(SCOPE, f"c{number}", b"info")
+        disk.turn()
+        digests.append(disk.state.digest())
+    await disk.settle()
+    await disk.file.stop()
+    [generation] = generations(directory)
+    return journal_path(directory, generation), digests
+
+
+async def test_a_torn_or_flipped_record_cuts_the_journal_there_and_says_so(tmp_path):
+    path, digests = await written_journal(tmp_path)
+    whole = path.read_bytes()
+    loaded = set()
+    for at in range(0, len(whole), 7):
+        for damaged in (whole[:at], whole[:at] + bytes([whole[at] ^ 4]) + whole[at + 1 :]):
+            path.write_bytes(damaged)
+            state, report = reload(tmp_path)
+            loaded.add(digests.index(state.digest()))
+            ends_at_a_record = len(damaged) < len(whole) and not report.damage
+            assert report.damage or ends_at_a_record
+    assert loaded == set(range(10))  # never all of it, and every length
+
+
+async def test_a_damaged_end_does_not_hide_what_is_written_later(tmp_path):
+    path, digests = await written_journal(tmp_path)
+    path.write_bytes(path.read_bytes()[:-3])
+    disk = Disk(tmp_path, ReplicatedState())
+    assert disk.file.load(disk.state).damage != ()
+    assert disk.state.digest() == digests[9]
+    disk.file.begin(disk.state)
+    disk.state.join_client(SCOPE, "later", b"")
+    disk.turn()
+    await disk.settle()
+    await disk.file.stop()
+    state, _ = reload(tmp_path)
+    assert state.digest() == disk.state.digest()
+
+
+async def test_a_damaged_snapshot_is_named_and_nothing_is_made_up(tmp_path):
+    disk = Disk(tmp_path)
+    await disk.begin()
+    disk.change(random.Random(8), 40)
+    disk.file._copy()
+    await disk.file.copied()
+    await disk.file.stop()
+    path = tmp_path / SNAPSHOT
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 1
+    path.write_bytes(content)
+    state, report = reload(tmp_path)
+    assert state.empty
+    assert "snapshot" in report.damage[0]
+
+
+async def test_a_copy_that_took_the_states_place_voids_the_old_journal(tmp_path):
+    disk = Disk(tmp_path)
+    await disk.begin()
+    disk.change(random.Random(9), 20)
+    await disk.settle()
+    head = disk.state.journal.head
+    other = new_state(epoch=2, history_id="h2")
+    while other.journal.head < head:
+        other.join_client(SCOPE, "c", b"")
+    other.journal.take_batch()
+    disk.state.install(other)
+    disk.file.begin_anew()
+    disk.state.join_client(SCOPE, "after", b"")
+    disk.turn()
+    await disk.settle()
+    await disk.file.stop()
+    state, report = reload(tmp_path)
+    assert state.digest() == disk.state.digest()
+    assert state.journal.position == disk.state.journal.position
+    assert report.damage == ()
+
+
+async def test_an_old_journal_is_never_replayed_on_another_state_of_the_same_seq(tmp_path):
+    disk = Disk(tmp_path)
+    await disk.begin()
+    disk.change(random.Random(10), 20)
+    await disk.settle()
+    await disk.file.stop()
+    before = disk.state.digest()
+    intruder = Disk(tmp_path / "other", new_state(history_id="h9"))
+    (tmp_path / "other").mkdir()
+    await intruder.begin()
+    while intruder.state.journal.head < disk.state.journal.head:
+        intruder.state.join_client(SCOPE, "c", b"")
+    intruder.turn()
+    intruder.file._copy()
+    await intruder.file.copied()
+    intruder.state.join_client(SCOPE, "d", b"")
+    intruder.turn()
+    await intruder.settle()
+    await intruder.file.stop()
+    left_over = journal_path(tmp_path / "other", max(generations(tmp_path / "other")))
+    left_over.rename(journal_path(tmp_path, 99))
+    state, _ = reload(tmp_path)
+    assert state.digest() == before
+
+
+async def test_a_copy_older_than_the_grace_is_stale_in_its_temporary_part(tmp_path):
+    path, _ = await written_journal(tmp_path)
+    assert not reload(tmp_path, reconnect_grace=30.0)[0].temporary_stale
+    long_ago = time.time() - 31
+    os.utime(path, (long_ago, long_ago))
+    state, report = reload(tmp_path, reconnect_grace=30.0)
+    assert state.temporary_stale
+    assert report.age_seconds is not None
+    assert report.age_seconds > 30
+
+
+async def test_an_idle_node_says_that_it_lives(tmp_path, monkeypatch):
+    monkeypatch.setattr(journal_writer, "ALIVE_SECONDS", 0.01)
+    disk = Disk(tmp_path)
+    await disk.begin()
+    await disk.settle()
+    [generation] = generations(tmp_path)
+    path = journal_path(tmp_path, generation)
+    os.utime(path, (1, 1))
+    await until(lambda: path.stat().st_mtime > 1)
+    await disk.file.stop()
+
+
+async def test_a_full_disk_is_reported_once_and_recovers_with_a_new_copy(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    disk = Disk(tmp_path)
+    await disk.begin()
+    await disk.settle()
+    full = threading.Event()
+    full.set()
+    write = os.write
+
+    def refuse(fd: int, data: bytes) -> int:
+        if full.is_set():
+            raise OSError(28, "No space left on device")
+        return write(fd, data)
+
+    monkeypatch.setattr(journal_writer.os, "write", refuse)
+    disk.change(random.Random(11), 5)
+    await until(lambda: disk.file.failed)
+    disk.change(random.Random(12), 5)
+    written = disk.written
+    assert written < disk.state.journal.head
+    full.clear()
+    await until(lambda: disk.recovered == 1)
+    assert len(disk.failures) == 1
+    await disk.settle()
+    disk.change(random.Random(13), 5)
+    await disk.settle()
+    await disk.file.stop()
+    assert reload(tmp_path)[0].digest() == disk.state.digest()
+
+
+async def test_a_disk_that_hangs_is_given_up_and_comes_back(tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "HUNG_SECONDS", 0.05)
+    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    disk = Disk(tmp_path)
+    await disk.begin()
+    await disk.settle()
+    go_on = threading.Event()
+    write = os.write
+
+    def hang(fd: int, data: bytes) -> int:
+        go_on.wait(10)
+        return write(fd, data)
+
+    monkeypatch.setattr(journal_writer.os, "write", hang)
+    disk.change(random.Random(14), 3)
+    await until(lambda: disk.file.failed)
+    go_on.set()
+    await until(lambda: disk.recovered == 1)
+    await disk.settle()
+    await disk.file.stop()
+    assert reload(tmp_path)[0].digest() == disk.state.digest()
+
+
+async def test_without_a_disk_there_are_no_files(tmp_path):
+    file = JournalFile(tmp_path, mode="off")
+    state = new_state()
+    assert file.load(ReplicatedState()).age_seconds is None
+    file.begin(state)
+    batch = state.journal.take_batch()
+    assert batch is not None
+    file.write(batch)
+    file.begin_anew()
+    await file.stop()
+    assert list(tmp_path.iterdir()) == []
+
+
+async def test_fsync_waits_for_the_disk_itself(tmp_path, monkeypatch):
+    synced = []
+    monkeypatch.setattr(journal_writer.os, "fdatasync", synced.append)
+    disk = Disk(tmp_path, mode="fsync")
+    await disk.begin()
+    await disk.settle()
+    await disk.file.stop()
+    assert synced

@@ -1,0 +1,63 @@
+"""A state directory has one owner and one user."""
+
+from __future__ import annotations
+
+import msgpack
+import pytest
+
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.storage.state_directory import StateDirectory
+from tests.support.changes import new_state
+
+
+def test_the_same_node_may_come_back(tmp_path):
+    for _ in range(2):
+        directory = StateDirectory(tmp_path / "state", "A")
+        directory.open()
+        directory.close()
+
+
+def test_another_nodes_directory_is_refused(tmp_path):
+    directory = StateDirectory(tmp_path, "A")
+    directory.open()
+    directory.close()
+    with pytest.raises(ConfigError, match="belongs to node 'A'; give node 'B'") as caught:
+        StateDirectory(tmp_path, "B").open()
+    assert caught.value.key == "storage.state"
+
+
+def test_two_processes_never_share_one(tmp_path):
+    directory = StateDirectory(tmp_path, "A")
+    directory.open()
+    with pytest.raises(ConfigError, match="another process uses it"):
+        StateDirectory(tmp_path, "A").open()
+    directory.close()
+
+
+def test_a_directory_that_cannot_be_made_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ConfigError, match="not usable"):
+        StateDirectory(tmp_path / "file" / "state", "A").open()
+
+
+def test_an_owner_file_of_something_else_is_refused(tmp_path):
+    (tmp_path / "owner").write_text("[]")
+    with pytest.raises(ConfigError, match="owner file"):
+        StateDirectory(tmp_path, "A").open()
+
+
+async def test_dropped_changes_are_kept_aside(tmp_path):
+    state = new_state()
+    state.join_client("text/a", "c", b"info")
+    batch = state.journal.take_batch()
+    assert batch is not None
+    directory = StateDirectory(tmp_path, "A")
+    directory.open()
+    first = await directory.save_divergent(1, [batch])
+    second = await directory.save_divergent(1, [batch])
+    directory.close()
+    assert first.name == "divergent-1.msgpack"
+    assert second.name == "divergent-1.2.msgpack"
+    saved = msgpack.unpackb(first.read_bytes(), use_list=False)
+    assert saved["first_seq"] == 1
+    assert [tuple(change) for change in batch.changes()] == list(saved["changes"])
