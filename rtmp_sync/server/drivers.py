@@ -15,15 +15,13 @@ from rtmp_sync.firewalls.base import Gate
 from rtmp_sync.firewalls.listener import ListenerGate
 from rtmp_sync.firewalls.none import NoneGate
 from rtmp_sync.server.probes import AdminPing
-from rtmp_sync.server.sessions import Sessions
 from rtmp_sync.server.watchdog import Probe
 
 __all__ = ["make_coordinator", "make_gate", "make_policy", "make_probe"]
 
 
-def make_gate(config: Config, sessions: Sessions) -> Gate:
-    """The gate that `firewall.driver` names; raises ConfigError."""
-    listener = ListenerGate(*config.rtmp.listen, sessions)
+def make_gate(config: Config, listener: ListenerGate) -> Gate:
+    """The gate that `firewall.driver` names; raises ConfigError. listener: the public port."""
     match config.firewall.driver:
         case "listener":
             return listener

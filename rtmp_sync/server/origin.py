@@ -22,6 +22,7 @@ from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.config import Config
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls.base import Gate
+from rtmp_sync.firewalls.listener import ListenerGate
 from rtmp_sync.plugins import load_applications
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.clock import now
@@ -68,6 +69,7 @@ class Origin:
     history: History
     watchdog: Watchdog
     admin: AdminServer
+    _listener: ListenerGate
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -98,6 +100,11 @@ class Origin:
         return self._pair_link.replication if self._pair_link is not None else None
 
     @property
+    def rtmp_port(self) -> int:
+        """Where clients connect: the system's choice when port 0 was asked for."""
+        return self._listener.address[1]
+
+    @property
     def position(self) -> tuple[int, int]:
         """(epoch of the last Change, seq) of this node's copy."""
         return self.state.journal.position
@@ -111,11 +118,11 @@ class Origin:
         """
         config = self.config
         applications = load_applications(config.apps.directory)
+        self.history = await self.persistence.start()
         self.instances = Instances(self.turn, self.tasks, config, applications)
         self.sessions = Sessions(self.turn, self.tasks, self.instances, config)
-        self.gate = make_gate(config, self.sessions)
-        self.history = History(self.persistence.directory / "history.jsonl")
-        await self.persistence.start(self.history)
+        self._listener = ListenerGate(*config.rtmp.listen, self.sessions)
+        self.gate = make_gate(config, self._listener)
         self.turn.on_batch.append(self.persistence.write)
         self.loop_lag.start()
         timing = config.timing()
@@ -152,7 +159,6 @@ class Origin:
         if self._housekeeping is not None:
             self._housekeeping.cancel()
         await self.persistence.stop()
-        await self.history.flush()
 
     async def run(self) -> None:
         """Serve until SIGTERM (and SIGINT, without a guard), or `request_stop`."""

@@ -1,9 +1,15 @@
-"""What an origin keeps on its own disk, and when that holds back acknowledgements."""
+"""What an origin keeps on its own disk, and how that holds back acknowledgements.
+
+With `disk = journal` or `fsync` what a client is told waits for this node's own write too.
+A disk that is full or hangs is an alarm, `persist_failed`: serving goes on without it.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import secrets
-from pathlib import Path
+
+import structlog
 
 from rtmp_sync.cluster.sink import DivergentTail
 from rtmp_sync.config import Config
@@ -11,29 +17,109 @@ from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.history import History
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.storage.journal_file import JournalFile
+from rtmp_sync.storage.state_directory import StateDirectory
+
+__all__ = ["Persistence"]
 
 
 class Persistence:
+    """The state directory of this node, the journal in it, and this boot's id."""
+
     def __init__(self, config: Config, state: ReplicatedState, commit: CommitPoint) -> None:
         self.boot_id = secrets.token_hex(8)
-        self.directory: Path = config.storage.state
-        self.failed = False
+        self._grace = config.replication.reconnect_grace
+        self._disk = config.storage.disk
+        self._state = state
         self._commit = commit
+        self._directory = StateDirectory(config.storage.state, config.node.id)
+        self._journal = JournalFile(config.storage.state, mode=self._disk)
+        self._history: History | None = None
+        self._waiters: list[tuple[int, asyncio.Future[None]]] = []
+        self._saving: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger("rtmp_sync.persistence")
 
-    async def start(self, history: History) -> None:
-        self.directory.mkdir(parents=True, exist_ok=True)
+    @property
+    def failed(self) -> bool:
+        """`persist_failed`: what happens now is not on this disk."""
+        return self._journal.failed
+
+    async def start(self) -> History:
+        """Lock the directory and fill the state with what is in it. Raises ConfigError."""
+        self._directory.open()
+        self._history = History(self._directory.path / "history.jsonl")
+        report = await asyncio.to_thread(
+            self._journal.load, self._state, reconnect_grace=self._grace
+        )
+        for damage in report.damage:
+            self._history.record("journal_damaged", damage=damage)
+        self._journal.on_written = self._written
+        self._journal.on_failed = self._failed
+        self._journal.on_recovered = self._recovered
+        self._journal.begin(self._state)
+        return self._history
 
     async def stop(self) -> None:
-        pass
+        """Write what is queued, and give the directory free."""
+        await self._journal.stop()
+        if self._saving:
+            await asyncio.wait(self._saving)
+        if self._history is not None:
+            await self._history.flush()
+        self._directory.close()
 
     def write(self, batch: Batch) -> None:
-        self._commit.disk_written(batch.last_seq)
+        """Put a batch of this turn, or of the active origin, into the journal file."""
+        self._journal.write(batch)
 
     async def written(self, seq: int) -> None:
-        pass
+        """Return when everything up to `seq` is on the disk, or the disk has failed."""
+        if self._disk == "off" or self.failed or self._journal.written_seq >= seq:
+            return
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append((seq, future))
+        await future
 
     def begin_anew(self) -> None:
-        pass
+        """Another copy took this one's place: so it does on the disk."""
+        self._journal.begin_anew()
 
     def save_divergent(self, tail: DivergentTail) -> None:
-        pass
+        """Keep what this copy had and the pair never will, for an operator to look at."""
+        task = asyncio.get_running_loop().create_task(self._save_divergent(tail))
+        self._saving.add(task)
+        task.add_done_callback(self._saving.discard)
+
+    async def _save_divergent(self, tail: DivergentTail) -> None:
+        assert self._history is not None  # there is a tail only after `start`
+        try:
+            path = await self._directory.save_divergent(tail.epoch, tail.batches)
+        except OSError as error:
+            self._history.record("divergent_not_saved", epoch=tail.epoch, error=str(error))
+            return
+        self._history.record("divergent_saved", epoch=tail.epoch, file=str(path))
+
+    def _written(self, seq: int) -> None:
+        self._commit.disk_written(seq)
+        self._wake(seq)
+
+    def _failed(self, error: Exception) -> None:
+        assert self._history is not None  # nothing is written before `start`
+        self._history.record("persist_failed", error=str(error))
+        self._commit.set_require_disk(False)
+        self._wake(None)
+
+    def _recovered(self) -> None:
+        assert self._history is not None
+        self._history.record("persist_recovered")
+        self._commit.set_require_disk(True)
+
+    def _wake(self, seq: int | None) -> None:
+        """Let those go on who wait for up to `seq`; everyone if None."""
+        still: list[tuple[int, asyncio.Future[None]]] = []
+        for wanted, future in self._waiters:
+            if seq is not None and wanted > seq:
+                still.append((wanted, future))
+            elif not future.done():
+                future.set_result(None)
+        self._waiters = still
