@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import logging
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -10,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from rtmp_sync.commands import terminal
 from rtmp_sync.server.drill import Drill, DrillReport
-from rtmp_sync.server.loop import run
+from rtmp_sync.server.log import configure_logging
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -24,8 +26,9 @@ def run_drill(directory: Path, *, writers: int, as_json: bool) -> int:
     async def main(tell: Callable[[str], None]) -> DrillReport:
         return await Drill(directory, writers=writers, tell=tell).run()
 
+    configure_logging(logging.WARNING)  # that clients lose connections is the point
     with _progress() as tell:
-        report = run(main(tell))
+        report = asyncio.run(main(tell))
     if as_json:
         terminal.print_json(report.as_json())
     else:

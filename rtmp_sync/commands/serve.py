@@ -26,11 +26,15 @@ def serve(path: Path, *, guarded: bool) -> int:
         listeners["replication.listen"] = config.replication.listen
     if taken := taken_ports(listeners):
         raise WrongConfig(taken)
-    if guarded:
-        from rtmp_sync.server.guard import run_guard
+    return _run_guard(config, path) if guarded else _run_origin(config)
 
-        return run_guard(path)
-    return _run_origin(config)
+
+def _run_guard(config: Config, path: Path) -> int:
+    from rtmp_sync.server.guard import run_guard
+    from rtmp_sync.server.log import configure_logging
+
+    configure_logging(node=config.node.id, pid=os.getpid())
+    return run_guard(path)
 
 
 def _run_origin(config: Config) -> int:
@@ -38,6 +42,6 @@ def _run_origin(config: Config) -> int:
     from rtmp_sync.server.loop import run
     from rtmp_sync.server.origin import Origin
 
-    configure_logging(id=config.node.id, pid=os.getpid())
+    configure_logging(node=config.node.id, pid=os.getpid())
     run(Origin(config).run())
     return 0

@@ -42,7 +42,7 @@ class _StandardLibrary(logging.Handler):
         logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
 
 
-def configure_logging(**bound: object) -> None:
+def configure_logging(level: int = logging.INFO, **bound: object) -> None:
     """Log to stderr from now on. `bound`: what every line of this process carries."""
     stream = sys.stderr
     structlog.contextvars.bind_contextvars(**bound)
@@ -59,7 +59,7 @@ def configure_logging(**bound: object) -> None:
             _add_name,
             *form,
         ],
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=lambda *names: _Lines(names[0] if names else "rtmp_sync", stream),
         cache_logger_on_first_use=True,
     )

@@ -16,7 +16,7 @@ from typing import Any
 import aiohttp
 import structlog
 
-from rtmp_sync.config_errors import NOT_GIVEN, WrongConfig
+from rtmp_sync.config_errors import NOT_GIVEN
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.front_door import FrontDoor
@@ -80,11 +80,13 @@ class Pair:
             self._directory.unlock()
 
     def _check_ports(self) -> None:
-        listeners = {"--port": Address("0.0.0.0", self._directory.front.port)}
+        port = self._directory.front.port
+        listeners = {"the front door": Address("0.0.0.0", port)}
         for node in self._directory.nodes:
-            listeners |= {f"{node.id}: {key}": at for key, at in node.listeners().items()}
+            listeners |= {f"{node.id}'s {key}": at for key, at in node.listeners().items()}
         if taken := taken_ports(listeners):
-            raise WrongConfig(taken)
+            fix = f"{taken[0].key} ({taken[0].value}): {taken[0].fix} with --port"
+            raise ConfigError("--port", port, fix)
 
     async def _serve(self, members: list[PairMember]) -> int:
         door = FrontDoor(

@@ -138,7 +138,7 @@ class PairDirectory:
         )
 
     def publish(self, pids: dict[str, tuple[int, int]]) -> None:
-        """Write pair.json. pids: node id -> (origin's pid, guard's pid), 0 for one that is gone."""
+        """Write pair.json. pids: node id -> (origin's pid, guard's pid), the last ones known."""
         nodes: list[dict[str, Any]] = [
             {
                 "id": node.id,

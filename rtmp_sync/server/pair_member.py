@@ -38,9 +38,8 @@ class PairMember:
 
     @property
     def guard_pid(self) -> int:
-        """0 while there is none."""
-        guard = self._guard
-        return guard.pid if guard is not None and guard.returncode is None else 0
+        """The last one that was started."""
+        return self._guard.pid if self._guard is not None else 0
 
     @property
     def exit_code(self) -> int | None:

@@ -14,6 +14,7 @@ import pytest
 from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.config import Config
+from rtmp_sync.server.watchdog import Result
 
 PASSWORD = "open sesame"
 
@@ -26,7 +27,7 @@ class ShownWatchdog:
     alarms: dict[str, str] = field(default_factory=dict)
     active: bool = True
     standby: bool = False
-    failback: Any = field(default_factory=lambda: SimpleNamespace(ok=True, sentence="A serves"))
+    failback: Any = field(default_factory=lambda: Result(True, "A serves"))
 
     def health_active(self) -> bool:
         return self.active

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from types import SimpleNamespace
 from xml.etree import ElementTree
 
 import pytest
@@ -11,6 +10,7 @@ import pytest
 from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.admin.rate_limit import BURST
 from rtmp_sync.server.probes import understand_ping
+from rtmp_sync.server.watchdog import Result
 from tests.admin.conftest import PASSWORD, Http, ShownOrigin
 
 
@@ -127,7 +127,7 @@ async def test_failback_needs_credentials_and_a_post(http: Http, admin: dict[str
 async def test_a_refused_failback_says_why(
     http: Http, origin: ShownOrigin, admin: dict[str, str]
 ) -> None:
-    origin.watchdog.failback = SimpleNamespace(ok=False, sentence="B is not ready")
+    origin.watchdog.failback = Result(False, "B is not ready")
     code, body = await http.ask("/failback", method="POST", headers=admin)
     assert code == 409
     assert json.loads(body)["result"] == "B is not ready"

@@ -79,7 +79,7 @@ def test_a_folder_in_use_is_refused(tmp_path: Path, apps: Path) -> None:
 
 def test_pair_json_tells_where_everything_is(tmp_path: Path, apps: Path) -> None:
     directory = prepared(tmp_path, apps)
-    directory.publish({"A": (11, 12), "B": (0, 22)})
+    directory.publish({"A": (11, 12), "B": (21, 22)})
     content = json.loads((tmp_path / "pair.json").read_text())
     assert content["front"] == "127.0.0.1:19350"
     assert content["nodes"][0] == {
@@ -93,7 +93,7 @@ def test_pair_json_tells_where_everything_is(tmp_path: Path, apps: Path) -> None
         "log": str(tmp_path / "A" / "log"),
         "config": str(tmp_path / "A" / "config.toml"),
     }
-    assert (content["nodes"][1]["pid"], content["nodes"][1]["guard_pid"]) == (0, 22)
+    assert (content["nodes"][1]["pid"], content["nodes"][1]["guard_pid"]) == (21, 22)
     directory.withdraw()
     assert not (tmp_path / "pair.json").exists()
     directory.unlock()

@@ -15,8 +15,8 @@ if TYPE_CHECKING:
 async def fail_back(origin: Origin, _: web.Request) -> web.Response:
     result = await origin.watchdog.request_failback()
     return web.json_response(
-        {"id": origin.node_id, "ok": result.ok, "result": result.sentence},
-        status=200 if result.ok else 409,
+        {"id": origin.node_id, "done": result.done, "result": result.text},
+        status=200 if result.done else 409,
     )
 
 

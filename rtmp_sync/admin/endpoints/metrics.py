@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 ROLES = ("active", "standby", "closed")
 REFUSALS_SHOWN = 100  # clients choose their type: the rest is one figure
-TOOK_OVER = "promoted"
+TOOK_OVER = "failover"
 
 
 async def show(origin: Origin, _: web.Request) -> web.Response:
