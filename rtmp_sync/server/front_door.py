@@ -153,6 +153,7 @@ class _ClientSide(_Side):
         super().__init__()
         self._door = door
         self._dialling: asyncio.Task[None] | None = None
+        self._early = b""  # what came before the server's side was there
         self.server: CheckedServer | None = None
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -163,6 +164,14 @@ class _ClientSide(_Side):
             return
         self.set_reading(False)
         self._dialling = asyncio.create_task(self._dial())
+
+    def data_received(self, data: bytes) -> None:
+        if self.peer is not None:
+            super().data_received(data)
+            return
+        # uvloop begins to read after connection_made, whatever was paused in it.
+        self._early += data
+        self.set_reading(False)
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -204,6 +213,9 @@ class _ClientSide(_Side):
             return
         self.server = server
         self.peer = peer
+        if self._early:
+            super().data_received(self._early)
+            self._early = b""
         self.set_reading(True)
 
 
