@@ -10,6 +10,7 @@ import pytest
 
 from rtmp_sync.config_values import Address
 from rtmp_sync.server.front_door import FrontDoor
+from rtmp_sync.server.loop import run
 from rtmp_sync.server.server_check import CheckTimes
 
 TIMES = CheckTimes(inter=0.02, fastinter=0.01, downinter=0.01, timeout=5.0)
@@ -217,3 +218,26 @@ async def test_a_server_that_is_up_is_asked_at_the_slow_interval(
     await until(lambda: second.checks >= 10)
     assert first.checks == 1
     await door.stop()
+
+
+def test_what_a_client_sends_at_once_arrives_whichever_loop_runs() -> None:
+    """uvloop begins to read after `connection_made`, although that paused the reading."""
+
+    async def talk() -> bytes:
+        backend = Backend("A")
+        backend.healthy = True
+        await backend.start()
+        servers = [("A", backend.address, backend.health)]
+        door = FrontDoor(Address("127.0.0.1", 0), servers, times=TIMES)
+        await door.start()
+        await until(lambda: bool(door.up()))
+        reader, writer = await asyncio.open_connection(*door.address)
+        writer.write(b"at once")
+        writer.write_eof()
+        received = await reader.read()
+        writer.close()
+        await door.stop()
+        await backend.stop()
+        return received
+
+    assert run(talk()) == b"Aat oncebye"
