@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import logging
 import sys
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING
 from rtmp_sync.commands import terminal
 from rtmp_sync.server.drill import Drill, DrillReport
 from rtmp_sync.server.log import configure_logging
+from rtmp_sync.server.loop import run
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -28,7 +28,7 @@ def run_drill(directory: Path, *, writers: int, as_json: bool) -> int:
 
     configure_logging(logging.WARNING)  # that clients lose connections is the point
     with _progress() as tell:
-        report = asyncio.run(main(tell))
+        report = run(main(tell))
     if as_json:
         terminal.print_json(report.as_json())
     else:
