@@ -11,7 +11,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from rtmp_sync.errors import CallError, ConnectionLost
+from rtmp_sync.errors import CallError, ConnectionLost, LocalProtocolError
 from rtmp_sync.protocol.events import CallAnswered
 from rtmp_sync.server.client_link import ClientLink
 from rtmp_sync.wire.constants import CALL_FAILED
@@ -87,7 +87,11 @@ class RemoteCalls:
         """On a new link: all that is unanswered, in order."""
         self._sent.clear()
         for call in list(self._open.values()):
-            self.send(link, call)
+            try:
+                self.send(link, call)
+            except LocalProtocolError as error:  # its arguments were changed meanwhile
+                if not call.answer.done():
+                    call.answer.set_exception(error)
 
     def receive(self, event: CallAnswered) -> None:
         """An answer came."""
