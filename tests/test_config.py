@@ -333,6 +333,12 @@ def test_a_secret_that_others_may_read_is_a_warning(folder: Path) -> None:
     ]
 
 
+def test_a_key_that_nothing_reads_yet_is_a_warning(folder: Path) -> None:
+    assert load(folder, pair(failover='lb_path = "auto"')).check() == [
+        "failover.lb_path = 'auto': has no effect in this version"
+    ]
+
+
 def test_a_file_that_is_missing_or_not_toml_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--config = .*cannot be read \(No such file"):
         load_config(tmp_path / "nothing.toml")
