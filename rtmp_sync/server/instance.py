@@ -87,6 +87,7 @@ class Instance:
 
     def go_on(self) -> None:
         """Run `on_promote`: this origin has taken over and the instance lives on."""
+        self.shared_objects.inherit()
 
         def promoted(_: object, error: BaseException | None) -> None:
             self._report("on_promote", error)

@@ -45,6 +45,12 @@ class SharedObjects:
         self._turn = turn
         self._scope = scope
         self._fanouts: dict[str, Fanout] = {}
+        self._keeps_temporary = False
+
+    def inherit(self) -> None:
+        """This origin has taken over: who used a temporary object before may come back to it,
+        so none of them ends before `sweep_temporary`."""
+        self._keeps_temporary = True
 
     def fanout(self, name: str, kind: str) -> Fanout:
         """An object, made empty if there is none. kind: "P", "T" or "V"."""
@@ -100,17 +106,19 @@ class SharedObjects:
                 self.sweep(fanout)
 
     def sweep(self, fanout: Fanout) -> None:
-        """Drop an object that nobody uses; a temporary one is gone for good."""
+        """Drop an object that nobody uses; a temporary one is gone for good, except while
+        clients of before a takeover may return."""
         if fanout.used:
             return
         fanout.finish_turn()
         obj = fanout.obj
         self._fanouts.pop(obj.full_name, None)
-        if obj.kind == "T" and not obj.gone:
+        if obj.kind == "T" and not obj.gone and not self._keeps_temporary:
             self._turn.writable().destroy(obj)
 
     def sweep_temporary(self) -> None:
         """Destroy what clients of before a takeover left behind."""
+        self._keeps_temporary = False
         instance = self._turn.state.instances.get(self._scope)
         if instance is None:
             return

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 
 import pytest
 
 from tests.support.pair import Overdue, Pair
+from tests.support.single import Single
 
 E2E_TIMEOUT = 300
 
@@ -16,6 +17,19 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         if "e2e" in item.path.parts:
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.timeout(E2E_TIMEOUT))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A failed test shows the end of the logs of its processes."""
+    report = yield
+    if report.failed and isinstance(item, pytest.Function):
+        for running in item.funcargs.values():
+            if isinstance(running, Pair | Single):
+                report.sections.append(("logs", running.logs()))
+    return report
 
 
 class SharedPair:

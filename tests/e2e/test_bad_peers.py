@@ -55,7 +55,7 @@ async def _logged(origin: Single, peer: str) -> None:
     """A line of the log names the peer and why its connection ended."""
 
     async def found() -> bool:
-        lines = [line for line in origin.log().splitlines() if peer in line]
+        lines = [line for line in origin.logs().splitlines() if peer in line]
         return any("reason" in line for line in lines)
 
     await within(5, f"the reason why {peer} was cut off in the log", found)

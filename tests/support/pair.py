@@ -9,6 +9,7 @@ nothing else.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
 import json
 import os
@@ -89,12 +90,12 @@ def _is_free(port: int) -> bool:
     return True
 
 
-async def get(url: str, *, timeout: float = 1.0, auth: aiohttp.BasicAuth | None = None) -> Any:
+async def get(url: str, *, timeout: float = 1.0, headers: dict[str, str] | None = None) -> Any:
     """(status, body text) of one GET; (0, reason) when there is no answer in time."""
     limit = aiohttp.ClientTimeout(total=timeout)
     try:
         async with (
-            aiohttp.ClientSession(timeout=limit, auth=auth) as session,
+            aiohttp.ClientSession(timeout=limit, headers=headers) as session,
             session.get(url) as answer,
         ):
             return answer.status, await answer.text()
@@ -248,8 +249,9 @@ class Pair:
     async def history(self, node: Node) -> list[dict[str, Any]] | None:
         """`/history` of the node's present process, or None while it does not answer."""
         password = (self.directory / "admin.password").read_text().strip()
-        auth = aiohttp.BasicAuth(ADMIN_USER, password)
-        code, body = await get(f"http://{node.admin}/history", auth=auth)
+        credentials = base64.b64encode(f"{ADMIN_USER}:{password}".encode()).decode()
+        headers = {"Authorization": f"Basic {credentials}"}
+        code, body = await get(f"http://{node.admin}/history", headers=headers)
         if code != 200:
             return None
         content = json.loads(body)

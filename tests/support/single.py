@@ -87,13 +87,14 @@ class Single:
         async def active() -> bool:
             assert self.process is not None
             if self.process.poll() is not None:
-                raise Overdue(f"`serve` ended with {self.process.returncode}\n{self.log()}")
+                raise Overdue(f"`serve` ended with {self.process.returncode}\n{self.logs()}")
             return (await get(f"http://{self.health}/health/active"))[0] == 200
 
         await within(seconds, "the origin serves", active)
         return self
 
-    def log(self) -> str:
+    def logs(self) -> str:
+        """Everything that it printed."""
         return self.output.read_text(errors="replace")
 
     def origin_pid(self) -> int:
