@@ -52,6 +52,7 @@ class Joined:
             window=window,
             digest_scheme=digest_scheme,
         )
+        self.said: list[tuple[bool, bytes]] = []  # (by the client, bytes)
         self.server_events: list[Event] = []
         self.client_events: list[Event] = []
 
@@ -69,6 +70,7 @@ class Joined:
 
     def to_server(self, data: bytes) -> list[Event]:
         """The client sends `data`; what happened at the server by it."""
+        self.said.append((True, data))
         self.server.receive_data(data, self.now)
         events = self.server.events_received()
         self.server_events += events
@@ -76,6 +78,7 @@ class Joined:
 
     def to_client(self, data: bytes) -> list[Event]:
         """The server sends `data`; what happened at the client by it."""
+        self.said.append((False, data))
         self.client.receive_data(data, self.now)
         events = self.client.events_received()
         self.client_events += events
