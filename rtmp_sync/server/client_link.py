@@ -28,6 +28,7 @@ _LIMITS = ConnectionLimits(
     ping_interval=10.0,
     ping_timeout=10.0,
 )
+_MAX_WAITING_BYTES = 64 * 1024 * 1024  # written without drain; past it the connection is cut
 _CLOSE_SECONDS = 1.0  # for what is written to leave; then the connection is cut
 
 
@@ -160,6 +161,8 @@ class ClientLink(asyncio.Protocol):
             self._waiting.insert(0, own)
         if self._waiting and self._transport is not None:
             self._transport.write(b"".join(self._waiting))
+            if self._transport.get_write_buffer_size() > _MAX_WAITING_BYTES:
+                self.abort(f"the server leaves more than {_MAX_WAITING_BYTES} bytes waiting")
         self._waiting.clear()
 
     def _fail(self, reason: str) -> None:

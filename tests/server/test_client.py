@@ -9,6 +9,7 @@ import pytest
 
 from rtmp_sync.errors import CallError, ConnectError, ConnectionLost, LocalProtocolError
 from rtmp_sync.protocol import events, replies
+from rtmp_sync.server import client_link
 from rtmp_sync.server.client import NetConnection
 from rtmp_sync.wire import constants as c
 from tests.server.small_server import SmallServer, until
@@ -513,6 +514,38 @@ async def test_a_reader_that_is_slow_loses_the_oldest(
     assert (await anext(stream)).timestamp == stream.dropped_messages
     stream.close()
     assert stream.ended
+
+
+async def test_drain_waits_for_a_server_that_does_not_read(
+    server: SmallServer, client: NetConnection
+) -> None:
+    stream = await client.create_stream()
+    await stream.publish("cam")
+    server.peers[0].transport.pause_reading()
+    for _ in range(20):
+        stream.send(c.VIDEO, 0, bytes(1_000_000))
+    waiting = asyncio.create_task(stream.drain())
+    for _ in range(100):
+        await asyncio.sleep(0)
+    assert not waiting.done()
+    server.peers[0].transport.resume_reading()
+    await waiting
+
+
+async def test_who_never_drains_is_cut_off(
+    server: SmallServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(client_link, "_MAX_WAITING_BYTES", 1_000_000)
+    closed: asyncio.Future[str] = asyncio.get_running_loop().create_future()
+    client = NetConnection(reconnect=False)
+    client.on_closed = closed.set_result
+    await client.connect(server.url)
+    stream = await client.create_stream()
+    await stream.publish("cam")
+    server.peers[0].transport.pause_reading()
+    for _ in range(30):
+        stream.send(c.VIDEO, 0, bytes(1_000_000))
+    assert "1000000 bytes waiting" in await closed
 
 
 # --- hostile servers
