@@ -410,6 +410,7 @@ class Watchdog:
                 async with asyncio.timeout(self._next_look()):
                     await self._wake.wait()
             self._wake.clear()
+            await asyncio.sleep(0)  # a turn that wakes the next one must not keep others out
 
     def _notice_stall(self) -> None:
         if now() - self._looked_at > self._timing.probe_interval + STALL_SECONDS:

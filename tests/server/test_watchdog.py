@@ -1,0 +1,194 @@
+"""Two real watchdogs on a real folder; see watchdog_doubles."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from rtmp_sync.cluster.view import Policy
+from rtmp_sync.coordinators.none import NoneCoordinator
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.clock import now
+from rtmp_sync.server.guard_pipe import GuardPipe
+from rtmp_sync.server.watchdog import Watchdog
+from tests.server.watchdog_doubles import (
+    TIMING,
+    OriginDouble,
+    PairDouble,
+    cut,
+    join,
+    until,
+)
+
+
+@pytest.fixture
+async def pair(tmp_path: Path) -> AsyncIterator[PairDouble]:
+    pair = PairDouble(tmp_path)
+    await pair.start()
+    yield pair
+    await pair.stop()
+
+
+async def test_the_first_name_serves_and_the_second_is_ready(pair: PairDouble) -> None:
+    assert (pair.a.watchdog.role, pair.b.watchdog.role) == ("active", "standby")
+    assert pair.a.gate.state == "open"
+    assert pair.b.gate.state == "closed"
+    assert not pair.b.authority.valid(now())
+    assert pair.a.nodes == pair.b.nodes == ("A", "B")
+    record = pair.a.watchdog.record
+    assert record is not None
+    assert record.lists("B", "b1")
+
+
+async def test_acknowledgements_wait_for_a_peer_in_sync_and_not_for_a_lost_one(
+    pair: PairDouble,
+) -> None:
+    assert pair.a.commit.require_peer
+    cut(pair.a, pair.b)
+    assert pair.a.commit.require_peer  # until the record says so
+    await until(lambda: not pair.a.commit.require_peer)
+    record = pair.a.watchdog.record
+    assert record is not None
+    assert record.sync == ()
+    assert "degraded" in pair.a.watchdog.alarms
+    join(pair.a, pair.b)
+    await until(pair.b.watchdog.health_standby)
+    assert pair.a.commit.require_peer
+
+
+async def test_an_acknowledgement_that_does_not_come_degrades(pair: PairDouble) -> None:
+    pair.b.link.deaf = True
+    pair.a.write("x")
+    await until(lambda: not pair.a.commit.require_peer)
+    assert pair.a.watchdog.state == "ACTIVE"
+    await until(lambda: not pair.b.watchdog.health_standby())
+
+
+async def test_a_clean_stop_hands_the_service_over_at_once(pair: PairDouble) -> None:
+    await pair.a.watchdog.stop()
+    assert pair.a.gate.state == "closed"
+    cut(pair.a, pair.b)
+    await until(pair.b.watchdog.health_active)
+    record = pair.b.watchdog.record
+    assert record is not None
+    assert (record.holder, record.epoch) == ("B", 2)
+    await until(lambda: pair.pair_file.read_bytes() == b"A\\B\\secondaryUP")
+
+
+async def test_a_dead_host_is_replaced_after_the_wait(pair: PairDouble) -> None:
+    until_then = pair.a.authority.deadline
+    await pair.crash(pair.a)
+    await until(pair.b.watchdog.health_active)
+    epoch, opened_at = pair.b.opened[-1]
+    assert epoch == 2
+    assert opened_at > until_then
+
+
+async def test_the_service_stays_where_it_is_when_the_old_holder_is_back(
+    pair: PairDouble,
+) -> None:
+    await pair.crash(pair.a)
+    await until(pair.b.watchdog.health_active)
+    pair.a = pair.make("A", "a2", list(pair.a.log))
+    await pair.a.watchdog.start()
+    join(pair.a, pair.b)
+    await until(pair.a.watchdog.health_standby)
+    assert pair.b.watchdog.health_active()
+    assert pair.a.gate.state == "closed"
+
+
+async def test_failback_returns_the_service_and_loses_nothing(pair: PairDouble) -> None:
+    result = await pair.a.watchdog.request("switchover")
+    assert result.done, result.text
+    await until(pair.b.watchdog.health_active)
+    pair.b.write("y")
+    await until(pair.a.watchdog.health_standby)
+    assert not (await pair.a.watchdog.request("switchover")).done  # it is not the active one
+    result = await pair.b.watchdog.request_failback()
+    assert result.done, result.text
+    await until(pair.a.watchdog.health_active)
+    assert [entry for entry in pair.a.log if not entry.startswith("e")] == ["y"]
+    assert not pair.b.held
+    assert (await pair.a.watchdog.request_failback()).done  # it holds the service already
+
+
+async def test_a_switchover_to_a_peer_that_is_not_ready_is_refused(pair: PairDouble) -> None:
+    cut(pair.a, pair.b)
+    result = await pair.a.watchdog.request("switchover")
+    assert not result.done
+    assert pair.a.watchdog.health_active()
+
+
+async def test_an_operators_reset_of_the_line_returns_the_service(pair: PairDouble) -> None:
+    assert (await pair.a.watchdog.request("switchover")).done
+    await until(pair.a.watchdog.health_standby)
+    await until(lambda: pair.pair_file.read_bytes() == b"A\\B\\secondaryUP")
+    pair.pair_file.write_bytes(b"A\\B\r\n")
+    await until(pair.a.watchdog.health_active)
+    await until(lambda: pair.pair_file.read_bytes() == b"A\\B")
+
+
+async def test_a_wrong_line_moves_nothing_and_is_reported(pair: PairDouble) -> None:
+    pair.pair_file.write_bytes(b"B\\A")
+    await until(lambda: "request_rejected" in pair.a.watchdog.alarms)
+    pair.pair_file.write_bytes(b"garbage")
+    await until(lambda: "config_invalid" in pair.a.watchdog.alarms)
+    pair.pair_file.unlink()
+    await until(lambda: "config_missing" in pair.a.watchdog.alarms)
+    assert pair.a.watchdog.health_active()
+    assert not pair.pair_file.exists()
+
+
+async def test_paused_nobody_takes_over_until_resume(pair: PairDouble) -> None:
+    assert (await pair.a.watchdog.request("pause")).done
+    await until(lambda: "paused" in pair.b.watchdog.alarms)
+    assert not pair.b.watchdog.health_standby()
+    await pair.a.watchdog.stop()
+    cut(pair.a, pair.b)
+    await until(lambda: pair.b.watchdog.record is not None and pair.b.watchdog.record.released)
+    assert pair.b.gate.state == "closed"
+    assert (await pair.b.watchdog.request("resume")).done
+    await until(pair.b.watchdog.health_active)
+
+
+async def test_a_gate_that_does_not_open_lets_the_other_node_serve(pair: PairDouble) -> None:
+    pair.b.gate.stuck = True
+    assert (await pair.a.watchdog.request("switchover")).done
+    await until(lambda: pair.a.watchdog.health_active() and pair.a.opened[-1][0] > 2)
+    assert pair.b.gate.state == "closed"
+
+
+async def test_a_higher_epoch_seen_anywhere_closes_at_once(pair: PairDouble) -> None:
+    pair.a.watchdog.on_fence(99, "B")
+    await until(lambda: pair.a.gate.state == "closed")
+    assert not pair.a.authority.valid(now())
+
+
+async def test_a_folder_without_this_node_is_a_wrong_configuration(tmp_path: Path) -> None:
+    pair = PairDouble(tmp_path)
+    stranger = pair.make("C", "c1")
+    with pytest.raises(ConfigError, match="is not in the pair file"):
+        await stranger.watchdog.start()
+    await stranger.watchdog.stop()
+    await pair.stop()
+
+
+async def test_a_single_origin_serves_at_once_in_a_new_epoch() -> None:
+    origin = OriginDouble("s1")
+    origin.watchdog = Watchdog(
+        origin,
+        NoneCoordinator("S", "s1", last_epoch=4),
+        boot_id="s1",
+        started_at=now(),
+        timing=TIMING,
+        policy=Policy(),
+        guard=GuardPipe(None),
+    )
+    await origin.watchdog.start()
+    await until(origin.watchdog.health_active)
+    assert origin.opened[-1][0] == 5
+    assert not origin.commit.require_peer
+    await origin.watchdog.stop()
+    assert origin.gate.state == "closed"
