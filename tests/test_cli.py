@@ -166,9 +166,11 @@ def test_status_shows_both_origins_and_their_alarms(
 ) -> None:
     assert cli.run(["status", "--dir", str(directory)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[:4] for line in lines[1:3]] == [
-        ["A", "active", "ACTIVE", "open"],
-        ["B", "standby", "READY", "open"],
+    assert [line.split() for line in lines[:4]] == [
+        ["A", "B"],
+        ["role", "active", "standby"],
+        ["state", "ACTIVE", "READY"],
+        ["gate", "open", "open"],
     ]
     assert "A: store_slow: the store answered after 0.3 s" in lines
     assert "\x1b" not in "".join(lines)

@@ -36,17 +36,13 @@ def run_pair(path: Path, *, port: int, apps: Path | None, drill: bool) -> int:
 
 
 def _table(directory: PairDirectory) -> object:
-    table = terminal.table("", "", "rtmp", "replication", "admin", "health", "log")
-    table.add_row("front door", f"rtmp://{directory.front}", "", "", "", "")
-    for node in directory.nodes:
-        table.add_row(
-            node.id,
-            f"rtmp://{node.rtmp}",
-            str(node.replication),
-            f"http://{node.admin}",
-            f"http://{node.health}",
-            str(node.log),
-        )
+    nodes = directory.nodes
+    table = terminal.table(f"front door rtmp://{directory.front}", "", *(one.id for one in nodes))
+    table.add_row("rtmp", *(f"rtmp://{node.rtmp}" for node in nodes))
+    table.add_row("replication", *(str(node.replication) for node in nodes))
+    table.add_row("admin", *(f"http://{node.admin}" for node in nodes))
+    table.add_row("health", *(f"http://{node.health}" for node in nodes))
+    table.add_row("log", *(str(node.log) for node in nodes))
     return table
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -67,40 +67,47 @@ def _status(node: Node) -> dict[str, Any]:
 
 
 def _tables(answers: Sequence[dict[str, Any]]) -> Group:
+    """A column for each origin, then what alarms them: fits a narrow terminal."""
     from rich.console import Group
     from rich.text import Text
 
-    table = terminal.table(
-        "",
-        *("node", "role", "state", "gate", "epoch", "seq", "in sync", "lag", "peer", "link"),
-        *("codec", "clients"),
-    )
+    table = terminal.table("", "", *(str(answer["id"]) for answer in answers))
+    for name, fact in _FACTS.items():
+        cells = ["-" if "error" in answer else fact(answer) for answer in answers]
+        table.add_row(name, *cells)
     notes = []
     for answer in answers:
-        if "error" in answer:
-            table.add_row(str(answer["id"]), "[red]unreachable[/red]")
-            notes.append(Text(f"{answer['id']}: {answer['error']}", style="yellow"))
-            continue
-        lag, peer = answer["lag"], answer["peer"] or {}
-        table.add_row(
-            answer["id"],
-            _coloured(answer["role"]),
-            answer["state"],
-            answer["gate"],
-            str(answer["epoch"]),
-            str(answer["seq"]),
-            ", ".join(answer["sync"]) or "-",
-            f"{lag['changes']} ({lag['ms']:.0f} ms)",
-            f"{peer.get('id') or '-'} {peer.get('state') or ''}".strip(),
-            str(peer.get("link") or "-"),
-            answer["codec"],
-            str(answer["clients"]),
-        )
-        alarms = answer.get("alarms", {})
+        alarms = {"unreachable": answer["error"]} if "error" in answer else answer["alarms"]
         notes += [Text(f"{answer['id']}: {key}: {alarms[key]}", style="yellow") for key in alarms]
     return Group(table, *notes)
 
 
-def _coloured(role: str) -> str:
+def _role(answer: dict[str, Any]) -> str:
+    role = answer["role"]
     colour = {"active": "green", "standby": "cyan"}.get(role, "yellow")
     return f"[{colour}]{role}[/{colour}]"
+
+
+def _lag(answer: dict[str, Any]) -> str:
+    lag = answer["lag"]
+    return f"{lag['changes']} Changes, {lag['ms']:.0f} ms"
+
+
+def _peer(answer: dict[str, Any]) -> str:
+    peer = answer["peer"]
+    return f"{peer['id'] or '-'} {peer['state'] or ''}, link {peer['link']}"
+
+
+_FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
+    "role": _role,
+    "state": lambda answer: str(answer["state"]),
+    "gate": lambda answer: str(answer["gate"]),
+    "epoch": lambda answer: str(answer["epoch"]),
+    "seq": lambda answer: str(answer["seq"]),
+    "in sync": lambda answer: ", ".join(answer["sync"]) or "-",
+    "lag": _lag,
+    "other origin": _peer,
+    "codec": lambda answer: str(answer["codec"]),
+    "clients": lambda answer: str(answer["clients"]),
+    "instances": lambda answer: str(answer["instances"]),
+}

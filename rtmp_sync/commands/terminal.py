@@ -44,7 +44,7 @@ def table(title: str, *columns: str) -> Table:
         pad_edge=False,
     )
     for column in columns:
-        made.add_column(column)
+        made.add_column(column, overflow="fold")
     return made
 
 

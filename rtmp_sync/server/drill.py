@@ -296,7 +296,12 @@ async def _steps(http: aiohttp.ClientSession, node: _Node, since: float) -> list
     history = await _json(http, f"http://{node['admin']}/history", headers)
     events = history["events"] if history is not None else []
     return [
-        ((event["clock"] - since) * 1000, event["event"])
+        ((event["clock"] - since) * 1000, _step(event))
         for event in events
         if event["clock"] >= since
     ]
+
+
+def _step(event: dict[str, Any]) -> str:
+    reason = event.get("reason")
+    return f"{event['event']} ({reason})" if reason else str(event["event"])
