@@ -10,6 +10,7 @@ import asyncio
 import secrets
 from collections.abc import Callable
 from types import TracebackType
+from typing import cast
 
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.protocol import events, replies
@@ -34,8 +35,7 @@ class Peer(asyncio.Protocol):
         self.session = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
         self.server.peers.append(self)
 
     def connection_lost(self, exc: Exception | None) -> None:

@@ -110,6 +110,21 @@ async def test_a_connected_one_does_not_connect_again(
         await client.connect(server.url)
 
 
+def test_everything_works_on_uvloop_too() -> None:
+    uvloop = pytest.importorskip("uvloop")
+
+    async def talk() -> None:
+        async with SmallServer() as server, NetConnection() as client:
+            await client.connect(server.url)
+            assert await client.call("echo", 1) == ["echo", 1.0]
+            server.cut()
+            assert await client.call("echo", 2) == ["echo", 2.0]
+            shared_object = await client.shared_object("text")
+            assert await shared_object.set("a", 1) == 1
+
+    uvloop.run(talk())
+
+
 # --- calls
 
 
