@@ -43,6 +43,8 @@ from rtmp_sync.wire.records import (
     SyncRequest,
 )
 
+__all__ = ["Exchange", "LinkLost"]
+
 HEARTBEAT_SECONDS: Final = 0.25
 _FROM_A_SOURCE: Final = (SyncContinue, SyncFull, SnapshotChunk, SnapshotEnd, Delta, DigestRequest)
 

@@ -40,6 +40,8 @@ from rtmp_sync.wire.records import (
     lane_of,
 )
 
+__all__ = ["Link", "LinkIdentity", "LinkRefused", "key_id"]
+
 PROTOCOL_MIN: Final = 1
 PROTOCOL_MAX: Final = 1
 

@@ -9,6 +9,8 @@ from rtmp_sync.cluster.sink import DivergentTail
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.wire.records import Switchover
 
+__all__ = ["OwnHealth", "OwnRole", "PeerStatus", "ReplicationHooks"]
+
 
 @dataclass(frozen=True, slots=True)
 class OwnRole:

@@ -37,6 +37,8 @@ from rtmp_sync.wire.records import (
     SyncRequest,
 )
 
+__all__ = ["DivergentTail", "Following", "Sink"]
+
 
 class Following(Enum):
     IDLE = "idle"

@@ -37,6 +37,8 @@ from rtmp_sync.wire.records import (
     SyncRequest,
 )
 
+__all__ = ["Feeding", "Source"]
+
 MAX_WAITING_BYTES: Final = 64 * 1024 * 1024  # beyond, the standby is hopelessly behind
 _MAX_DELTA_BYTES: Final = 1024 * 1024 - 1024  # a message, less its envelope
 _MAX_LAG: Final = 4096  # Changes that may wait for acks; fewer is "caught up"

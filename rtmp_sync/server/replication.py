@@ -65,6 +65,7 @@ class Replication:
         self.lost_at: float | None = None
         self.links_lost = 0
         self.bad_macs = 0
+        self.digest_mismatches = 0
         self.same_id = False
         self._state = state
         self._me = LinkIdentity(pair_id, node_id, boot_id)
@@ -159,11 +160,17 @@ class Replication:
         return exchange.source.ack_seconds if exchange is not None else 0.0
 
     @property
+    def queued_bytes(self) -> int:
+        """[source] What waits in this process for the peer to take it."""
+        return self._current.queued_bytes if self._current is not None else 0
+
+    @property
     def lag_changes(self) -> int:
         """[sink] Changes that the active is known to have and this copy has not."""
-        if self._exchange is not None:
-            return self._exchange.sink.lag_changes
-        return max(0, self.peer.head_seq - self._state.journal.head) if self.peer else 0
+        heard = self.peer.head_seq if self.peer is not None else 0
+        exchange = self._exchange
+        lag = exchange.sink.lag_changes if exchange is not None else 0
+        return max(lag, heard - self._state.journal.head)
 
     @property
     def lag_ms(self) -> float:
@@ -228,9 +235,12 @@ class Replication:
             self._current.flush()
         try:
             async with asyncio.timeout(_COMPARE_SECONDS):
-                return await answer
+                agrees = await answer
         except TimeoutError:
             return False
+        if not agrees and self._exchange is exchange:
+            self.digest_mismatches += 1
+        return agrees
 
     def repair(self) -> None:
         """[source] The peer's copy is wrong: have it make a whole new one."""

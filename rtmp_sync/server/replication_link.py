@@ -111,6 +111,11 @@ class ReplicationLink(asyncio.Protocol):
         """Whether there is a connection that has not ended yet."""
         return self._transport is not None and not self.ended.done()
 
+    @property
+    def queued_bytes(self) -> int:
+        """What waits in this process for the peer to take it."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -294,9 +299,8 @@ class ReplicationLink(asyncio.Protocol):
 
     def _check_queue(self) -> None:
         """Drop a link that does not take what it is given; it resyncs later."""
-        assert self._transport is not None
         assert self.exchange is not None
-        queued = self._transport.get_write_buffer_size()
+        queued = self.queued_bytes
         if queued <= SOFT_QUEUE_BYTES:
             self._crowded_since = None
         elif self._crowded_since is None:

@@ -10,6 +10,8 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
+__all__ = ["Whitelist"]
+
 Override = Iterable[str] | Mapping[str, bool]
 
 

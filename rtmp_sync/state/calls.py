@@ -14,6 +14,8 @@ from typing import Final
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.digest import mark
 
+__all__ = ["BEGUN", "CallState", "Session", "SessionAges", "check_numbers"]
+
 MAX_OPEN_CALLS: Final = 64
 MAX_SESSIONS: Final = 10_000
 SESSION_SECONDS: Final = 600.0

@@ -13,6 +13,8 @@ from typing import Final
 
 from rtmp_sync.wire.packing import pack
 
+__all__ = ["MASK", "mark", "slot_mark", "tombstone_mark"]
+
 MASK: Final = (1 << 128) - 1
 _SLOT: Final = struct.Struct(">QI")
 

@@ -12,6 +12,8 @@ from typing import NamedTuple
 from rtmp_sync.state.digest import MASK, mark
 from rtmp_sync.state.shared_object import SharedObject
 
+__all__ = ["Instance", "RegisteredClient", "client_mark"]
+
 
 class RegisteredClient(NamedTuple):
     """`info` is the server's own packing; a client of an earlier epoch is an orphan."""

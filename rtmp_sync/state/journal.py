@@ -17,6 +17,8 @@ from typing import Final
 
 from rtmp_sync.state.change import Change, decode_changes, encode_changes
 
+__all__ = ["Batch", "Journal"]
+
 BACKLOG_BYTES: Final = 16 * 1024 * 1024  # ~ what a standby misses in a few seconds of full load
 BACKLOG_CHANGES: Final = 200_000
 _CHANGE_OVERHEAD: Final = 32  # bytes of bookkeeping a backlog entry costs beside its data

@@ -14,6 +14,8 @@ from typing import Final, NamedTuple
 from rtmp_sync.wire.constants import DATA
 from rtmp_sync.wire.media import EMPTY, END_OF_SEQUENCE, KEY_FRAME, METADATA, SEQUENCE_HEADER, VIDEO
 
+__all__ = ["LiveMessage", "LiveStream"]
+
 GOP_CACHE_BYTES: Final = 16 * 1024 * 1024  # ten seconds at 12 Mbit/s
 _MAX_HEADERS: Final = 64  # tracks times kinds; more is not a stream of this field
 

@@ -17,6 +17,8 @@ from typing import Final, NamedTuple
 
 from rtmp_sync.state.digest import MASK, mark, slot_mark, tombstone_mark
 
+__all__ = ["SharedObject", "Slot"]
+
 MAX_TOMBSTONES: Final = 1024  # beyond, telling a client everything is cheaper than remembering
 
 

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Final
 from rtmp_sync.state.shared_object import SharedObject, Slot
 from rtmp_sync.wire.packing import pack
 
+__all__ = ["Snapshot", "SnapshotHeader"]
+
 if TYPE_CHECKING:
     from rtmp_sync.state.replicated_state import ReplicatedState
 

@@ -21,6 +21,8 @@ from rtmp_sync.state.shared_object import SharedObject
 from rtmp_sync.state.snapshot import SnapshotHeader
 from rtmp_sync.wire.packing import stream_unpacker
 
+__all__ = ["SnapshotLoader"]
+
 # The largest record is a session: 64 results of the largest size.
 _MAX_RECORD_BYTES: Final = MAX_OPEN_CALLS * (MAX_VALUE_BYTES + 1024)
 

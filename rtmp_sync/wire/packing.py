@@ -13,6 +13,8 @@ import msgpack
 
 from rtmp_sync.errors import RemoteProtocolError
 
+__all__ = ["pack", "stream_unpacker", "unpack"]
+
 _ERRORS = "surrogatepass"
 
 

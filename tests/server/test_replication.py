@@ -11,6 +11,7 @@ import pytest
 
 from rtmp_sync.cluster.peer_status import PeerStatus, ReplicationHooks
 from rtmp_sync.cluster.timing import DEFAULT, Timing
+from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.replication import Replication
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.wire.records import Switchover
@@ -385,3 +386,53 @@ async def test_garbage_on_the_port_ends_that_connection_only(pair):
     pair.a.write(1)
     await until(lambda: same(pair.a, pair.b))
     assert pair.b.log.links == [True]
+
+
+async def test_a_peer_that_takes_nothing_is_dropped_before_memory_fills(pair, monkeypatch):
+    monkeypatch.setattr("rtmp_sync.server.replication_link.HARD_QUEUE_BYTES", 1024 * 1024)
+    await pair.connect()
+    pair.proxy.stall()
+    while pair.a.replication.connected:
+        pair.a.write(8, value=bytes(64 * 1024))
+        assert pair.a.replication.queued_bytes < 4 * 1024 * 1024
+        await asyncio.sleep(0)
+    pair.proxy.cut()
+    await until(lambda: pair.b.replication.in_sync and same(pair.a, pair.b))
+
+
+async def test_a_stopped_node_ends_its_link_at_once(pair):
+    await pair.connect()
+    await pair.b.replication.stop()
+    await until(lambda: not pair.a.replication.connected)
+    assert pair.a.log.links == [True, False]
+
+
+async def test_how_far_the_peer_was_ahead_is_known_after_the_link_has_gone(pair):
+    await pair.connect()
+    pair.a.write(3)
+    await until(lambda: pair.b.replication.peer.head_seq == pair.a.state.journal.head)
+    pair.proxy.refuse = True
+    pair.proxy.cut()
+    await until(lambda: not pair.b.replication.connected)
+    assert pair.b.replication.lag_changes == 0
+    pair.b.replication.peer.head_seq += 5
+    assert pair.b.replication.lag_changes == 5
+
+
+async def test_a_port_in_use_is_named():
+    one = Node("A", new_state())
+    await one.start(("127.0.0.1", 1), dials=False)
+    other = Replication(
+        ReplicatedState(),
+        node_id="B",
+        pair_id="A+B",
+        boot_id="boot",
+        secret=b"secret",
+        listen=("127.0.0.1", one.replication.port),
+        peer=("127.0.0.1", 1),
+        dials=False,
+        timing=DEFAULT,
+    )
+    with pytest.raises(ConfigError, match=r"replication\.listen"):
+        await other.start()
+    await one.replication.stop()

@@ -179,3 +179,15 @@ def test_a_fresh_copy_is_empty_until_an_epoch_started():
     assert state.empty
     state.start_epoch(1, "boot", "h1", lossy=False)
     assert not state.empty
+
+
+def test_what_is_gone_is_not_kept_to_be_counted():
+    state = new_state()
+    for number in range(50):
+        scope = f"text/{number}"
+        state.shared_object(scope, "x", "T")
+        state.stop_instance(scope)
+        state.begin_call(number.to_bytes(16), 1, 1)
+    state.drop_temporary()
+    assert state._dirty_objects == state._dirty_instances == state._dirty_sessions == set()
+    assert state.digest() == state.recompute_digest()

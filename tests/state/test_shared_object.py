@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from rtmp_sync.state.replicated_state import LOSSY_VERSION_STEP
+from rtmp_sync.state.fold import LOSSY_VERSION_STEP
 from rtmp_sync.state.shared_object import MAX_TOMBSTONES, SharedObject
 from tests.support.changes import new_state
 

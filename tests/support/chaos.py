@@ -38,6 +38,11 @@ class ChaosProxy:
         """Let nothing through; connections stay."""
         self.frozen = True
 
+    def stall(self) -> None:
+        """Take nothing any more: what is sent piles up at its sender."""
+        for end in self._ends:
+            end.transport.pause_reading()
+
     def thaw(self) -> None:
         """Let through what comes; what was frozen is gone with its connections."""
         self.cut()

@@ -1,0 +1,260 @@
+"""The fold: a copy of the state = the Changes of its journal, applied one after the other.
+
+`apply` is the only code that edits a copy, the same on both nodes. A well-formed Change
+always applies: one that speaks of something that is not there is without effect, so two
+copies that agreed before it agree after it.
+
+Always holds: `digest()` equals `recompute_digest()`; two copies that applied the same
+Changes have the same digest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Final
+
+from rtmp_sync.state import change as kinds
+from rtmp_sync.state.calls import Session
+from rtmp_sync.state.change import Change
+from rtmp_sync.state.digest import MASK, mark
+from rtmp_sync.state.instance import Instance, RegisteredClient, client_mark
+from rtmp_sync.state.journal import Journal
+from rtmp_sync.state.shared_object import SharedObject
+from rtmp_sync.state.snapshot import Snapshot
+
+__all__ = ["LOSSY_VERSION_STEP", "Fold"]
+
+# Bigger than what a client can have seen of one object before a failure was noticed.
+LOSSY_VERSION_STEP: Final = 65_536
+
+
+class Fold:
+    """Everything replicated. `ReplicatedState` adds who may change it, and how."""
+
+    def __init__(self, journal: Journal | None = None) -> None:
+        self.journal = journal if journal is not None else Journal()
+        self.instances: dict[str, Instance] = {}
+        self.sessions: dict[str, Session] = {}
+        self.forgotten_highest = 0  # highest object version of instances that are gone
+        self._snapshots: list[Snapshot] = []
+        self._sum = 0
+        self._dirty_objects: set[SharedObject] = set()
+        self._dirty_instances: set[Instance] = set()
+        self._dirty_sessions: set[Session] = set()
+        self._folds: dict[int, Callable[[Change], None]] = {
+            kinds.OBJECT_CREATED: self._object_created,
+            kinds.SLOT_SET: self._slot_set,
+            kinds.SLOT_DELETED: self._slot_deleted,
+            kinds.CLEARED: self._cleared,
+            kinds.OBJECT_GONE: self._object_gone,
+            kinds.CLIENT_JOINED: self._client_joined,
+            kinds.CLIENT_LEFT: self._client_left,
+            kinds.INSTANCE_STARTED: self._instance_started,
+            kinds.INSTANCE_STOPPED: self._instance_stopped,
+            kinds.CALL_BEGUN: self._call_begun,
+            kinds.CALL_FINISHED: self._call_finished,
+            kinds.SESSION_GONE: self._session_gone,
+            kinds.EPOCH_STARTED: self._epoch_started,
+        }
+
+    def apply(self, change: Change) -> None:
+        """Fold one Change, whose seq is the journal's head, into the state."""
+        self._folds[change.kind](change)
+
+    def _instance(self, scope: str) -> Instance:
+        found = self.instances.get(scope)
+        if found is None:
+            found = self.instances[scope] = Instance(scope, self.forgotten_highest)
+        self._dirty_instances.add(found)
+        return found
+
+    def _editable(self, change: Change) -> SharedObject | None:
+        """The object a Change speaks of, kept for running snapshots and to be counted again."""
+        instance = self.instances.get(change.scope)
+        obj = instance.objects.get(change.name) if instance is not None else None
+        if instance is None or obj is None:
+            return None
+        for running in self._snapshots:
+            running.keep(obj)
+        self._dirty_objects.add(obj)
+        self._dirty_instances.add(instance)
+        if change.version > instance.highest:
+            instance.highest = change.version
+        return obj
+
+    def _object_created(self, change: Change) -> None:
+        instance = self._instance(change.scope)
+        if change.name in instance.objects:
+            return
+        obj = SharedObject(change.scope, change.name, change.version, change.version)
+        instance.objects[change.name] = obj
+        instance.highest = max(instance.highest, change.version)
+        self._dirty_objects.add(obj)
+
+    def _slot_set(self, change: Change) -> None:
+        obj = self._editable(change)
+        if obj is not None:
+            obj.set(change.key, change.value, change.version)
+
+    def _slot_deleted(self, change: Change) -> None:
+        obj = self._editable(change)
+        if obj is not None:
+            obj.delete(change.key, change.version)
+
+    def _cleared(self, change: Change) -> None:
+        obj = self._editable(change)
+        if obj is not None:
+            obj.clear(change.version)
+
+    def _object_gone(self, change: Change) -> None:
+        obj = self._editable(change)
+        if obj is not None:
+            self._remove(self.instances[change.scope], obj)
+            self._forget_if_empty(self.instances[change.scope])
+
+    def _remove(self, instance: Instance, obj: SharedObject) -> None:
+        obj.gone = True
+        del instance.objects[obj.full_name]
+        instance.add(-obj.header)
+        self._dirty_objects.discard(obj)
+
+    def _client_joined(self, change: Change) -> None:
+        instance = self._instance(change.scope)
+        self._drop_client(instance, change.name)
+        client = RegisteredClient(change.value, self.journal.epoch)
+        instance.clients[change.name] = client
+        instance.add(client_mark(change.name, client))
+
+    def _client_left(self, change: Change) -> None:
+        if change.scope in self.instances:
+            instance = self._instance(change.scope)
+            self._drop_client(instance, change.name)
+            self._forget_if_empty(instance)
+
+    def _drop_client(self, instance: Instance, client_id: str) -> None:
+        client = instance.clients.pop(client_id, None)
+        if client is not None:
+            instance.add(-client_mark(client_id, client))
+
+    def _instance_started(self, change: Change) -> None:
+        self._instance(change.scope).started = True
+
+    def _instance_stopped(self, change: Change) -> None:
+        if change.scope not in self.instances:
+            return
+        instance = self._instance(change.scope)
+        instance.started = False
+        for client_id in list(instance.clients):
+            self._drop_client(instance, client_id)
+        for obj in list(instance.objects.values()):
+            if not obj.persistent:
+                for running in self._snapshots:
+                    running.keep(obj)
+                self._remove(instance, obj)
+        self._forget_if_empty(instance)
+
+    def _forget_if_empty(self, instance: Instance) -> None:
+        """Instance names are the clients' choice: nothing of an empty one may pile up."""
+        if instance.empty:
+            del self.instances[instance.scope]
+            self._sum = (self._sum - instance.counted) & MASK
+            self._dirty_instances.discard(instance)
+            self.forgotten_highest = max(self.forgotten_highest, instance.highest)
+
+    def _call_begun(self, change: Change) -> None:
+        session = self.sessions.get(change.key)
+        if session is None:
+            session = self.sessions[change.key] = Session(change.key)
+        session.begin(change.version, int(change.name))
+        self._dirty_sessions.add(session)
+
+    def _call_finished(self, change: Change) -> None:
+        session = self.sessions.get(change.key)
+        if session is not None:
+            session.finish(change.version, change.value)
+            self._dirty_sessions.add(session)
+
+    def _session_gone(self, change: Change) -> None:
+        session = self.sessions.pop(change.key, None)
+        if session is not None:
+            self._sum = (self._sum - session.counted) & MASK
+            self._dirty_sessions.discard(session)
+
+    def _epoch_started(self, change: Change) -> None:
+        self.journal.start_epoch(change.version, change.name)
+        if change.value != kinds.LOSSY:
+            return
+        self.forgotten_highest += LOSSY_VERSION_STEP
+        for instance in self.instances.values():
+            instance.highest += LOSSY_VERSION_STEP
+            self._dirty_instances.add(instance)
+            for obj in instance.objects.values():
+                for running in self._snapshots:
+                    running.keep(obj)
+                obj.skip(LOSSY_VERSION_STEP)
+                self._dirty_objects.add(obj)
+
+    # Whole copies
+
+    def replace(self, copy: Fold) -> None:
+        """Hold what another copy holds, which is used up by it."""
+        self.instances = copy.instances
+        self.sessions = copy.sessions
+        self.forgotten_highest = copy.forgotten_highest
+        self._sum = copy._sum
+        self._dirty_objects = copy._dirty_objects
+        self._dirty_instances = copy._dirty_instances
+        self._dirty_sessions = copy._dirty_sessions
+        self.journal.restart(
+            history_id=copy.journal.history_id,
+            previous=copy.journal.previous,
+            epoch=copy.journal.epoch,
+            head=copy.journal.head,
+        )
+
+    def adopt_instance(self, instance: Instance) -> Instance:
+        self.instances[instance.scope] = instance
+        self._dirty_instances.add(instance)
+        return instance
+
+    def adopt_object(self, instance: Instance, obj: SharedObject) -> SharedObject:
+        instance.objects[obj.full_name] = obj
+        self._dirty_objects.add(obj)
+        return obj
+
+    def adopt_session(self, session: Session) -> None:
+        self.sessions[session.key] = session
+        self._dirty_sessions.add(session)
+
+    # The digest
+
+    def digest(self) -> bytes:
+        """16 bytes over everything replicated, counted from what changed since the last one."""
+        for obj in self._dirty_objects:
+            new = obj.count_header()
+            self.instances[obj.scope].add(new - obj.header)
+            obj.header = new
+        self._dirty_objects.clear()
+        for instance in self._dirty_instances:
+            new = instance.count()
+            self._sum = (self._sum + new - instance.counted) & MASK
+            instance.counted = new
+        self._dirty_instances.clear()
+        for session in self._dirty_sessions:
+            new = session.count()
+            self._sum = (self._sum + new - session.counted) & MASK
+            session.counted = new
+        self._dirty_sessions.clear()
+        return self._finish_digest(self._sum)
+
+    def recompute_digest(self) -> bytes:
+        """The same from nothing but the entries: slow, for audits and tests."""
+        total = sum(instance.recount() for instance in self.instances.values())
+        total += sum(session.count() for session in self.sessions.values())
+        return self._finish_digest(total & MASK)
+
+    def _finish_digest(self, total: int) -> bytes:
+        journal = self.journal
+        return mark(
+            total.to_bytes(16), self.forgotten_highest, journal.epoch, journal.history_id
+        ).to_bytes(16)
