@@ -57,6 +57,8 @@ def decode_at(
         raise RemoteProtocolError(
             "AMF0: the input ends inside a value, or a reference points to nothing"
         ) from None
+    except RecursionError:  # our caller had used most of Python's stack already
+        raise RemoteProtocolError("AMF0: nested too deep") from None
     except UnicodeDecodeError as error:
         raise RemoteProtocolError(f"AMF0: a string is not UTF-8: {error}") from None
     if reader.pos > size:
@@ -86,6 +88,8 @@ def _encode(values: tuple[object, ...], avmplus: bool) -> bytes:
     try:
         for value in values:
             writer.value(value)
+    except RecursionError:  # our caller had used most of Python's stack already
+        raise LocalProtocolError("AMF0: nested too deep") from None
     except (struct.error, UnicodeEncodeError) as error:
         raise LocalProtocolError(f"AMF0: {error}") from error
     return b"".join(parts)

@@ -40,6 +40,8 @@ def decode_at(
         raise RemoteProtocolError(
             "AMF3: the input ends inside a value, or a reference points to nothing"
         ) from None
+    except RecursionError:  # our caller had used most of Python's stack already
+        raise RemoteProtocolError("AMF3: nested too deep") from None
     except UnicodeDecodeError as error:
         raise RemoteProtocolError(f"AMF3: a string is not UTF-8: {error}") from None
     if reader.pos > size:
@@ -58,6 +60,8 @@ def encode(*values: object) -> bytes:
     try:
         for value in values:
             writer.value(value)
+    except RecursionError:  # our caller had used most of Python's stack already
+        raise LocalProtocolError("AMF3: nested too deep") from None
     except (struct.error, UnicodeEncodeError) as error:
         raise LocalProtocolError(f"AMF3: {error}") from error
     return b"".join(parts)

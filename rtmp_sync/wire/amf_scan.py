@@ -22,7 +22,8 @@ __all__ = ["HAS_AMF3", "HAS_REFERENCE", "REFERS_OUTSIDE", "ScanContext", "scan"]
 HAS_REFERENCE: Final = 1
 """The value refers to something: an object, a string or a class definition."""
 REFERS_OUTSIDE: Final = 2
-"""It refers to what an earlier value of the message made; alone it means nothing."""
+"""Its references count from earlier values of the message: they point at those, or at itself
+with an index that only holds in this place. Alone, its bytes mean nothing or something else."""
 HAS_AMF3: Final = 4
 """It holds the marker 0x11, which a peer with object encoding 0 may not understand."""
 
@@ -282,7 +283,7 @@ class ScanContext:
     def _refer(self, index: int, size: int, before: int) -> None:
         if index >= size:
             raise RemoteProtocolError("AMF: a reference points to nothing")
-        self.flags |= HAS_REFERENCE if index >= before else HAS_REFERENCE | REFERS_OUTSIDE
+        self.flags |= HAS_REFERENCE | REFERS_OUTSIDE if before else HAS_REFERENCE
 
     def _expect(self, count: int) -> None:
         """Each counted element takes at least a byte, so a count is checked before it is used."""

@@ -45,6 +45,9 @@ def make(alias: Any) -> Any:
 
 def fill(alias: Any, instance: object, attributes: dict[str, object]) -> None:
     """Hand the attributes that were read to the instance, by the class's own rules."""
+    for name in attributes:
+        if name.startswith("__"):  # Python's own, which no peer may set on an object of ours
+            raise RemoteProtocolError(f"class {alias.alias} has no member {name}")
     try:
         alias.applyAttributes(instance, attributes)
     except Exception as error:  # application code: whatever it raises, the peer sent that
