@@ -191,7 +191,7 @@ async def serve_origin(port_file: Path, state: Path) -> None:
     )
     origin = Origin(config)
     await origin.start()
-    port_file.write_text(str(origin.rtmp_port))
+    announce(port_file, origin.rtmp_port)
     await asyncio.Event().wait()
 
 
@@ -199,8 +199,12 @@ async def serve_floor(port_file: Path, payload: bytes) -> None:
     FloorServer.subscribers = []
     FloorServer.payload = payload
     server = await asyncio.get_running_loop().create_server(FloorServer, "127.0.0.1", 0)
-    port_file.write_text(str(server.sockets[0].getsockname()[1]))
+    announce(port_file, server.sockets[0].getsockname()[1])
     await server.serve_forever()
+
+
+def announce(port_file: Path, port: int) -> None:
+    port_file.write_text(str(port))
 
 
 @contextlib.contextmanager
@@ -245,8 +249,11 @@ def _itself(protocol: Subscriber) -> Subscriber:
 
 async def everyone_has_all(subscribers: list[Subscriber]) -> None:
     """All got the same bytes, so whoever has fewer is still receiving."""
-    while len({subscriber.received for subscriber in subscribers}) > 1:
+    for _ in range(10_000):
+        if len({subscriber.received for subscriber in subscribers}) == 1:
+            return
         await asyncio.sleep(0.001)
+    raise SystemExit("a subscriber did not get what the others got")
 
 
 async def measure_origin(

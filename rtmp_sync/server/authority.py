@@ -21,12 +21,13 @@ class Deposed(RtmpSyncError):
 class Authority:
     """`epoch` under which this origin serves, and the CLOCK_BOOTTIME `deadline` of that."""
 
-    __slots__ = ("deadline", "epoch", "gate_open")
+    __slots__ = ("_ended", "deadline", "epoch", "gate_open")
 
     def __init__(self) -> None:
         self.epoch = 0
         self.deadline = -math.inf
         self.gate_open = False
+        self._ended = False
 
     def valid(self, now: float) -> bool:
         """Whether writes may be applied and answers may leave at this instant."""
@@ -34,9 +35,15 @@ class Authority:
 
     def grant(self, epoch: int, deadline: float) -> None:
         """Serve in `epoch` until `deadline` (seconds; infinity without a coordinator)."""
-        self.epoch = epoch
-        self.deadline = deadline
+        if not self._ended:
+            self.epoch = epoch
+            self.deadline = deadline
 
     def revoke(self) -> None:
         """Serve no longer, from this instant."""
         self.deadline = -math.inf
+
+    def end(self) -> None:
+        """The process stops: revoke, for good."""
+        self._ended = True
+        self.revoke()

@@ -149,6 +149,7 @@ class Origin:
 
     async def stop(self) -> None:
         """Close the gate, give the service up, and end everything that runs."""
+        self.authority.end()
         await self.watchdog.stop()
         self._let_go()
         await self.tasks.idle()
@@ -183,6 +184,10 @@ class Origin:
         """The configuration turned out to be wrong while running: end `run` with it."""
         self._wrong = error
         self._stop_asked.set()
+
+    async def committed(self) -> None:
+        """Return when everything done so far may be shown to clients."""
+        await self.turn.committed()
 
     # What the watchdog has done
 

@@ -1,0 +1,92 @@
+"""An application that shows what a server does with its hooks and methods."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any, ClassVar
+
+from rtmp_sync import Application, CallError, Client, Reject, allow
+
+
+class Probe(Application):
+    public_types = frozenset({"User", "Guest"})
+    said: ClassVar[list[tuple[str, ...]]] = []  # hooks of all instances, in order
+    release: ClassVar[asyncio.Event]
+
+    async def on_app_start(self) -> None:
+        self.said.append(("start", self.instance))
+        if self.instance == "broken":
+            raise RuntimeError("does not start")
+
+    async def on_promote(self) -> None:
+        self.said.append(("promote", self.instance))
+
+    async def on_connect(self, client: Client, user_name: str, user_type: str) -> None:
+        self.said.append(("connect", user_name))
+        if user_name == "rejected":
+            raise Reject("not you", info={"why": "because"})
+        if user_name == "moved":
+            raise Reject("elsewhere", redirect="rtmp://127.0.0.1:1/probe")
+        if user_name == "crash":
+            raise RuntimeError("on_connect")
+        if user_name == "waits":
+            await asyncio.sleep(0.01)
+        if user_name == "trusted":
+            client.grant(user_type)
+        if user_name == "reader":
+            client.write_access = "/open"
+        if user_name == "blind":
+            client.read_access = "/open"
+
+    async def on_disconnect(self, client: Client, reason: str) -> None:
+        self.said.append(("disconnect", client.user_name, reason))
+
+    @allow("User")
+    async def echo(self, client: Client, value: Any) -> Any:
+        return value
+
+    @allow("User", "Guest", name="who.am.i")
+    def who(self, client: Client) -> list[str]:
+        return [client.user_name, client.user_type]
+
+    @allow("User")
+    async def add(self, client: Client, first: float, second: float = 1.0, *more: float) -> float:
+        return first + second + sum(more)
+
+    @allow("User")
+    async def crash(self, client: Client) -> None:
+        raise ValueError("a bug")
+
+    @allow("User")
+    async def refuse(self, client: Client) -> None:
+        raise CallError("Probe.No", "not today")
+
+    @allow("User")
+    async def count(self, client: Client) -> float:
+        self.vars["count"] = self.vars.get("count", 0) + 1
+        return float(self.vars["count"])
+
+    @allow("User")
+    async def slow(self, client: Client) -> float:
+        self.vars["count"] = self.vars.get("count", 0) + 1
+        await self.release.wait()
+        return float(self.vars["count"])
+
+    @allow("User")
+    async def put(self, client: Client, name: str, key: str, value: Any) -> None:
+        self.shared_object(name)[key] = value
+
+    @allow("User")
+    async def tell(self, client: Client, value: Any) -> Any:
+        return await client.call("told", value)
+
+    @allow("User")
+    async def unsayable(self, client: Client) -> object:
+        return object()
+
+    @allow("Nobody")
+    async def hidden(self, client: Client) -> None:
+        raise AssertionError("nobody may call this")
+
+    async def undecorated(self, client: Client) -> None:
+        raise AssertionError("no method")

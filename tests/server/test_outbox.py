@@ -1,0 +1,139 @@
+"""What leaves, in which order, and what a slow client loses."""
+
+from __future__ import annotations
+
+import pytest
+
+from rtmp_sync.server.commit import CommitPoint
+from rtmp_sync.server.outbox import Outbox, Outlets
+from rtmp_sync.wire import media
+
+KEY = media.VIDEO | media.KEY_FRAME
+INTER = media.VIDEO | media.DROPPABLE
+HEADER = media.VIDEO | media.SEQUENCE_HEADER
+
+
+class Sink:
+    """The transport's end: every write."""
+
+    def __init__(self) -> None:
+        self.writes: list[bytes] = []
+
+    def write(self, data: bytes) -> None:
+        self.writes.append(data)
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+class Bench:
+    def __init__(self, *, level: int = 0, limit: int = 1000) -> None:
+        self.commit = CommitPoint(require_peer=True)
+        self.commit.head_moved(100)
+        self.commit.peer_acked(level)
+        self.outlets = Outlets(self.commit)
+        self.sink = Sink()
+        self.stuck = 0
+        self.outbox = Outbox(self.outlets, limit, self._stuck)
+        self.outbox.open(self.sink)
+
+    def _stuck(self) -> None:
+        self.stuck += 1
+
+    def ack(self, seq: int) -> None:
+        self.commit.peer_acked(seq)
+        self.outlets.release()
+        self.outlets.flush()
+
+    def flush(self) -> list[bytes]:
+        self.outlets.flush()
+        return self.sink.writes
+
+
+def test_what_leaves_together_leaves_in_one_write() -> None:
+    bench = Bench(level=5)
+    for data in (b"a", b"b", b"c"):
+        bench.outbox.put(5, 0, data)
+    assert bench.flush() == [b"abc"]
+
+
+def test_a_message_waits_for_its_barrier_and_what_follows_waits_behind_it() -> None:
+    bench = Bench(level=5)
+    bench.outbox.put(5, 0, b"a")
+    bench.outbox.put(7, 0, b"b")
+    bench.outbox.put(6, 0, b"c")
+    assert bench.flush() == [b"a"]
+    bench.ack(6)
+    assert bench.sink.writes == [b"a"]
+    bench.ack(7)
+    assert bench.sink.writes == [b"a", b"bc"]
+
+
+def test_media_passes_what_waits_on_other_streams_but_not_on_its_own() -> None:
+    bench = Bench()
+    bench.outbox.put(7, 1, b"[status of 1]")
+    bench.outbox.put_media(1, b"[1]", KEY)
+    bench.outbox.put_media(2, b"[2]", KEY)
+    assert bench.flush() == [b"[2]"]
+    bench.ack(7)
+    assert bench.sink.writes == [b"[2]", b"[status of 1][1]"]
+
+
+def test_media_of_a_stream_flows_again_once_nothing_of_it_waits() -> None:
+    bench = Bench()
+    bench.outbox.put(7, 1, b"[status]")
+    bench.ack(7)
+    bench.outbox.put_media(1, b"[1]", KEY)
+    assert bench.flush() == [b"[status]", b"[1]"]
+
+
+def test_a_slow_client_loses_inter_frames_until_the_next_key_frame() -> None:
+    bench = Bench(limit=100)
+    bench.outbox.pause()
+    bench.outbox.put_media(1, b"k" * 30, KEY)
+    bench.outbox.put_media(1, b"i", INTER)
+    bench.outbox.put_media(1, b"h", HEADER)
+    bench.outbox.put_media(1, b"d", 0)
+    bench.outbox.put_media(1, b"a", media.AUDIO)
+    assert bench.outbox.dropped_frames == 1
+    bench.outbox.resume()
+    bench.outbox.put_media(1, b"j", INTER)
+    bench.outbox.put_media(1, b"K", KEY)
+    bench.outbox.put_media(1, b"l", INTER)
+    assert b"".join(bench.flush()) == b"k" * 30 + b"hdaKl"
+    assert bench.outbox.dropped_frames == 2
+
+
+def test_a_client_that_never_reads_is_stuck_once_and_nothing_is_kept_for_it() -> None:
+    bench = Bench(limit=100)
+    bench.outbox.pause()
+    for _ in range(50):
+        bench.outbox.put(0, 0, b"command of 10")
+    bench.flush()
+    assert bench.stuck == 1
+    assert bench.outbox.size == 0
+    bench.outbox.resume()
+    assert bench.flush() == []
+
+
+def test_the_end_is_told_when_all_that_was_put_has_left() -> None:
+    bench = Bench()
+    told: list[list[bytes]] = []
+    bench.outbox.put(7, 0, b"refused")
+    bench.outbox.finish(lambda: told.append(list(bench.sink.writes)))
+    bench.flush()
+    assert told == []
+    bench.ack(7)
+    assert told == [[b"refused"]]
+
+
+@pytest.mark.parametrize("put", ["put", "put_media"])
+def test_after_its_end_an_outbox_takes_nothing(put: str) -> None:
+    bench = Bench(level=9)
+    bench.outbox.close()
+    if put == "put":
+        bench.outbox.put(1, 0, b"late")
+    else:
+        bench.outbox.put_media(1, b"late", KEY)
+    assert bench.flush() == []
+    assert bench.outbox.size == 0

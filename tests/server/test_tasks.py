@@ -1,0 +1,103 @@
+"""Application coroutines: the first step at once, the rest in a task."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from rtmp_sync.server.tasks import Tasks
+
+
+class Outcomes:
+    def __init__(self) -> None:
+        self.all: list[Any] = []
+
+    def __call__(self, value: Any, error: BaseException | None) -> None:
+        self.all.append(value if error is None else type(error))
+
+
+async def test_one_that_never_waits_is_done_when_start_returns() -> None:
+    outcomes = Outcomes()
+
+    async def method() -> str:
+        return "done"
+
+    Tasks().start(method(), outcomes)
+    assert outcomes.all == ["done"]
+
+
+async def test_an_error_is_its_outcome() -> None:
+    outcomes = Outcomes()
+
+    async def method() -> None:
+        raise ValueError
+
+    async def later() -> None:
+        await asyncio.sleep(0)
+        raise KeyError
+
+    tasks = Tasks()
+    tasks.start(method(), outcomes)
+    tasks.start(later(), outcomes)
+    await tasks.idle()
+    assert outcomes.all == [ValueError, KeyError]
+
+
+async def test_one_that_waits_goes_on_with_what_it_waited_for() -> None:
+    outcomes = Outcomes()
+    answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
+
+    async def method() -> int:
+        first = await answer
+        await asyncio.sleep(0)
+        return first + sum(await asyncio.gather(asyncio.sleep(0, 1), asyncio.sleep(0, 2)))
+
+    tasks = Tasks()
+    tasks.start(method(), outcomes)
+    assert outcomes.all == []
+    answer.set_result(10)
+    await tasks.idle()
+    assert outcomes.all == [13]
+
+
+async def test_a_timeout_works_from_the_first_line_on() -> None:
+    outcomes = Outcomes()
+
+    async def method() -> None:
+        async with asyncio.timeout(0.001):
+            await asyncio.Event().wait()
+
+    tasks = Tasks()
+    tasks.start(method(), outcomes)
+    await tasks.idle()
+    assert outcomes.all == [TimeoutError]
+
+
+async def test_cancelling_reaches_what_waits() -> None:
+    outcomes = Outcomes()
+    cleaned: list[str] = []
+
+    async def method() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            cleaned.append("up")
+
+    tasks = Tasks()
+    tasks.start(method(), outcomes)
+    tasks.cancel()
+    await tasks.idle()
+    assert cleaned == ["up"]
+    assert outcomes.all == [asyncio.CancelledError]
+
+
+async def test_started_from_within_a_task_it_leaves_that_task_the_current_one() -> None:
+    seen: list[object] = []
+
+    async def method() -> None:
+        seen.append(asyncio.current_task())
+
+    mine = asyncio.current_task()
+    Tasks().start(method(), lambda value, error: None)
+    assert asyncio.current_task() is mine
+    assert seen[0] not in (None, mine)
