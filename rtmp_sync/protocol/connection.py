@@ -120,6 +120,7 @@ class Connection(Composer):
         )
         self._connected = False
         self._dead = False
+        self._ping_ms = -1  # what the unanswered ping said
         self._peer_window = 0
         self._acknowledge_from = 0
         self._acknowledged_at = 0
@@ -220,8 +221,9 @@ class Connection(Composer):
         """Then ask for data_to_send. RemoteProtocolError when the peer was silent too long."""
         try:
             if self._timers.ping_due(now, self._reader.partial):
+                self._ping_ms = _milliseconds(now)
                 self._control(
-                    USER_CONTROL, messages.encode_user_control(PING_REQUEST, _milliseconds(now))
+                    USER_CONTROL, messages.encode_user_control(PING_REQUEST, self._ping_ms)
                 )
         except RemoteProtocolError:
             self._dead = True
@@ -326,8 +328,10 @@ class Connection(Composer):
         if control.event == PING_REQUEST:
             self._control(USER_CONTROL, messages.encode_user_control(PING_RESPONSE, control.value))
         elif control.event == PING_RESPONSE:
-            elapsed_ms = (_milliseconds(now) - control.value) & 0xFFFFFFFF
-            self._events.append(PingAnswered(elapsed_ms / 1000))
+            if control.value == self._ping_ms:  # an answer to nothing tells nothing
+                elapsed_ms = (_milliseconds(now) - control.value) & 0xFFFFFFFF
+                self._events.append(PingAnswered(elapsed_ms / 1000))
+                self._ping_ms = -1
         elif control.event == SET_BUFFER_LENGTH:
             self._events.append(BufferLengthSet(control.value, control.extra))
         elif self.role is Role.CLIENT:

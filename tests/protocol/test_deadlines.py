@@ -86,6 +86,12 @@ def test_an_answered_ping_tells_the_round_trip_and_starts_anew() -> None:
     assert joined.server.next_deadline() == joined.now + 30
 
 
+def test_an_answer_to_no_ping_tells_nothing() -> None:
+    joined = joined_with()
+    joined.connect()
+    assert joined.to_server(joined.client.user_control(c.PING_RESPONSE, 7)) == []
+
+
 def test_any_bytes_are_a_sign_of_life() -> None:
     joined = joined_with()
     joined.connect()
