@@ -26,12 +26,12 @@ from rtmp_sync.cluster.record import Author
 from rtmp_sync.cluster.timing import Timing
 from rtmp_sync.cluster.view import Outcome
 from rtmp_sync.config import load_config
+from rtmp_sync.coordinators import make_coordinator
 from rtmp_sync.coordinators.base import Coordinator
 from rtmp_sync.errors import ConfigError, StoreError
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.guard_pipe import VARIABLE
 from rtmp_sync.server.orphans import adopt_orphans, reap_group
-from rtmp_sync.server.watchdog_setup import make_coordinator
 
 __all__ = ["Guard", "run_guard"]
 
