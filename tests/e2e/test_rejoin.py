@@ -41,13 +41,13 @@ async def test_failback_returns_the_service_without_losing_an_update(pair: Pair)
     ):
         active, _ = await pair.settled()
         if active.id == "A":  # it must have something to return from
-            pair.signal(active, signal.SIGKILL)
+            gates.ended(active, pair.signal(active, signal.SIGKILL))
             await pair.becomes_active(pair.node("B"), seconds=10)
             await pair.settled()
         await load.acknowledged(1000)
+        result = await pair.run_command("failback")
         at = now()
         load.history.fault(at, "failback")
-        result = await pair.run_command("failback")
         assert result.returncode == 0, result.stdout + result.stderr
         await load.full_read("reader")
         await load.everyone_served(at)

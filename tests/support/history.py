@@ -87,6 +87,7 @@ class History:
     vanished: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
     full_reads: int = 0
+    rested_at: float = float("inf")  # when the writers had stopped because they were told to
 
     # ---- writers ----
 
@@ -155,7 +156,7 @@ class History:
 
         A pause counts when its last acknowledged write lies within `before` seconds before the
         fault or `after` seconds after it (acknowledgements already under way arrive late). No
-        later write at all is a pause without end.
+        later write at all is a pause without end, unless the writers were told to rest.
         """
         found = []
         for index, (at, _) in enumerate(self.faults):
@@ -167,11 +168,9 @@ class History:
                     begin = max(0, begin - 1)
                 longest = 0.0
                 for position in range(begin, max(end, begin + 1)):
-                    following = position + 1
-                    if following >= len(times):
-                        longest = float("inf")
-                    else:
-                        longest = max(longest, times[following] - times[position])
+                    acked_at = times[position] if times else at
+                    following = times[position + 1 : position + 2] or [self.rested_at]
+                    longest = max(longest, following[0] - acked_at)
                 found.append(Gap(index, client.name, longest))
         return found
 

@@ -186,6 +186,7 @@ class Load:
             writer.writing = False
         async with asyncio.timeout(WRITE_TIMEOUT):
             await asyncio.gather(*self._running)
+        self.history.rested_at = now()
 
     async def full_read(
         self, reader: str, *, url: str | None = None, seconds: float = 30.0

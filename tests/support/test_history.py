@@ -101,3 +101,14 @@ def test_a_client_that_is_never_served_again_has_a_gap_without_end() -> None:
     history.set_acked(history.client("c00"), SLOT, 1, at=0.5)
     history.fault(1.0, "kill")
     assert any("never served again" in problem for problem in history.problems())
+
+
+def test_the_end_of_the_run_is_no_gap() -> None:
+    history = History()
+    client = history.client("c00")
+    for number, at in enumerate([0.9, 1.1, 1.2], start=1):
+        history.set_acked(client, SLOT, number, at=at)
+    history.fault(1.0, "kill")
+    history.rested_at = 1.21
+    (gap,) = history.gaps()
+    assert gap.seconds == pytest.approx(0.2)
