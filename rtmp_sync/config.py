@@ -95,15 +95,16 @@ class Config(Section):
             key, value = "admin.password_file", str(self.admin.password_file)
             raise ConfigError(key, value, "the password must be UTF-8 text") from None
 
-    def check(self) -> list[str]:
+    def check(self, *, store: bool = True) -> list[str]:
         """Look at everything outside the file that it names.
 
+        store: also at the pair file, which may be on a NAS that hangs.
         Returns warnings, one line each; raises WrongConfig with all errors.
         """
         from rtmp_sync.config_check import check_files
         from rtmp_sync.config_rules import broken_rules
 
-        errors, warnings = check_files(self)
+        errors, warnings = check_files(self, store=store)
         errors = [*broken_rules(self), *errors]
         if errors:
             raise WrongConfig(errors)

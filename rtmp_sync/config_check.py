@@ -44,11 +44,12 @@ class _Findings:
         self.warnings.append(str(ConfigError(key, value, fix)))
 
 
-def check_files(config: Config) -> tuple[list[ConfigError], list[str]]:
+def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list[str]]:
     """Returns (errors, warnings) about what the configuration points at."""
     findings = _Findings()
     _check_secrets(config, findings)
-    _check_pair_file(config, findings)
+    if store:
+        _check_pair_file(config, findings)
     _check_drivers(config, findings)
     _check_folders(config, findings)
     _check_effects(config, findings)
@@ -113,7 +114,7 @@ def _check_pair_file(config: Config, findings: _Findings) -> None:
 
 
 def _check_drivers(config: Config, findings: _Findings) -> None:
-    """A driver is a file; its name is the value."""
+    """A driver is a file; its name, one word, is the value."""
     for key, value, folder in (
         ("failover.coordinator", config.coordinator, "coordinators"),
         ("firewall.driver", config.firewall.driver, "firewalls"),

@@ -35,7 +35,7 @@ def status(origin: Origin) -> dict[str, Any]:
         "peer": _peer(origin),
         "codec": codec.running(),
         **origin.counts(),
-        "alarms": dict(watchdog.alarms),
+        "alarms": _alarms(origin),
         "boot_id": origin.boot_id,
         "pid": os.getpid(),
         "guard_pid": os.getppid() if "RTMP_SYNC_GUARD_FD" in os.environ else None,
@@ -59,6 +59,14 @@ def lag(origin: Origin) -> tuple[int, float]:
     if replication is None or role(origin) == "active":
         return 0, 0.0
     return replication.lag_changes, replication.lag_ms
+
+
+def _alarms(origin: Origin) -> dict[str, str]:
+    """Name -> what it means now."""
+    alarms = dict(origin.watchdog.alarms)
+    if origin.self_test().persist_failed:
+        alarms["persist_failed"] = "the disk takes nothing: what happens now is in memory only"
+    return alarms
 
 
 def _peer(origin: Origin) -> dict[str, Any]:

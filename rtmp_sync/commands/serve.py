@@ -15,7 +15,8 @@ __all__ = ["serve"]
 def serve(path: Path, *, guarded: bool) -> int:
     """Serve until a signal stops it; returns the exit code."""
     config = load_config(path)
-    for warning in config.check():
+    # The coordinator reads the pair file, in a process that may hang with the NAS; this may not.
+    for warning in config.check(store=False):
         terminal.print_error(f"warning: {warning}")
     listeners = {
         "rtmp.listen": config.rtmp.listen,
@@ -41,7 +42,13 @@ def _run_origin(config: Config) -> int:
     from rtmp_sync.server.log import configure_logging
     from rtmp_sync.server.loop import run
     from rtmp_sync.server.origin import Origin
+    from rtmp_sync.server.systemd import signs_of_life
 
     configure_logging(node=config.node.id, pid=os.getpid())
-    run(Origin(config).run())
+
+    async def main() -> None:
+        async with signs_of_life():
+            await Origin(config).run()
+
+    run(main())
     return 0

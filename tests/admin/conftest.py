@@ -81,7 +81,7 @@ class ShownOrigin:
         self.sessions = SimpleNamespace(accepted=9)
         self.events = [{"at": "2026-01-01T00:00:00+00:00", "clock": 1.0, "event": "started"}]
         self.history = SimpleNamespace(events=lambda: self.events)
-        self.test = ShownTest(ok=True)
+        self.test = ShownTest(ok=True, persist_failed=False)
 
     def counts(self) -> dict[str, int]:
         return {"clients": 2, "instances": 1}

@@ -46,6 +46,11 @@ async def test_a_standby_tells_how_far_it_is_behind(http: Http, origin: ShownOri
     assert status["lag"] == {"changes": 4, "ms": 2.5}
 
 
+async def test_a_disk_that_takes_nothing_is_an_alarm(http: Http, origin: ShownOrigin) -> None:
+    origin.test.persist_failed = True
+    assert "persist_failed" in json.loads((await http.ask("/status"))[1])["alarms"]
+
+
 async def test_a_single_origin_has_no_peer(http: Http, origin: ShownOrigin) -> None:
     origin.replication = None
     origin.watchdog.record = None
@@ -142,6 +147,7 @@ async def test_another_site_cannot_use_the_operators_browser(
 
 async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOrigin) -> None:
     origin.watchdog.alarms["store_slow"] = "0.3 s"
+    origin.events.append({"at": "", "clock": 2.0, "event": "failover", "reason": "hung"})
     code, body = await http.ask("/metrics")
     assert code == 200
     for line in (
@@ -154,6 +160,8 @@ async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOr
         "rtmp_sync_clients 2.0",
         'rtmp_sync_alarm{alarm="store_slow"} 1.0',
         "rtmp_sync_partial_resyncs_total 2.0",
+        'rtmp_sync_failovers_total{reason="hung"} 1.0',
+        'rtmp_sync_events_total{event="started"} 1.0',
         'rtmp_sync_refused_calls_total{application="text",user_type="Guest"} 5.0',
     ):
         assert line in body.splitlines()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -43,7 +44,7 @@ class _Figures(Collector):
             yield _gauge(name, value, meaning)
         for name, value, meaning in figures.counters(self._origin):
             yield CounterMetricFamily(f"rtmp_sync_{name}", meaning, value=value)
-        yield _failovers(self._origin)
+        yield from _events(self._origin)
         yield _refusals(self._origin)
 
 
@@ -74,19 +75,19 @@ def _state(status: dict[str, Any]) -> Iterator[Metric]:
     yield _gauge("instances", status["instances"], "application instances")
 
 
-def _failovers(origin: Origin) -> Metric:
-    """From the history: how often this origin took over, and why."""
-    family = CounterMetricFamily(
-        "rtmp_sync_failovers", "promotions of this origin by reason", labels=["reason"]
-    )
-    reasons = [
-        str(event.get("reason", ""))
-        for event in origin.history.events()
-        if event["event"] == TOOK_OVER
-    ]
-    for reason in sorted(set(reasons)):
-        family.add_metric([reason], reasons.count(reason))
-    return family
+def _events(origin: Origin) -> Iterator[Metric]:
+    """From the history, which is bounded and outlives the process."""
+    events = origin.history.events()
+    names = Counter(str(event["event"]) for event in events)
+    family = CounterMetricFamily("rtmp_sync_events", "what happened", labels=["event"])
+    for name, count in sorted(names.items()):
+        family.add_metric([name], count)
+    yield family
+    reasons = Counter(str(one.get("reason")) for one in events if one["event"] == TOOK_OVER)
+    family = CounterMetricFamily("rtmp_sync_failovers", "takeovers here", labels=["reason"])
+    for reason, count in sorted(reasons.items()):
+        family.add_metric([reason], count)
+    yield family
 
 
 def _refusals(origin: Origin) -> Metric:
