@@ -450,7 +450,8 @@ class Watchdog:
     def _extend_authority(self) -> None:
         """Give the origin the authority that was observed, while it serves; take it else."""
         authority, (epoch, until) = self._effects.authority, self._observer.authority
-        if self.node.state not in SERVING or epoch != self.node.epoch:
+        handing_over = self.node.drain is not None and self.node.drain.closing
+        if self.node.state not in SERVING or handing_over or epoch != self.node.epoch:
             if self.node.claim is None:
                 authority.revoke()
             return

@@ -45,6 +45,7 @@ async def test_failback_returns_the_service_without_losing_an_update(pair: Pair)
             await pair.becomes_active(pair.node("B"), seconds=10)
             await pair.settled()
         await load.acknowledged(1000)
+        tails = set(pair.directory.glob("*/state/divergent-*"))
         result = await pair.run_command("failback")
         at = now()
         load.history.fault(at, "failback")
@@ -61,6 +62,9 @@ async def test_failback_returns_the_service_without_losing_an_update(pair: Pair)
     assert gates.problems() == []
     assert health.both == []
     assert not pair.line().endswith("\\secondaryUP")
+    assert (
+        set(pair.directory.glob("*/state/divergent-*")) == tails
+    )  # the old active held nothing back
 
 
 async def test_persistent_objects_survive_a_restart_of_both(own_pair: Pair) -> None:
