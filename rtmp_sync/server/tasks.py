@@ -25,6 +25,11 @@ class Tasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[Any]] = set()
 
+    @property
+    def running(self) -> int:
+        """How many wait for something."""
+        return len(self._running)
+
     def start(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
         """Run `coroutine` as far as it goes; `done` gets its outcome, now or later.
 

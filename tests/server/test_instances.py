@@ -1,0 +1,139 @@
+"""The life of an instance: when its hooks run, and what a restart or takeover leaves."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from rtmp_sync import NetConnection, Origin
+from rtmp_sync.server import instances as module
+from rtmp_sync.server.instances import split_app
+from tests.server.conftest import probe
+from tests.support.origins import running, until, url
+
+
+async def joined(origin: Origin, name: str = "ann", instance: str = "room") -> NetConnection:
+    connection = NetConnection(reconnect=True)
+    await connection.connect(url(origin, f"probe/{instance}"), name, "User")
+    return connection
+
+
+@pytest.mark.parametrize(
+    ("app", "expected"),
+    [
+        ("live", ("live", "_definst_")),
+        ("/live/", ("live", "_definst_")),
+        ("live?a=b/c", ("live", "_definst_")),
+        ("live/room", ("live", "room")),
+        ("live/a/b/?x", ("live", "a/b")),
+        ("", ("", "_definst_")),
+    ],
+)
+def test_names_of_application_and_instance(app: str, expected: tuple[str, str]) -> None:
+    assert split_app(app) == expected
+
+
+async def test_an_instance_starts_once_with_its_first_client(origin: Origin) -> None:
+    one, two = await joined(origin), await joined(origin, "bob")
+    assert probe(origin).said == [("start", "room"), ("connect", "ann"), ("connect", "bob")]
+    await one.close()
+    await two.close()
+
+
+async def test_the_application_is_told_who_leaves(origin: Origin) -> None:
+    connection = await joined(origin)
+    await connection.close()
+    await until(lambda: ("disconnect", "ann", "closed") in probe(origin).said)
+    assert origin.state.instances["probe/room"].clients == {}
+
+
+async def test_an_instance_that_nobody_uses_for_long_stops_and_starts_anew(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
+    connection = await joined(origin)
+    assert await connection.call("count") == 1.0
+    await connection.call("put", "board", "k", 1)
+    await connection.close()
+    await until(lambda: len(origin.instances) == 0)
+    assert "probe/room" not in origin.state.instances
+    connection = await joined(origin)
+    assert await connection.call("count") == 1.0
+    await connection.close()
+
+
+async def test_after_a_restart_everything_is_there_and_on_app_start_does_not_run_again(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as origin:
+        connection = await joined(origin)
+        kept = await connection.shared_object("kept", persistent=True)
+        await kept.set("k", [1, {"a": "b"}])
+        await connection.call("count")
+        await connection.close()
+    async with running(tmp_path) as origin:
+        assert probe(origin).said == [("promote", "room")]
+        assert origin.state.journal.epoch == 2
+        connection = await joined(origin)
+        kept = await connection.shared_object("kept", persistent=True)
+        assert dict(kept) == {"k": [1.0, {"a": "b"}]}
+        assert await connection.call("count") == 2.0
+        assert ("start", "room") not in probe(origin).said
+        await connection.close()
+
+
+async def test_clients_of_before_that_do_not_come_back_are_gone_after_the_grace(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as origin:
+        connection = await joined(origin)
+        board = await connection.shared_object("board")
+        await board.set("k", 1)
+        await origin.committed()
+    await connection.close()
+    async with running(tmp_path, replication={"reconnect_grace": 0.2}) as origin:
+        assert [client for _, client, _ in origin.state.orphans()] == ["1-1"]
+        assert origin.state.find("probe/room", "board", "T") is not None
+        await until(lambda: ("disconnect", "ann", "failover") in probe(origin).said)
+        assert origin.state.orphans() == []
+        await until(lambda: origin.state.find("probe/room", "board", "T") is None)
+
+
+async def test_a_client_that_comes_back_in_time_is_no_orphan_and_finds_its_object(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as origin:
+        connection = await joined(origin)
+        board = await connection.shared_object("board")
+        version = await board.set("k", 1)
+        port = origin.rtmp_port
+    rtmp = {"listen": f"127.0.0.1:{port}"}
+    async with running(tmp_path, rtmp=rtmp, replication={"reconnect_grace": 0.3}) as origin:
+        assert await board.set("l", 2) == version + 1
+        assert dict(board) == {"k": 1.0, "l": 2.0}
+        assert origin.state.orphans() == []
+        await asyncio.sleep(0.35)  # the grace itself is what is tried here
+        assert origin.state.find("probe/room", "board", "T") is not None
+        assert not any(said[0] == "disconnect" for said in probe(origin).said)
+        await connection.close()
+
+
+async def test_timers_run_while_the_instance_does(origin: Origin) -> None:
+    connection = await joined(origin)
+    (instance,) = origin.instances
+    ticks: list[int] = []
+
+    async def tick() -> None:
+        ticks.append(1)
+        raise RuntimeError("one bad tick is no reason to stop")
+
+    cancel = instance.application.every(0.001, tick)
+    await until(lambda: len(ticks) > 2)
+    cancel()
+    count = len(ticks)
+    instance.application.every(0.001, lambda: ticks.append(2))
+    await until(lambda: 2 in ticks)
+    assert ticks.count(1) == count
+    await connection.close()

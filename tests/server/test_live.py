@@ -1,0 +1,280 @@
+"""Live streams over real sockets: who is told what, in which order."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+
+import pytest
+
+from rtmp_sync import Origin
+from rtmp_sync.protocol.events import CallAnswered, MediaReceived, StatusReceived, StreamSignalled
+from rtmp_sync.wire import amf0
+from rtmp_sync.wire.constants import STREAM_BEGIN
+from tests.support.origins import until
+from tests.support.peer import Peer
+
+AVC_HEADER = b"\x17\0\0\0\0config"
+AAC_HEADER = b"\xaf\0\x12\x10"
+METADATA = amf0.encode("onMetaData", {"width": 320.0})
+SET_METADATA = amf0.encode("@setDataFrame") + METADATA
+
+
+def key(text: bytes = b"") -> bytes:
+    return b"\x17\1\0\0\0" + text
+
+
+def inter(text: bytes = b"") -> bytes:
+    return b"\x27\1\0\0\0" + text
+
+
+class Studio:
+    """Clients of one instance, each with message stream 1."""
+
+    def __init__(self, origin: Origin) -> None:
+        self.origin = origin
+        self.peers: list[Peer] = []
+
+    async def join(self, name: str = "", **params: object) -> Peer:
+        peer = Peer()
+        self.peers.append(peer)
+        await peer.connect(self.origin.rtmp_port, "probe/live", name, **params)
+        peer.send(peer.rtmp.call("createStream")[1])
+        assert (await peer.event(CallAnswered)).result == 1.0
+        peer.events.clear()
+        return peer
+
+    async def publisher(self, stream: str = "s") -> Peer:
+        peer = await self.join()
+        peer.send(peer.rtmp.command("publish", 0, None, stream, "live", msid=1))
+        await status(peer, "NetStream.Publish.Start")
+        return peer
+
+    async def player(self, stream: str = "s") -> Peer:
+        peer = await self.join()
+        peer.send(peer.rtmp.command("play", 0, None, stream, msid=1))
+        await status(peer, "NetStream.Play.Start")
+        return peer
+
+
+@pytest.fixture
+async def studio(origin: Origin) -> AsyncIterator[Studio]:
+    studio = Studio(origin)
+    yield studio
+    for peer in studio.peers:
+        peer.close()
+
+
+async def status(peer: Peer, code: str) -> StatusReceived:
+    await peer.until(lambda: code in peer.statuses())
+    return next(
+        one
+        for one in peer.events
+        if isinstance(one, StatusReceived) and one.info.get("code") == code
+    )
+
+
+def push(peer: Peer, type: int, timestamp: int, payload: bytes) -> None:
+    peer.send(peer.rtmp.message(type, payload, msid=1, timestamp=timestamp))
+
+
+def frames(peer: Peer) -> list[tuple[int, int, bytes]]:
+    """Audio and video that came."""
+    return [(one.type, one.timestamp, one.payload) for one in peer.media() if one.type in (8, 9)]
+
+
+def data(peer: Peer) -> list[bytes]:
+    return [one.payload for one in peer.media() if one.type == 18]
+
+
+async def test_play_is_answered_in_the_order_of_fms(studio: Studio) -> None:
+    publisher = await studio.publisher()
+    push(publisher, 18, 0, SET_METADATA)
+    push(publisher, 9, 0, AVC_HEADER)
+    push(publisher, 9, 40, key())
+    await until(lambda: next(iter(studio.origin.instances)).live.names == ["s"])
+    player = await studio.player()
+    await player.until(lambda: len(frames(player)) == 2)
+    told: list[object] = []
+    for event in player.events:
+        if isinstance(event, StreamSignalled):
+            told.append((event.event, event.msid))
+        elif isinstance(event, StatusReceived):
+            told.append(event.info["code"])
+        elif isinstance(event, MediaReceived):
+            told.append(event.payload if event.type == 9 else amf0.decode(event.payload)[0])
+    assert told == [
+        (STREAM_BEGIN, 1),
+        "NetStream.Play.Reset",
+        "NetStream.Play.Start",
+        "|RtmpSampleAccess",
+        "onStatus",
+        "onMetaData",
+        AVC_HEADER,
+        key(),
+    ]
+
+
+async def test_a_late_joiner_starts_at_the_last_key_frame(studio: Studio) -> None:
+    publisher, early = await studio.publisher(), await studio.player()
+    sent = [
+        (9, 0, AVC_HEADER),
+        (8, 0, AAC_HEADER),
+        (9, 0, key(b"1")),
+        (9, 40, inter(b"2")),
+        (9, 80, key(b"3")),
+        (8, 90, b"\xaf\1a"),
+        (9, 120, inter(b"4")),
+    ]
+    for type, timestamp, payload in sent:
+        push(publisher, type, timestamp, payload)
+    await early.until(lambda: len(frames(early)) == len(sent))
+    assert frames(early) == sent
+    late = await studio.player()
+    push(publisher, 9, 160, inter(b"5"))
+    await late.until(lambda: len(frames(late)) == 6)
+    assert frames(late) == [
+        (9, 80, AVC_HEADER),
+        (8, 80, AAC_HEADER),
+        (9, 80, key(b"3")),
+        (8, 90, b"\xaf\1a"),
+        (9, 120, inter(b"4")),
+        (9, 160, inter(b"5")),
+    ]
+
+
+async def test_who_waits_for_a_stream_is_told_when_it_begins_and_ends(studio: Studio) -> None:
+    player = await studio.player()
+    publisher = await studio.publisher()
+    await status(player, "NetStream.Play.PublishNotify")
+    push(publisher, 9, 0, key())
+    await player.until(lambda: frames(player))
+    publisher.send(publisher.rtmp.command("deleteStream", 0, None, 1))
+    await status(player, "NetStream.Play.UnpublishNotify")
+    await status(publisher, "NetStream.Unpublish.Success")
+
+
+async def test_players_of_a_lost_publisher_are_told_and_the_name_is_free(studio: Studio) -> None:
+    publisher, player = await studio.publisher(), await studio.player()
+    publisher.writer.transport.abort()
+    await status(player, "NetStream.Play.UnpublishNotify")
+    await studio.publisher()
+
+
+async def test_a_name_in_use_is_refused_and_its_media_goes_nowhere(studio: Studio) -> None:
+    first, player = await studio.publisher(), await studio.player()
+    second = await studio.join()
+    second.send(second.rtmp.command("publish", 0, None, "s?x=1", "live", msid=1))
+    refused = await status(second, "NetStream.Publish.BadName")
+    assert refused.info["level"] == "error"
+    push(second, 9, 0, key(b"second"))
+    push(first, 9, 0, key(b"first"))
+    await player.until(lambda: frames(player))
+    assert frames(player) == [(9, 0, key(b"first"))]
+
+
+async def test_a_publisher_that_comes_back_under_its_session_key_takes_its_name(
+    studio: Studio,
+) -> None:
+    old = await studio.join(sessionKey="ab" * 16)
+    old.send(old.rtmp.command("publish", 0, None, "s", "live", msid=1))
+    await status(old, "NetStream.Publish.Start")
+    new = await studio.join(sessionKey="ab" * 16)
+    new.send(new.rtmp.command("publish", 0, None, "s", "live", msid=1))
+    await status(new, "NetStream.Publish.Start")
+
+
+@pytest.mark.parametrize("kind", ["record", "append"])
+async def test_recording_is_refused(studio: Studio, kind: str) -> None:
+    peer = await studio.join()
+    peer.send(peer.rtmp.command("publish", 0, None, "s", kind, msid=1))
+    await status(peer, "NetStream.Record.NoAccess")
+
+
+async def test_what_is_not_recorded_cannot_be_played_from_a_position(studio: Studio) -> None:
+    peer = await studio.join()
+    peer.send(peer.rtmp.command("play", 0, None, "s", 0, msid=1))
+    await status(peer, "NetStream.Play.StreamNotFound")
+
+
+async def test_publishing_needs_write_access_and_playing_read_access(studio: Studio) -> None:
+    reader, blind = await studio.join("reader"), await studio.join("blind")
+    reader.send(reader.rtmp.command("publish", 0, None, "s", "live", msid=1))
+    await status(reader, "NetStream.Publish.BadName")
+    blind.send(blind.rtmp.command("play", 0, None, "s", msid=1))
+    await status(blind, "NetStream.Play.Failed")
+
+
+async def test_metadata_loses_its_verb_and_other_data_passes_unchanged(studio: Studio) -> None:
+    publisher, player = await studio.publisher(), await studio.player()
+    cue = amf0.encode("onCuePoint", {"name": "x"})
+    push(publisher, 18, 0, SET_METADATA)
+    push(publisher, 18, 10, cue)
+    push(publisher, 15, 20, b"\0" + cue)
+    await player.until(lambda: len(data(player)) == 5)
+    assert data(player)[2:] == [METADATA, cue, cue]
+    push(publisher, 18, 30, amf0.encode("@clearDataFrame", "onMetaData"))
+    push(publisher, 9, 40, key())
+    await player.until(lambda: frames(player))
+    late = await studio.player()
+    await late.until(lambda: frames(late))
+    assert METADATA not in data(late)
+
+
+async def test_a_player_may_leave_out_video_and_come_back_at_a_key_frame(studio: Studio) -> None:
+    publisher, player = await studio.publisher(), await studio.player()
+    push(publisher, 9, 0, AVC_HEADER)
+    push(publisher, 9, 0, key())
+    await player.until(lambda: len(frames(player)) == 2)
+    player.send(player.rtmp.command("receiveVideo", 0, None, False, msid=1))
+    player.send(player.rtmp.call("_checkbw")[1])
+    await player.event(CallAnswered)
+    push(publisher, 9, 40, inter())
+    push(publisher, 8, 50, b"\xaf\1a")
+    await player.until(lambda: len(frames(player)) == 3)
+    player.events.clear()
+    player.send(player.rtmp.command("receiveVideo", 0, None, True, msid=1))
+    await status(player, "NetStream.Seek.Notify")
+    await status(player, "NetStream.Play.Start")
+    push(publisher, 9, 80, inter())
+    push(publisher, 9, 120, key())
+    await player.until(lambda: len(frames(player)) == 2)
+    assert [payload for _, _, payload in frames(player)] == [AVC_HEADER, key()]
+
+
+async def test_a_paused_player_gets_nothing_until_it_goes_on(studio: Studio) -> None:
+    publisher, player = await studio.publisher(), await studio.player()
+    player.send(player.rtmp.command("pause", 0, None, True, 0, msid=1))
+    await status(player, "NetStream.Pause.Notify")
+    push(publisher, 9, 0, key(b"1"))
+    push(publisher, 9, 40, inter(b"2"))
+    other = await studio.player()
+    await other.until(lambda: len(frames(other)) == 2)
+    player.send(player.rtmp.command("pause", 0, None, False, 0, msid=1))
+    await status(player, "NetStream.Unpause.Notify")
+    push(publisher, 9, 80, inter(b"3"))
+    push(publisher, 9, 120, key(b"4"))
+    await player.until(lambda: frames(player))
+    assert frames(player) == [(9, 120, key(b"4"))]
+
+
+async def test_encoders_get_the_answers_that_they_wait_for(studio: Studio) -> None:
+    peer = await studio.join()
+    for name in ("releaseStream", "FCPublish", "FCUnpublish", "getStreamLength", "_checkbw"):
+        peer.send(peer.rtmp.call(name, "s")[1])
+    peer.send(peer.rtmp.command("FCSubscribe", 0, None, "s"))
+    assert (await peer.event(CallAnswered, 5)).ok
+    (published,) = await peer.command("onFCPublish")
+    assert published == {"code": "NetStream.Publish.Start", "description": "s"}
+    await peer.command("onFCUnpublish")
+    await peer.command("onFCSubscribe")
+
+
+async def test_one_connection_may_publish_and_play_on_its_streams(studio: Studio) -> None:
+    peer = await studio.publisher()
+    peer.send(peer.rtmp.call("createStream")[1])
+    assert (await peer.event(CallAnswered)).result == 2.0
+    peer.send(peer.rtmp.command("play", 0, None, "s", msid=2))
+    await status(peer, "NetStream.Play.Start")
+    push(peer, 8, 0, b"\xaf\1a")
+    await peer.until(lambda: frames(peer))
+    assert [one.msid for one in peer.media() if one.type == 8] == [2]
