@@ -2,7 +2,8 @@ r"""The `file` coordinator: the article's pair file on a NAS that both nodes mou
 
 The line `A\B` or `A\B\secondaryUP` is a *projection* of the record in `<pair file>.d`, written
 for people. It is an operator's *request* only if it is not the file that we projected, or its
-bytes are not those that we wrote; the same on two reads. Layout and I/O: `file_io.py`.
+bytes are not those that we wrote; the same on two reads, and not the line that was there when
+the record last agreed with it. Layout and I/O: `file_io.py`.
 """
 
 from __future__ import annotations
@@ -61,6 +62,7 @@ class FileCoordinator:
         self._beats = 0
         self._nodes: tuple[str, str] | None = None
         self._foreign: tuple[str, int] | None = None  # an edit of the line, seen once
+        self._accepted: tuple[str, int] | None = None  # what the line was when it asked nothing
         self._projecting: asyncio.Task[None] | None = None
 
     async def start(self) -> tuple[str, str] | None:
@@ -152,17 +154,18 @@ class FileCoordinator:
         line = _line(answer)
         if line is None:
             return _Line("missing" if answer["line"] is None else "invalid")
+        seen = (answer["line"], answer["line_inode"])
         if record is None:
+            self._accepted = seen
             return _Line("valid")
         if [name.casefold() for name in line.nodes] != [n.casefold() for n in record.nodes]:
             return _Line("rejected")
         holder = record.nodes[line.secondary_up]
         source = _record(answer["line_record"])
         ours = source is not None and answer["line"].encode("latin-1") == _projection(source)
-        if ours or holder == record.holder:
-            self._foreign = None
+        if ours or holder == record.holder or seen == self._accepted:
+            self._foreign, self._accepted = None, seen
             return _Line("valid", stale=holder != record.holder or not ours)
-        seen = (answer["line"], answer["line_inode"])
         stable, self._foreign = seen == self._foreign, seen
         return _Line("valid", holder if stable else None)
 

@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+import asyncio
+import socket
+
+import pytest
+
+from rtmp_sync.firewalls.listener import ListenerGate
+from rtmp_sync.firewalls.none import NoneGate
+
+
+def connects(address: tuple[str, int]) -> bool:
+    try:
+        socket.create_connection(address, timeout=10).close()
+    except ConnectionRefusedError:
+        return False
+    return True
+
+
+@pytest.fixture
+def gate() -> ListenerGate:
+    return ListenerGate("127.0.0.1", 0, asyncio.Protocol)
+
+
+async def test_a_gate_is_closed_until_it_is_opened(gate: ListenerGate) -> None:
+    assert await gate.verify() == "closed"
+
+
+async def test_an_open_gate_lets_clients_in_and_a_closed_one_refuses_at_once(
+    gate: ListenerGate,
+) -> None:
+    await gate.open()
+    assert await gate.verify() == "open"
+    assert connects(gate.address)
+    await gate.close()
+    assert await gate.verify() == "closed"
+    assert not connects(gate.address)
+
+
+async def test_opening_and_closing_twice_changes_nothing(gate: ListenerGate) -> None:
+    await gate.open()
+    address = gate.address
+    await gate.open()
+    assert gate.address == address
+    await gate.close()
+    await gate.close()
+    assert await gate.verify() == "closed"
+
+
+async def test_a_gate_opens_again_on_the_same_port_beside_lingering_connections(
+    gate: ListenerGate,
+) -> None:
+    await gate.open()
+    reader, writer = await asyncio.open_connection(*gate.address)
+    await gate.close()
+    await gate.open()
+    assert connects(gate.address)
+    writer.close()
+    del reader
+    await gate.close()
+
+
+async def test_a_taken_port_is_an_error_and_the_gate_stays_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        gate = ListenerGate("127.0.0.1", taken.getsockname()[1], asyncio.Protocol)
+        with pytest.raises(OSError, match="in use"):
+            await gate.open()
+        assert await gate.verify() == "closed"
+
+
+async def test_without_a_gate_the_port_stays_and_the_state_is_what_was_said(
+    gate: ListenerGate,
+) -> None:
+    none = NoneGate(gate)
+    assert await none.verify() == "closed"
+    await none.open()
+    assert await none.verify() == "open"
+    await none.close()
+    assert await none.verify() == "closed"
+    assert connects(none.address)
+    await gate.close()
