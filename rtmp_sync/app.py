@@ -89,24 +89,24 @@ class ClientLink(Protocol):
 class Client:
     """One accepted NetConnection.
 
-    id: unique in the pair's life. user_name, user_type: the first two user arguments of
+    id: unique in the pair's life. user_name and user_type: the first two user arguments of
     connect. agent: its flashVer. params: its connect object. arguments: all user arguments.
     read_access, write_access: shared objects and streams it may use, as name prefixes
     separated by ";" ("/" allows all, "" none), as in FMS.
     """
 
     __slots__ = (
+        "_granted",
         "_link",
+        "_user_type",
         "address",
         "agent",
         "arguments",
-        "granted",
         "id",
         "page_url",
         "params",
         "read_access",
         "user_name",
-        "user_type",
         "write_access",
     )
 
@@ -125,13 +125,13 @@ class Client:
     ) -> None:
         self.id = id
         self.user_name = user_name
-        self.user_type = user_type
+        self._user_type = user_type
+        self._granted = False
         self.agent = agent
         self.address = address
         self.page_url = page_url
         self.params = params
         self.arguments = arguments
-        self.granted = False
         self.read_access = "/"
         self.write_access = "/"
         self._link = link
@@ -144,10 +144,21 @@ class Client:
         """False for a client of before a takeover that has not come back, and after its end."""
         return self._link is not None
 
-    def grant(self, user_type: str) -> None:
-        """Give the client a user type, in `on_connect`, whether public or not."""
-        self.user_type = user_type
-        self.granted = True
+    @property
+    def user_type(self) -> str:
+        """What the client may call depends on it. Setting it in `on_connect` grants it,
+        whether it is public or not."""
+        return self._user_type
+
+    @user_type.setter
+    def user_type(self, user_type: str) -> None:
+        self._user_type = user_type
+        self._granted = True
+
+    @property
+    def granted(self) -> bool:
+        """Whether the application gave the client its type."""
+        return self._granted
 
     async def call(self, name: str, *arguments: object) -> Any:
         """Call a method of the client; its result.

@@ -124,7 +124,7 @@ class Instance:
     def fanout(self, name: str, kind: str) -> Fanout:
         """A shared object, held by the application from now on."""
         fanout = self.shared_objects.fanout(name, kind)
-        fanout.pinned = True
+        self.shared_objects.hold(fanout)
         return fanout
 
     async def committed(self) -> None:

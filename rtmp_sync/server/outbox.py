@@ -32,8 +32,6 @@ class Transport(Protocol):
 
     def write(self, data: bytes) -> None: ...
 
-    def get_write_buffer_size(self) -> int: ...
-
 
 class Outlets:
     """The outboxes that have something to do: at the end of this turn, or when the level rises."""

@@ -27,6 +27,9 @@ __all__ = ["SharedObjects", "may_access"]
 # null, undefined, unsupported, and AMF3's undefined and null behind the switch
 _NOTHING = frozenset({b"\x05", b"\x06", b"\x11\x00", b"\x11\x01"})
 
+_HELD = "held"  # variables object whose slots name the temporary objects that the application has
+_TRUE = b"\x01\x01"
+
 
 def may_access(access: str, name: str) -> bool:
     """Whether FMS's list of prefixes ("/a;/b"; "/" is everything) covers a name."""
@@ -60,7 +63,18 @@ class SharedObjects:
             if obj is None:
                 obj = self._turn.writable().shared_object(self._scope, name, kind)
             found = self._fanouts[obj.full_name] = Fanout(self._turn, obj)
+            held = self._turn.state.find(self._scope, _HELD, "V") if kind == "T" else None
+            found.pinned = held is not None and name in held.slots
         return found
+
+    def hold(self, fanout: Fanout) -> None:
+        """The application has taken an object: it stays, on the next active origin too."""
+        if fanout.pinned:
+            return
+        fanout.pinned = True
+        if fanout.obj.kind == "T":
+            held = self.fanout(_HELD, "V")
+            held.set(None, fanout.obj.name, _TRUE, 0, held.next_version())
 
     def receive(
         self,

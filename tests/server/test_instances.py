@@ -101,6 +101,21 @@ async def test_clients_of_before_that_do_not_come_back_are_gone_after_the_grace(
         await until(lambda: origin.state.find("probe/room", "board", "T") is None)
 
 
+async def test_a_temporary_object_that_the_application_has_outlives_the_grace(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as origin:
+        connection = await joined(origin)
+        await connection.call("put", "board", "k", 1)
+        await origin.committed()
+    await connection.close()
+    async with running(tmp_path, replication={"reconnect_grace": 0.2}) as origin:
+        await until(lambda: ("disconnect", "ann", "failover") in probe(origin).said)
+        connection = await joined(origin)
+        assert dict(await connection.shared_object("board")) == {"k": 1.0}
+        await connection.close()
+
+
 async def test_a_client_that_comes_back_in_time_is_no_orphan_and_finds_its_object(
     tmp_path: Path,
 ) -> None:

@@ -22,9 +22,6 @@ class Sink:
     def write(self, data: bytes) -> None:
         self.writes.append(data)
 
-    def get_write_buffer_size(self) -> int:
-        return 0
-
 
 class Bench:
     def __init__(self, *, level: int = 0, limit: int = 1000) -> None:

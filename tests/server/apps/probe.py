@@ -32,7 +32,7 @@ class Probe(Application):
         if user_name == "waits":
             await asyncio.sleep(0.01)
         if user_name == "trusted":
-            client.grant(user_type)
+            client.user_type = user_type
         if user_name == "reader":
             client.write_access = "/open"
         if user_name == "blind":
