@@ -1,0 +1,65 @@
+"""What a guard guards in tests: a process that does what its arguments say, one after another.
+
+beat            say that the loop runs
+gate E BOOT     say that the gate is about to open
+state NAME      say the failover state
+note TEXT       append a line to the file that NOTES names
+serve           beat until SIGTERM, then exit 0
+deaf            beat for ever, whatever comes
+hang            beat no more, and do not end
+helper          start a process of the same group that sleeps; note its pid
+exit N
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+
+PIPE = int(os.environ["RTMP_SYNC_GUARD_FD"])
+
+
+def say(line: str) -> None:
+    os.write(PIPE, f"{line}\n".encode())
+
+
+def note(text: str) -> None:
+    with open(os.environ["NOTES"], "a", encoding="ascii") as file:
+        file.write(f"{text}\n")
+
+
+def main(words: list[str]) -> None:
+    note(f"start {os.getpid()}")
+    while words:
+        word = words.pop(0)
+        if word == "beat":
+            say("beat")
+        elif word == "gate":
+            say(f"gate {words.pop(0)} {words.pop(0)}")
+        elif word == "state":
+            say(f"state {words.pop(0)}")
+        elif word == "note":
+            note(words.pop(0))
+        elif word == "exit":
+            sys.exit(int(words.pop(0)))
+        elif word == "helper":
+            helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
+            note(f"helper {helper.pid}")
+        elif word in ("serve", "deaf"):
+            signal.signal(
+                signal.SIGTERM,
+                (lambda *_: sys.exit(0)) if word == "serve" else signal.SIG_IGN,
+            )
+            note("serving")
+            while True:
+                say("beat")
+                time.sleep(0.02)
+        elif word == "hang":
+            while True:
+                time.sleep(600)
+
+
+main(sys.argv[1:])
