@@ -62,10 +62,12 @@ def report(
     """Print the table (the first column is text, the others figures) and write the JSON file."""
     table = Table(title=f"{name} ({unit})")
     for number, column in enumerate(columns):
-        table.add_column(column, justify="left" if number == 0 else "right")
+        table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
     for row in rows:
         table.add_row(*(_cell(value) for value in row))
     console = Console()
+    if not console.is_terminal:  # a file or a log, which rich would take for 80 columns wide
+        console = Console(width=160)
     console.print(table)
     for note in notes:
         console.print(note, highlight=False)

@@ -1,0 +1,1 @@
+"""What benches measure against, and the processes that they measure in."""
