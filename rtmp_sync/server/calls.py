@@ -14,6 +14,7 @@ joins the run that is going on; one that was begun on an origin that died is int
 
 from __future__ import annotations
 
+import asyncio
 import inspect
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
@@ -157,8 +158,9 @@ class Calls:
         waiting = [(peer, transaction)]
         if key is not None:
             waiting = self._running.pop((key.session, key.number), waiting)
-        if isinstance(error, Deposed) or not self._turn.authorised:
-            return  # the outcome is not ours to tell; the next origin knows the call as begun
+        let_go = isinstance(error, (Deposed, asyncio.CancelledError))
+        if let_go or not self._turn.authorised:
+            return  # the outcome is not ours to tell; the next active knows the call as begun
         outcome = self._outcome(peer, name, value, error)
         if key is not None:
             try:

@@ -238,7 +238,7 @@ class Origin:
 
     async def promote(self, epoch: int, history_id: str, *, lossy: bool) -> None:
         """The promotion point: from here on this copy is the pair's."""
-        self.commit.reset(self.state.journal.head)
+        self._let_go()  # a node may be promoted again without having been demoted
         self.state.start_epoch(epoch, self.boot_id, history_id, lossy=lossy)
         self.turn.commit_journal()
         await self.persistence.written(self.state.journal.head)

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import structlog
-
 from rtmp_sync.cluster.peer_status import PeerStatus
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.replication import Replication, ReplicationHooks
@@ -24,8 +22,6 @@ class PairLink:
         peer = config.replication.peer
         assert peer is not None  # the configuration of a pair has one
         self._origin = origin
-        self._serves = False  # whether this node was READY or ACTIVE in this life
-        self._log = structlog.get_logger("rtmp_sync.replication").bind(node=origin.node_id)
         hooks = ReplicationHooks(
             on_acked=self._acked,
             on_link=watchdog.on_link,
@@ -73,10 +69,10 @@ class PairLink:
         self._origin.watchdog.on_role(peer)
 
     def _same_id(self) -> None:
-        """Both nodes have one id: the one that served nobody yet is the wrong one."""
+        """Both nodes have one id: one that never stood by or served in this life is wrong."""
         origin = self._origin
         origin.history.record("same_node_id", node=origin.node_id)
-        if origin.watchdog.state in ("INIT", "HELD", "SYNCING"):
+        if origin.authority.epoch == 0 and origin.watchdog.state in ("INIT", "HELD", "SYNCING"):
             fix = "the other origin has this id too; give each its own name from the pair file"
             origin.found_wrong(ConfigError("node.id", origin.node_id, fix))
 

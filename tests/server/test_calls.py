@@ -271,3 +271,21 @@ async def test_the_configuration_switches_methods_off_and_gives_them_to_others(
             assert await guest.call("add", 1.0) == 2.0
             with pytest.raises(CallError, match="Method not found"):
                 await guest.call("who.am.i")
+
+
+async def test_a_call_that_runs_over_a_promotion_of_the_same_process_is_interrupted(
+    origin: Origin,
+) -> None:
+    peer = await keyed_peer(origin)
+    numbered(peer, "slow", 1)
+    await until(lambda: origin.state.call_outcome(KEY, 1) is BEGUN)
+    origin.cut_sessions("the gate was closed")
+    epoch = origin.authority.epoch + 1
+    origin.authority.grant(epoch, float("inf"))
+    await origin.promote(epoch, "next-history", lossy=False)
+    again = await keyed_peer(origin)
+    numbered(again, "slow", 1)
+    answer = await again.event(CallAnswered)
+    assert isinstance(answer.result, dict)
+    assert answer.result["code"] == "NetConnection.Call.Interrupted"
+    again.close()
