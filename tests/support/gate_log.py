@@ -20,9 +20,12 @@ class GateLog:
     pair: Pair
     since: float = field(default_factory=now)
     intervals: list[Interval] = field(default_factory=list)
+    _open_at_start: str = ""
     _deaths: dict[str, list[float]] = field(default_factory=dict)
 
     async def __aenter__(self) -> GateLog:
+        active = await self.pair.active()
+        self._open_at_start = active.id if active is not None else ""
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
@@ -50,13 +53,15 @@ class GateLog:
         changes = [(float(event["clock"]), str(event["event"])) for event in events]
         changes += [(at, "killed") for at in self._deaths.get(owner, [])]
         found = []
-        opened: float | None = None
+        opened = self.since if owner == self._open_at_start else None
         for at, what in sorted(changes):
+            if at < self.since:  # an earlier test's; what it killed, only it knows
+                continue
             if what == "gate_opened" and opened is None:
                 opened = at
             elif what in ("gate_closed", "killed") and opened is not None:
-                found.append(Interval(owner, max(opened, self.since), at))
+                found.append(Interval(owner, opened, at))
                 opened = None
         if opened is not None:
-            found.append(Interval(owner, max(opened, self.since), now()))
-        return [interval for interval in found if interval.end > self.since]
+            found.append(Interval(owner, opened, now()))
+        return found
