@@ -149,7 +149,10 @@ def date_from_ms(ms: float) -> datetime | Date:
 
 
 def ms_from_date(date: datetime) -> float:
-    """Milliseconds since 1970-01-01 UTC; a naive datetime is taken as UTC."""
+    """Milliseconds since 1970-01-01 UTC; a naive datetime is taken as UTC.
+
+    AMF's double holds whole milliseconds of any year, and microseconds of the years near 1970.
+    """
     if date.tzinfo is not None:
         date = date.astimezone(UTC).replace(tzinfo=None)
     return (date - _EPOCH) // timedelta(microseconds=1) / 1000
