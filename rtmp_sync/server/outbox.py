@@ -188,9 +188,12 @@ class Outbox:
         self._paused = True
 
     def resume(self) -> None:
-        """The transport's buffer has drained."""
+        """The transport's buffer has drained: what is ready leaves at the end of this turn, like
+        everything else only with authority."""
         self._paused = False
-        self.flush()
+        if not self._dirty:
+            self._dirty = True
+            self._outlets.dirty.append(self)
 
     def _wait(self, barrier: int, msid: int, data: bytes) -> None:
         if not self._waiting:

@@ -111,10 +111,9 @@ class Session(asyncio.Protocol):
         self._transport = None
         self.outbox.close()
         self._sessions.remove(self)
-        for answer in self._calls.values():
+        for answer in list(self._calls.values()):
             if not answer.done():
                 answer.set_exception(ConnectionLost(self.ended))
-        self._calls.clear()
         if self.joined:
             self._leave()
         self.log.info("connection_ended", reason=self.ended)
@@ -126,6 +125,7 @@ class Session(asyncio.Protocol):
     def resume_writing(self) -> None:
         """It has caught up."""
         self.outbox.resume()
+        self._turn.schedule()
 
     # What dispatch does here
 
@@ -157,7 +157,7 @@ class Session(asyncio.Protocol):
 
     def call_answered(self, event: CallAnswered) -> None:
         """The client answered what `call` asked."""
-        answer = self._calls.pop(event.transaction, None)
+        answer = self._calls.get(event.transaction)
         if answer is None or answer.done():
             return
         if event.ok:
@@ -177,6 +177,7 @@ class Session(asyncio.Protocol):
             return answer
         transaction, data = self.connection.call(name, *arguments)
         self._calls[transaction] = answer
+        answer.add_done_callback(lambda _: self._forget_call(transaction))
         self._turn.reply(self.outbox, 0, data)
         return answer
 
@@ -217,6 +218,11 @@ class Session(asyncio.Protocol):
     def _close_when_sent(self, reason: str) -> None:
         self.ended = self.ended or reason
         self.outbox.finish(lambda: self.end(reason, clean=True))
+
+    def _forget_call(self, transaction: int) -> None:
+        """It was answered, or its caller waits no longer."""
+        self._calls.pop(transaction, None)
+        self.connection.forget_call(transaction)
 
     def _stuck(self) -> None:
         self.end("does not read what it is sent: its outbox is full")

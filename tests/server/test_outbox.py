@@ -94,6 +94,7 @@ def test_a_slow_client_loses_inter_frames_until_the_next_key_frame() -> None:
     bench.outbox.put_media(1, b"a", media.AUDIO)
     assert bench.outbox.dropped_frames == 1
     bench.outbox.resume()
+    assert bench.flush() == [b"k" * 30 + b"hda"]
     bench.outbox.put_media(1, b"j", INTER)
     bench.outbox.put_media(1, b"K", KEY)
     bench.outbox.put_media(1, b"l", INTER)
