@@ -142,7 +142,8 @@ def date_from_ms(ms: float) -> datetime | Date:
     """The naive UTC datetime that encodes to exactly `ms`, else a Date."""
     if not _FIRST_MS <= ms <= _LAST_MS:  # false for NaN too
         return Date(ms)
-    microseconds = round(ms * 1000.0)
+    whole = int(ms)
+    microseconds = whole * 1000 + round((ms - whole) * 1000)  # `ms * 1000` would be inexact
     if microseconds / 1000 != ms:
         return Date(ms)
     return _EPOCH + timedelta(microseconds=microseconds)
