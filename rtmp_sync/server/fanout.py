@@ -20,6 +20,8 @@ from collections.abc import Callable
 from collections.abc import Set as AbstractSet
 from typing import Final, NamedTuple
 
+import structlog
+
 from rtmp_sync.server.outbox import Outbox
 from rtmp_sync.server.splice import Item, change_item, pack, plain_item, send_item
 from rtmp_sync.server.turn import Turn
@@ -38,6 +40,8 @@ SUCCESS: Final = "success"
 
 SyncItem = dict[str, str]
 Form = tuple[bool, int]  # AMF3 or not, chunk size: clients of one form get the same bytes
+
+_LOG = structlog.get_logger("rtmp_sync.app")
 
 _USE_SUCCESS: Final = plain_item(wire.EVENT_USE_SUCCESS)
 _CLEAR: Final = plain_item(wire.EVENT_CLEAR)
@@ -177,8 +181,9 @@ class Fanout:
             if group:
                 self._tell(form, group, ops, writers, barrier)
         self._turn.schedule()
-        if self.on_sync is not None:
-            self.on_sync(_sync_items(ops))
+        items = _sync_items(ops) if self.on_sync is not None else []
+        if items:
+            self._tell_application(items)
 
     # Encoding
 
@@ -188,6 +193,13 @@ class Fanout:
         if self._dumps and op.code != SEND:
             self._dumps.clear()
         self._ops.append(op)
+
+    def _tell_application(self, items: list[SyncItem]) -> None:
+        assert self.on_sync is not None  # whoever calls this has looked
+        try:
+            self.on_sync(items)
+        except Exception:  # the application's own; everyone else's turn goes on
+            _LOG.exception("on_sync_failed", instance=self.obj.scope, object=self.obj.full_name)
 
     def _answer(self, to: Subscriber, *items: Item) -> None:
         """Tell one client something, after what happened before it."""
