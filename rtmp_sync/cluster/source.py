@@ -100,7 +100,7 @@ class Source:
 
         full: copy everything, though a part might be enough.
         """
-        self.stop()
+        self._end_feeding()
         self._request_id = request.request_id
         batches = self._state.journal.since(request.history_id, request.seq)
         if batches is None or full:
@@ -119,8 +119,7 @@ class Source:
         if self.feeding is Feeding.LIVE:
             self._send_delta(batch)
             self._unacked.append((batch.last_seq, now))
-            if self._compare_wanted:
-                self._ask_digest()
+            self._ask_digest()
         elif self.feeding is not Feeding.IDLE:
             self._waiting.append(batch)
             self._waiting_bytes += len(batch.data)
@@ -150,13 +149,13 @@ class Source:
             self.ack_seconds = now - unacked.popleft()[1]
 
     def compare_digests(self) -> None:
-        """Ask the standby for its digest at the journal's head; `on_compared` hears of it."""
-        if self.feeding is not Feeding.LIVE:
-            self.on_compared(False)
-            return
+        """Ask the standby for its digest at the journal's head; `on_compared` hears of it.
+
+        A standby that still catches up is asked when it has; False means that the copies
+        differ, or that this source ended.
+        """
         self._compare_wanted = True
-        if self.sent == self._state.journal.head:
-            self._ask_digest()
+        self._ask_digest()
 
     def receive_digest(self, response: DigestResponse) -> None:
         if self._compared is None or response.seq != self._compared[0]:
@@ -170,6 +169,12 @@ class Source:
 
     def stop(self) -> None:
         """Feed nobody: the link is gone, or this node serves no longer."""
+        self._end_feeding()
+        if self._compare_wanted:
+            self._compare_wanted = False
+            self.on_compared(False)
+
+    def _end_feeding(self) -> None:
         if self._snapshot is not None:
             self._snapshot.close()
             self._snapshot = None
@@ -180,10 +185,9 @@ class Source:
         self._waiting.clear()
         self._waiting_bytes = 0
         self._unacked.clear()
-        if self._compare_wanted or self._compared is not None:
-            self._compare_wanted = False
+        if self._compared is not None:  # it is asked again when it can answer
             self._compared = None
-            self.on_compared(False)
+            self._compare_wanted = True
 
     def _begin_full(self) -> None:
         self.full_copies += 1
@@ -224,6 +228,7 @@ class Source:
     def _catch_up(self) -> None:
         """What waits comes first; the standby's ACK of the last of it follows in any case."""
         self.feeding = Feeding.CATCHING_UP if self._waiting else Feeding.LIVE
+        self._ask_digest()
 
     def _send_delta(self, batch: Batch) -> None:
         """Send what of a batch is after `sent`: a snapshot may have been cut inside it."""
@@ -235,8 +240,9 @@ class Source:
             self.sent = batch.last_seq
 
     def _ask_digest(self) -> None:
-        """Between two turns, when everything there is was sent: both sides can stand there."""
-        if self.sent == self._state.journal.head:
+        """If wanted: between two turns, when all there is was sent, both sides stand there."""
+        live = self.feeding is Feeding.LIVE
+        if self._compare_wanted and live and self.sent == self._state.journal.head:
             self._compare_wanted = False
             self._compared = (self.sent, self._state.digest())
             self._send(DigestRequest(self.sent))

@@ -32,7 +32,6 @@ REDIAL_SECONDS: Final = 0.2
 AFTER_BAD_SECRET_SECONDS: Final = 2.0
 _BAD_SECRETS: Final = 3  # in a row, before waiting longer
 _MAX_UNPROVEN: Final = 8  # connections that have not shown the secret yet
-_COMPARE_SECONDS: Final = 5.0  # a peer that follows turn by turn answers within one
 BACKLOG_SECONDS: Final = 3600.0  # how long the backlog is kept for a peer that is away
 
 
@@ -82,7 +81,7 @@ class Replication:
         self._dialer: asyncio.Task[None] | None = None
         self._backlog_timer: asyncio.TimerHandle | None = None
         self._refusals = 0  # of the secret, in a row
-        self._last_reason = ""
+        self._reasons: set[str] = set()  # why there was no link, since there was one
         self._promises: dict[int, asyncio.Future[bool]] = {}
         self._promise_id = 0
         self._comparisons: list[asyncio.Future[bool]] = []
@@ -224,7 +223,10 @@ class Replication:
             self._current.send_batch(batch)
 
     async def digest_agrees(self) -> bool:
-        """[source] Whether the peer's copy is the same as mine, at the journal's head now."""
+        """[source] Whether the peer's copy is the same as mine, at the journal's head now.
+
+        Waits for a peer that still catches up. False also when the link ends meanwhile.
+        """
         exchange = self._exchange
         if exchange is None or self._current is None:
             return False
@@ -233,11 +235,7 @@ class Replication:
         if len(self._comparisons) == 1:
             exchange.source.compare_digests()
             self._current.flush()
-        try:
-            async with asyncio.timeout(_COMPARE_SECONDS):
-                agrees = await answer
-        except TimeoutError:
-            return False
+        agrees = await answer
         if not agrees and self._exchange is exchange:
             self.digest_mismatches += 1
         return agrees
@@ -336,7 +334,7 @@ class Replication:
         if self._dials and not link.dials:
             return False
         self._refusals = 0
-        self._last_reason = ""
+        self._reasons.clear()
         former = self._current
         if former is not None:
             former.end(LinkRefused("replaced", "a newer link took its place"))
@@ -408,8 +406,8 @@ class Replication:
 
     def _note_failure(self, reason: str) -> None:
         """Log why there is no link, once per reason: the dialer tries five times a second."""
-        if reason != self._last_reason and self._current is None:
-            self._last_reason = reason
+        if reason not in self._reasons and self._current is None:
+            self._reasons.add(reason)
             self._log.warning("no_link", reason=reason)
 
     def _promised(self, request_id: int, valid_seconds: float) -> None:

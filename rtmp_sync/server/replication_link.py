@@ -221,7 +221,8 @@ class ReplicationLink(asyncio.Protocol):
         if self.link.established:
             self._write_messages()
             if not self._begin(self):
-                raise LinkRefused("not_wanted", "the other direction dials")
+                self.link.send(Bye("not_wanted", "it is the other node that dials"))
+                raise LinkRefused("not_wanted", "it is this node that dials")
             self._replace_timer(_TICK_SECONDS, self._tick)
 
     def _end_turn(self) -> None:

@@ -355,6 +355,25 @@ def test_a_seq_that_was_passed_is_asked_for_again():
     assert answers == [True]
 
 
+def test_a_standby_that_still_catches_up_is_compared_when_it_has():
+    pair = Pair()
+    pair.a.write(count=2000, value=bytes(100))
+    pair.serve(pair.a, 1)
+    pair.connect()
+    answers: list[bool] = []
+    pair.a.link.source.on_compared = answers.append
+    pair.a.link.source.compare_digests()
+    pair.deliver(pair.b, 10)
+    pair.deliver(pair.a, 10)
+    assert answers == []
+    pair.settle()
+    assert answers == [True]
+    pair.a.link.source.compare_digests()
+    pair.b.link.sink.request(1)  # it begins again before it has answered
+    pair.settle()
+    assert answers == [True, True]
+
+
 def test_a_comparison_ends_with_the_link():
     pair = following_pair()
     answers: list[bool] = []

@@ -369,7 +369,7 @@ async def test_another_secret_or_another_pair_never_gets_a_link(wrong):
     a, b = Node("A", new_state()), Node("B", ReplicatedState())
     await b.start(("127.0.0.1", 1), dials=False)
     await a.start(("127.0.0.1", b.replication.port), dials=True, **wrong)
-    await until(lambda: a.replication._last_reason != "" and b.replication._last_reason != "")
+    await until(lambda: bool(a.replication._reasons and b.replication._reasons))
     assert not a.replication.connected
     assert not b.replication.connected
     await a.replication.stop()
@@ -436,3 +436,57 @@ async def test_a_port_in_use_is_named():
     with pytest.raises(ConfigError, match=r"replication\.listen"):
         await other.start()
     await one.replication.stop()
+
+
+async def test_connections_without_proof_do_not_pile_up(pair):
+    await pair.connect()
+    address = ("127.0.0.1", pair.b.replication.port)
+    idle = [await asyncio.open_connection(*address) for _ in range(20)]
+    ends = [asyncio.ensure_future(reader.read()) for reader, _ in idle]
+    await asyncio.wait(ends, timeout=10, return_when=asyncio.FIRST_COMPLETED)
+    assert sum(end.done() for end in ends) > 0
+    pair.a.write(1)
+    await until(lambda: same(pair.a, pair.b))
+    for _, writer in idle:
+        writer.close()
+    await asyncio.gather(*ends)
+    assert pair.b.log.links == [True]
+
+
+async def test_of_two_nodes_that_both_dial_only_the_first_ones_call_counts():
+    a, b = Node("A", new_state()), Node("B", ReplicatedState())
+    await b.start(("127.0.0.1", 1), dials=True)
+    await a.start(("127.0.0.1", b.replication.port), dials=True)
+    await until(lambda: any("this node that dials" in why for why in b.replication._reasons))
+    assert not a.log.links
+    assert not b.log.links
+    await a.replication.stop()
+    await b.replication.stop()
+
+
+@pytest.mark.parametrize(
+    "scenario",
+    [
+        test_an_empty_standby_gets_a_full_copy_and_then_follows_turn_by_turn,
+        test_a_broken_link_is_reported_and_continues_where_it_broke,
+        test_a_link_that_breaks_within_a_snapshot_leaves_the_old_copy_and_begins_again,
+        test_writes_during_a_snapshot_arrive_after_it,
+        test_a_corrupted_byte_drops_the_link_and_changes_nothing,
+        test_a_wrong_copy_is_found_and_repaired,
+        test_a_stopped_node_ends_its_link_at_once,
+    ],
+    ids=lambda scenario: scenario.__name__.removeprefix("test_"),
+)
+def test_on_uvloop_too(scenario):
+    """It flushes and closes in its own way."""
+    uvloop = pytest.importorskip("uvloop")
+
+    async def run() -> None:
+        both = Pair()
+        await both.start()
+        try:
+            await scenario(both)
+        finally:
+            await both.stop()
+
+    uvloop.run(run())
