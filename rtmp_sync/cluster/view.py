@@ -201,6 +201,7 @@ class Drain:
     started: float
     prepared_at: float | None = None
     closing: bool = False
+    sent: bool = False  # the record that names the peer was tried once
 
 
 @dataclass(frozen=True, slots=True)

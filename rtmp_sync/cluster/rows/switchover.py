@@ -26,7 +26,7 @@ SWITCHOVER_SECONDS = 2.0  # for the peer to have the last held write
 
 def drained(s: Situation) -> bool:
     drain = s.node.drain
-    if drain is None or drain.prepared_at is not None:
+    if drain is None or drain.closing or drain.prepared_at is not None:
         return False
     return s.now >= drain.started + s.view.policy.drain_seconds
 
@@ -104,7 +104,8 @@ def closing_unproven(s: Situation) -> bool:
 
 
 def may_hand_over(s: Situation) -> bool:
-    fresh = s.node.drain is not None and s.node.drain.closing and s.view.gate == "closed"
+    drain = s.node.drain
+    fresh = drain is not None and drain.closing and not drain.sent and s.view.gate == "closed"
     return fresh and s.can_write and s.i_hold and s.record is not None and not s.record.released
 
 
@@ -112,12 +113,11 @@ def hand_over(s: Situation) -> Turn:
     seq = s.view.position[1]
     if s.drain.reason == "released":
         record = s.the_record.let_go(s.view.author, seq, "self_test")
-        turn = write(s, record, "releasing: unhealthy", state=State.FENCED)
-    else:
-        copy = next(c for c in s.the_record.sync if c.node != s.me)
-        record = s.the_record.handed_over(s.view.author, seq, copy)
-        turn = write(s, record, f"handing epoch {record.epoch} to {copy.node}")
-    return turn
+        return write(s, record, "releasing: unhealthy", state=State.FENCED)
+    copy = next(c for c in s.the_record.sync if c.node != s.me)
+    record = s.the_record.handed_over(s.view.author, seq, copy)
+    turn = write(s, record, f"handing epoch {record.epoch} to {copy.node}")
+    return replace(turn, node=replace(turn.node, drain=replace(s.drain, sent=True)))
 
 
 def switch_lost(s: Situation) -> bool:

@@ -1,0 +1,66 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from rtmp_sync.server import history as history_module
+from rtmp_sync.server.history import History
+
+
+def names(history: History) -> list[str]:
+    return [event["event"] for event in history.events()]
+
+
+def test_an_event_has_its_fields_and_both_clocks() -> None:
+    history = History()
+    history.record("failover", to="B", epoch=2)
+    (event,) = history.events()
+    assert (event["event"], event["to"], event["epoch"]) == ("failover", "B", 2)
+    assert event["at"].endswith("+00:00")
+    assert event["clock"] > 0
+
+
+def test_only_the_newest_events_are_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(history_module, "MAX_EVENTS", 3)
+    history = History()
+    for number in range(5):
+        history.record(f"e{number}")
+    assert names(history) == ["e2", "e3", "e4"]
+
+
+async def test_events_survive_a_restart(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    history = History(path)
+    for number in range(20):
+        history.record("written", number=number)
+    await history.flush()
+    assert [event["number"] for event in History(path).events()] == list(range(20))
+
+
+async def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    path.write_text(json.dumps({"event": "whole"}) + '\n{"event": "ha', encoding="utf-8")
+    assert names(History(path)) == ["whole"]
+
+
+async def test_a_full_file_begins_anew_with_what_is_in_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(history_module, "MAX_FILE_BYTES", 500)
+    history = History(tmp_path / "history")
+    for number in range(50):
+        history.record("event", number=number)
+        await history.flush()
+    assert names(History(tmp_path / "history"))
+    assert (tmp_path / "history").stat().st_size < 50_000
+
+
+async def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> None:
+    history = History(tmp_path / "missing" / "history")
+    history.record("one")
+    await history.flush()
+    history.record("two")
+    await history.flush()
+    assert names(history) == ["one", "two"]
