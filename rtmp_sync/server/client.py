@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+import logging
 import secrets
 from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urljoin
 
-import structlog
 
 from rtmp_sync.errors import CallError, ConnectError, ConnectionLost, LocalProtocolError
 from rtmp_sync.protocol import replies
@@ -52,7 +52,8 @@ _SESSION_KEY_BYTES: Final = 16
 # Answers that another attempt would not change.
 _FINAL_REFUSALS: Final = frozenset({CONNECT_REJECTED, CONNECT_INVALID_APP})
 
-_log = structlog.get_logger("rtmp_sync.client")
+# The standard library's logger: this is code in other people's programs, quiet unless asked.
+_log = logging.getLogger("rtmp_sync.client")
 
 
 class NetConnection:
@@ -318,7 +319,7 @@ class NetConnection:
         except CallError as error:
             answer = ("_error", replies.status("error", error.code, error.description))
         except Exception:  # the application's code: the server gets an error, we go on
-            _log.exception("client_method_failed", method=event.name)
+            _log.exception("client method %s failed", event.name)
             answer = ("_error", replies.call_failed(event.name))
         if event.transaction and link.alive:
             link.write(link.connection.command(answer[0], event.transaction, *answer[1]))
@@ -339,7 +340,7 @@ class NetConnection:
         if not self.reconnect:
             self._ended(reason)
             return
-        _log.info("connection_lost", reason=reason)
+        _log.info("connection lost: %s", reason)
         self.state = "reconnecting"
         self._forget_link(reason, for_good=False)
         self._redialling = asyncio.get_running_loop().create_task(self._redial())
@@ -367,7 +368,7 @@ class NetConnection:
         self._redialling = None
         self.reconnects += 1
         self._established(link)
-        _log.info("reconnected", attempts_total=self.reconnects)
+        _log.info("reconnected, %d times in all", self.reconnects)
         if self.on_reconnect is not None:
             self._run(self.on_reconnect())
 
