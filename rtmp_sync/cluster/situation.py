@@ -209,7 +209,9 @@ class Situation:
 
     @property
     def talking_peer(self) -> Peer | None:
-        return self.view.peer if self.view.link_up else None
+        """The peer, once it has described itself over a link that is up."""
+        peer = self.view.peer
+        return peer if peer is not None and peer.state and self.view.link_up else None
 
     @property
     def peer_ready(self) -> bool:

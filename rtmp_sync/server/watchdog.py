@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import Coroutine
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Protocol
 
@@ -26,13 +25,16 @@ from rtmp_sync.cluster.record import Author, Record
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.timing import Timing
 from rtmp_sync.cluster.turn import Turn
-from rtmp_sync.cluster.view import HAND_EDIT, Identity, Node, Peer, Policy, Request, State, View
+from rtmp_sync.cluster.view import Identity, Node, Peer, Policy, State, View
 from rtmp_sync.coordinators.base import Coordinator, Reading
+from rtmp_sync.server.ack_watch import AckWatch
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.effects import Effects, LinkPeer
 from rtmp_sync.server.guard_pipe import GuardPipe
 from rtmp_sync.server.performer import Performer
+from rtmp_sync.server.requests import Requests, Result
 from rtmp_sync.server.store_reader import StoreReader
+from rtmp_sync.server.switch_steps import SwitchStep, SwitchSteps
 
 __all__ = ["Probe", "Result", "Watchdog"]
 
@@ -46,31 +48,12 @@ LEAVE_SECONDS = 3.0  # for the last record of a clean stop
 TURNS_AT_ONCE = 8  # rows follow each other without a pause; more in a row would be a loop
 
 
-@dataclass(frozen=True, slots=True)
-class Result:
-    """The answer to an operator."""
-
-    done: bool
-    text: str
-
-
 class Probe(Protocol):
     """Asks the peer on a path other than the link: True, False, or None for "rejected"."""
 
     async def __call__(self) -> bool | None: ...
 
     async def close(self) -> None: ...
-
-
-class SwitchStep(Protocol):
-    """A step of a switchover that the peer sent."""
-
-    @property
-    def step(self) -> str: ...
-    @property
-    def switch_id(self) -> str: ...
-    @property
-    def final_seq(self) -> int: ...
 
 
 class Watchdog:
@@ -101,7 +84,6 @@ class Watchdog:
         self._boot_id = boot_id
         self._observer = Observer(Identity(coordinator.node_id, boot_id, started_at), timing)
         self._performer = Performer(effects, coordinator, self._observer, guard, self._outcome)
-        self._performer.answer = self._answered
         self._reader = StoreReader(
             coordinator,
             self._observer,
@@ -116,16 +98,13 @@ class Watchdog:
         self._deadline: asyncio.TimerHandle | None = None
         self._gate = "closed"
         self._line = "none"
-        self._line_request: Request | None = None
-        self._request: Request | None = None
-        self._request_answer: asyncio.Future[Result] | None = None
+        self._requests = Requests()
+        self._performer.answer = self._requests.answer
+        self._steps = SwitchSteps()
+        self._acks = AckWatch(timing.ack_timeout)
         self._self_test_fails = 0
         self._rejected = False
         self._fenced_by = 0
-        self._prepared: SwitchStep | None = None
-        self._ready_for = ("", -1)
-        self._aborted = ""
-        self._unacked: tuple[int, float] | None = None  # (acked, since when it did not move)
         self._compared_at = now()
         self._looked_at = now()
         self._log = structlog.get_logger("rtmp_sync.watchdog")
@@ -214,20 +193,9 @@ class Watchdog:
         """An operator's "switchover", "pause", "resume" or "force"."""
         if kind == "switchover" and self.node.state is not State.ACTIVE:
             return Result(False, f"this origin is not the active one: it is {self.state}")
-        if self._request is not None:
-            return Result(False, f"another request is under way: {self._request.kind}")
-        answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._request_answer = answer
-        self._request = Request(kind, by, now())
-        self._wake.set()
         patience = self._policy.drain_seconds + self._timing.binding + LEAVE_SECONDS
-        try:
-            async with asyncio.timeout(patience):
-                return await answer
-        except TimeoutError:
-            return Result(False, f"{kind} was not possible within {patience:.0f} s")
-        finally:
-            self._request = self._request_answer = None
+        self._wake.set()
+        return await self._requests.command(kind, by, patience_seconds=patience)
 
     async def request_failback(self, by: str = "admin") -> Result:
         """Give the service back to the first node of the pair."""
@@ -242,7 +210,7 @@ class Watchdog:
     def on_link(self, up: bool) -> None:
         self._performer.link_count += 1
         self._performer.digest_agrees = None
-        self._unacked = None
+        self._acks.restart()
         if not up:
             self._reader.hurry()
         self._wake.set()
@@ -263,24 +231,14 @@ class Watchdog:
             self._wake.set()
 
     def on_applied(self) -> None:
-        if self._prepared is not None:
-            self._say_ready()
+        self._answer_switch()
         if self.node.state is State.SYNCING:
             self._wake.set()
 
-    def on_switchover(self, record: SwitchStep) -> None:
-        match record.step:
-            case "prepare":
-                self._prepared = record
-                self._say_ready()
-            case "ready":
-                self._ready_for = (record.switch_id, record.final_seq)
-            case "abort":
-                self._prepared = None
-                self._aborted = record.switch_id
-            case "done":
-                self._prepared = None
-                self._reader.read_now()
+    def on_switchover(self, step: SwitchStep) -> None:
+        self._steps.heard(step)
+        self._answer_switch()
+        self._reader.read_now()
         self._wake.set()
 
     def give_promise(self, epoch: int) -> float | None:
@@ -310,13 +268,10 @@ class Watchdog:
         await self._effects.nodes_known(nodes)
 
     def _note_wish(self, holder: str | None) -> None:
-        """An operator edited the line."""
-        me = self._observer.identity.node_id
-        if holder is None or holder == me:
-            self._line_request = None
-        elif self._line_request is None:
+        """An operator edited the line, or did not."""
+        wished = holder is not None and holder != self._observer.identity.node_id
+        if self._requests.note_edit(wished):
             self._effects.history.record("request_pending", holder=holder)
-            self._line_request = Request("switchover", HAND_EDIT, now())
 
     async def _probe_loop(self) -> None:
         while True:
@@ -345,20 +300,15 @@ class Watchdog:
         return Peer(peer.boot_id, peer.epoch, peer.gate_open, peer.state, peer.position)
 
     def _ack_late(self) -> bool:
-        link = self._effects.replication
-        if link is None or self._effects.position[1] <= link.acked:
-            self._unacked = None
+        link, head = self._effects.replication, self._effects.position[1]
+        if link is None:
             return False
-        if self._unacked is None or self._unacked[0] != link.acked:
-            self._unacked = (link.acked, now())
-        sent_at = link.oldest_unacked_at
-        since = self._unacked[1] if sent_at is None else min(sent_at, self._unacked[1])
-        return now() - since > self._timing.ack_timeout
+        return self._acks.look(head, link.acked, link.oldest_unacked_at, now())
 
     def _view(self) -> View:
         seen, link = self._observer, self._effects.replication
         epoch, until = seen.authority
-        wanted = (self._performer.switch_id, self._performer.final_seq)
+        switch_id, final_seq = self._performer.switch_id, self._performer.final_seq
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
         identity = seen.identity
         return View(
@@ -390,10 +340,10 @@ class Watchdog:
             ack_late=self._ack_late(),
             peer_caught_up=link is not None and link.peer_caught_up,
             digest_agrees=self._performer.digest_agrees,
-            switch_ready=self._ready_for == wanted,
-            switch_aborted=bool(wanted[0]) and self._aborted == wanted[0],
+            switch_ready=self._steps.is_ready(switch_id, final_seq),
+            switch_aborted=self._steps.is_aborted(switch_id),
             fenced_by=self._fenced_by,
-            request=self._request or self._line_request,
+            request=self._requests.current,
         )
 
     def _situation(self) -> Situation:
@@ -479,8 +429,8 @@ class Watchdog:
         claim = self.node.claim
         if claim is not None and claim.open_at is not None:
             instants.append(claim.open_at)
-        if self._unacked is not None:
-            instants.append(self._unacked[1] + self._timing.ack_timeout)
+        if (due := self._acks.due()) is not None:
+            instants.append(due)
         return max(0.005, min(instants) - now())
 
     def _tell_role(self) -> None:
@@ -507,19 +457,9 @@ class Watchdog:
         self._reader.read_now()
         self._wake.set()
 
-    def _say_ready(self) -> None:
-        """Tell the active one that its last held write is here."""
-        prepared, link = self._prepared, self._effects.replication
-        if prepared is None or link is None or self.node.state is not State.READY:
-            return
-        if self._effects.position[1] >= prepared.final_seq:
-            self._prepared = None
-            link.switchover("ready", switch_id=prepared.switch_id, final_seq=prepared.final_seq)
-
-    def _answered(self, done: bool, text: str) -> None:
-        if self._request_answer is not None and not self._request_answer.done():
-            self._request_answer.set_result(Result(done, text))
-            self._request = None
+    def _answer_switch(self) -> None:
+        if self.node.state is State.READY:
+            self._steps.answer(self._effects.replication, self._effects.position[1])
 
     # -- leaving ------------------------------------------------------------------------
 
