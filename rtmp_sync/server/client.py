@@ -17,7 +17,6 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urljoin
 
-
 from rtmp_sync.errors import CallError, ConnectError, ConnectionLost, LocalProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import (
