@@ -8,8 +8,8 @@ was shown and then taken back. The rules:
 - *vanished* (I8): a read that began after somebody saw a value shows less than that, or one
   observer sees a slot fall;
 - *duplicate*: a keyed call took effect twice;
-- *accepts*: the origin's process and its CLOCK_BOOTTIME when it ran a method, told in the result;
-  the intervals of two origins must be disjoint (I1, I2).
+- *accepts*: the origin's process, epoch and CLOCK_BOOTTIME when it ran a method, told in the
+  result; the intervals of two epochs must be disjoint, an epoch has one process (I1, I2).
 
 Times are CLOCK_BOOTTIME seconds, taken on this machine.
 """
@@ -20,6 +20,7 @@ import bisect
 import statistics
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 
 Slot = tuple[str, str]  # (object, key)
 
@@ -111,7 +112,7 @@ class History:
         client.last_call = number
         client.calls += 1
         client.acked_at.append(at)
-        owner = f"pid {answer.pid}"
+        owner = f"epoch {answer.epoch} of process {answer.pid}"
         was = self.accepts.get(owner)
         first, last = (was.start, was.end) if was else (answer.at, answer.at)
         self.accepts[owner] = Interval(owner, min(first, answer.at), max(last, answer.at))
@@ -181,6 +182,11 @@ class History:
         found += [f"twice: {text}" for text in self.duplicates]
         found += [f"two accepted: {text}" for text in overlaps(list(self.accepts.values()))]
         found += [
+            f"one epoch, two processes: {first.owner}, {second.owner}"
+            for first, second in combinations(self.accepts.values(), 2)
+            if first.owner.split()[:2] == second.owner.split()[:2]
+        ]
+        found += [
             f"never served again: {gap.client} after fault {gap.fault}"
             for gap in self.gaps()
             if gap.seconds == float("inf")
@@ -210,6 +216,7 @@ class CallAnswer:
     previous: int
     repeated: int
     pid: int
+    epoch: int
     at: float
 
 

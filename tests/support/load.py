@@ -68,8 +68,8 @@ class Writer:
         result = await self.connection.call(
             "note", self.name, float(self.number), timeout=WRITE_TIMEOUT
         )
-        previous, repeated, pid, at = result
-        answer = CallAnswer(int(previous), int(repeated), int(pid), at)
+        previous, repeated, pid, epoch, at = result
+        answer = CallAnswer(int(previous), int(repeated), int(pid), int(epoch), at)
         self.history.call_acked(self.client, self.number, answer, now())
 
 

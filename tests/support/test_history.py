@@ -9,8 +9,10 @@ from tests.support.history import CallAnswer, History, Interval, overlaps
 SLOT = ("board", "s1")
 
 
-def answer(previous: int, *, repeated: int = 0, pid: int = 1, at: float = 0.0) -> CallAnswer:
-    return CallAnswer(previous, repeated, pid, at)
+def answer(
+    previous: int, *, repeated: int = 0, pid: int = 1, epoch: int = 1, at: float = 0.0
+) -> CallAnswer:
+    return CallAnswer(previous, repeated, pid, epoch, at)
 
 
 def test_a_clean_run_has_no_problems() -> None:
@@ -72,13 +74,28 @@ def test_a_call_that_ran_twice_is_a_duplicate() -> None:
     assert len(history.duplicates) == 1
 
 
-def test_two_origins_that_accept_at_one_time_are_found() -> None:
+def accepting(*runs: tuple[int, int, float]) -> History:
+    """A history of calls that ran as (process, epoch, at)."""
     history = History()
     client = history.client("c00")
-    for number, (pid, at) in enumerate([(1, 1.0), (2, 2.0), (1, 3.0)], start=1):
-        history.call_acked(client, number, answer(number - 1, pid=pid, at=at), at=at)
-    history.call_acked(client, 4, answer(3, pid=2, at=4.0), at=4.0)
+    for number, (pid, epoch, at) in enumerate(runs, start=1):
+        history.call_acked(client, number, answer(number - 1, pid=pid, epoch=epoch, at=at), at)
+    return history
+
+
+def test_two_origins_that_accept_at_one_time_are_found() -> None:
+    history = accepting((1, 1, 1.0), (2, 2, 2.0), (1, 1, 3.0), (2, 2, 4.0))
     assert any("two accepted" in problem for problem in history.problems())
+
+
+def test_a_process_may_serve_again_in_a_later_epoch() -> None:
+    history = accepting((1, 1, 1.0), (1, 1, 1.5), (2, 2, 2.0), (2, 2, 2.5), (1, 3, 3.0))
+    assert history.problems() == []
+
+
+def test_one_epoch_served_by_two_processes_is_found() -> None:
+    history = accepting((1, 1, 1.0), (2, 1, 2.0))
+    assert any("one epoch" in problem for problem in history.problems())
 
 
 def test_intervals_of_one_owner_and_touching_ones_are_no_overlap() -> None:
