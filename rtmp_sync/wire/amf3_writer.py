@@ -144,8 +144,8 @@ class Amf3Writer:
         elif self._plain:
             self.parts.append(self._plain)
         else:
-            self._plain = b"\x0a" + u29(len(self.traits) << 2 | 1)
             self._definition("", [], True)
+            self._plain = b"\x0a" + u29(self.traits["", True, ()] << 2 | 1)
         self._properties(source, depth)
 
     def _definition(self, name: str, names: list[str], dynamic: bool) -> None:

@@ -104,3 +104,29 @@ def test_the_wire_tests_pass_on_this_build(compiled: Path, pure: bool) -> None:
     assert build == ("pure" if pure else "compiled")
     assert Path(file).is_relative_to(compiled)
     assert " passed" in said[-1]
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "reason"),
+    [
+        ("CC", "/bin/false", "the C compiler '/bin/false' does not work"),
+        ("CC", "/no/such/compiler", "no C compiler"),
+        ("RTMP_SYNC_PURE", "1", "RTMP_SYNC_PURE=1"),
+    ],
+)
+def test_an_install_that_cannot_compile_says_so_and_succeeds(
+    tmp_path: Path, variable: str, value: str, reason: str
+) -> None:
+    shutil.copy(ROOT / "setup.py", tmp_path)
+    (tmp_path / "pyproject.toml").write_text('[project]\nname = "copy"\nversion = "0"\n')
+    install = subprocess.run(
+        [sys.executable, "setup.py", "-q", "build_ext", "--inplace"],
+        cwd=tmp_path,
+        env={**os.environ, variable: value},
+        capture_output=True,
+        text=True,
+    )
+    assert install.returncode == 0, install.stderr
+    (line,) = [line for line in install.stdout.splitlines() if line.startswith("rtmp_sync:")]
+    assert "pure Python" in line
+    assert reason in line
