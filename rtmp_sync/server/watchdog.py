@@ -483,6 +483,8 @@ def _newly_landed(former: Node, node: Node) -> bool:
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:
+    if task.done():  # by an error of its own, which was logged
+        return
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task

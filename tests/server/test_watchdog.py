@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
-from rtmp_sync.cluster.view import Policy
+from rtmp_sync.cluster.record import Record
+from rtmp_sync.cluster.view import CasResult, Outcome, Policy
+from rtmp_sync.coordinators.base import Attempt
 from rtmp_sync.coordinators.none import NoneCoordinator
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server import watchdog as watchdog_module
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.guard_pipe import GuardPipe
 from rtmp_sync.server.watchdog import Watchdog
@@ -192,3 +196,76 @@ async def test_a_single_origin_serves_at_once_in_a_new_epoch() -> None:
     assert not origin.commit.require_peer
     await origin.watchdog.stop()
     assert origin.gate.state == "closed"
+
+
+async def test_without_the_store_the_active_one_holds_on_promises_until_the_link_goes_too(
+    pair: PairDouble,
+) -> None:
+    pair.a.store.away = True
+    confirmed_until = pair.a.authority.deadline
+    await until(lambda: pair.a.authority.deadline > confirmed_until + 2 * TIMING.t_conf)
+    assert pair.a.watchdog.health_active()
+    assert "store" in pair.a.watchdog.alarms
+    assert not pair.b.watchdog.health_standby()  # it gave its word
+    cut(pair.a, pair.b)
+    last = pair.a.authority.deadline
+    await until(pair.b.watchdog.health_active)
+    assert pair.a.gate.state == "closed"
+    assert pair.b.opened[-1][1] > last
+
+
+async def test_with_the_store_away_for_both_nobody_new_opens_and_it_heals(
+    pair: PairDouble,
+) -> None:
+    pair.a.store.away = pair.b.store.away = True
+    cut(pair.a, pair.b)
+    await until(lambda: pair.a.gate.state == "closed")
+    assert pair.b.gate.state == "closed"
+    pair.a.store.away = pair.b.store.away = False
+    join(pair.a, pair.b)
+    await until(lambda: pair.a.watchdog.health_active() != pair.b.watchdog.health_active())
+
+
+async def test_a_hand_over_of_unknown_outcome_is_settled_before_anybody_serves(
+    pair: PairDouble,
+) -> None:
+    async def unknown(record: Record) -> Attempt:
+        pair.a.store.__dict__.pop("cas")
+        return Attempt(CasResult(record.nonce, Outcome.UNKNOWN, now()))
+
+    pair.a.store.__dict__["cas"] = unknown
+    result = await pair.a.watchdog.request("switchover")
+    assert not result.done
+    await until(lambda: pair.a.watchdog.health_active() != pair.b.watchdog.health_active())
+    record = pair.a.watchdog.record
+    assert record is not None
+    assert record.epoch > 1
+
+
+async def test_copies_that_differ_are_recorded_and_repaired(
+    pair: PairDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(watchdog_module, "DIGEST_SECONDS", 0.0)
+    pair.a.link.equal = False
+    await until(lambda: pair.a.link.repairs > 0)
+    monkeypatch.setattr(watchdog_module, "DIGEST_SECONDS", 60.0)
+    assert "digest_mismatch" in [event["event"] for event in pair.a.history.events()]
+    await until(pair.b.watchdog.health_standby)
+
+
+async def test_an_error_of_the_watchdog_itself_closes_the_gate(pair: PairDouble) -> None:
+    class Wrong:
+        async def verify(self) -> str:
+            raise RuntimeError("a bug")
+
+    gate, pair.a.gate = pair.a.gate, Wrong()  # type: ignore[assignment]  # a bug's double
+    closed = asyncio.Event()
+
+    async def close_gate() -> bool:
+        closed.set()
+        return True
+
+    pair.a.close_gate = close_gate  # type: ignore[method-assign]  # seen from outside
+    await asyncio.wait_for(closed.wait(), 20)
+    assert not pair.a.authority.valid(now())
+    pair.a.gate = gate

@@ -8,10 +8,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtmp_sync.cluster.record import Record
 from rtmp_sync.cluster.timing import Timing
-from rtmp_sync.cluster.view import Policy
-from rtmp_sync.coordinators.base import Coordinator
+from rtmp_sync.cluster.view import CasResult, Outcome, Policy
+from rtmp_sync.coordinators.base import Attempt, Reading
 from rtmp_sync.coordinators.file import FileCoordinator
+from rtmp_sync.errors import StoreTimeout
 from rtmp_sync.firewalls.base import GateState
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.clock import now
@@ -201,6 +203,7 @@ class OriginDouble:
     def __post_init__(self) -> None:
         self.link = LinkDouble(self)
         self.watchdog: Watchdog
+        self.store: ReachableOrNot
 
     @property
     def replication(self) -> LinkDouble:
@@ -245,6 +248,22 @@ class OriginDouble:
         return self.test
 
 
+class ReachableOrNot(FileCoordinator):
+    """The store; `away` is this node's loss of it."""
+
+    away = False
+
+    async def read(self, *, beat: bool) -> Reading:
+        if self.away:
+            raise StoreTimeout("away")
+        return await super().read(beat=beat)
+
+    async def cas(self, record: Record) -> Attempt:
+        if self.away:
+            return Attempt(CasResult(record.nonce, Outcome.UNKNOWN, now()))
+        return await super().cas(record)
+
+
 class PairDouble:
     """Two origins on one pair file in `folder`."""
 
@@ -259,8 +278,9 @@ class PairDouble:
         self, node_id: str, boot_id: str, log: list[str] | None = None, *, age: float = 100.0
     ) -> OriginDouble:
         """A new boot of a node; `age` is how long ago its process started."""
-        coordinator: Coordinator = FileCoordinator(self.pair_file, node_id, deadline_seconds=5.0)
+        coordinator = ReachableOrNot(self.pair_file, node_id, deadline_seconds=5.0)
         origin = OriginDouble(boot_id, log if log is not None else [])
+        origin.store = coordinator
         origin.watchdog = Watchdog(
             origin,
             coordinator,
