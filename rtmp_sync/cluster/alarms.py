@@ -20,14 +20,21 @@ _LINE = {
 _SERVING = (State.ACTIVE, State.DRAINING)
 
 
-def alarms(s: Situation, *, line: str = "valid", rejected_probes: bool = False) -> dict[str, str]:
-    """Name -> what it means now. `line` as a coordinator reports it."""
+def alarms(
+    s: Situation, *, line: str = "valid", rejected_probes: bool = False, stale_reads: int = 0
+) -> dict[str, str]:
+    """Name -> what it means now. `line` as a coordinator reports it; stale_reads: how often a
+    read showed less than one before it."""
     found: dict[str, str] = {}
     if s.view.store in _STORE:
         found["store"] = _STORE[s.view.store]
     if line in _LINE:
         name, text = _LINE[line]
         found[name] = text
+    if stale_reads:
+        found["nas_not_coherent"] = (
+            f"{stale_reads} reads of the store were stale: switch attribute caching off"
+        )
     if rejected_probes:
         found["probe_auth_rejected"] = "the other origin rejects admin.user or its password"
     if s.view.guard_lost:

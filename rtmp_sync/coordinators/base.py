@@ -66,6 +66,3 @@ class Coordinator(Protocol):
     async def cas(self, record: Record) -> Attempt:
         """Put `record` in the place of its predecessor. Never raises for the store's sake:
         what went wrong is in the outcome."""
-
-    async def reaped(self) -> bool:
-        """Nothing that this object ever sent can still reach the store."""

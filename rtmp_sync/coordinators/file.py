@@ -87,9 +87,6 @@ class FileCoordinator:
             await asyncio.wait([self._projecting])
         await self._helper.stop()
 
-    async def reaped(self) -> bool:
-        return await self._helper.reaped()
-
     async def read(self, *, beat: bool) -> Reading:
         started = now()
         content = None
@@ -107,7 +104,7 @@ class FileCoordinator:
         return reading
 
     async def cas(self, record: Record) -> Attempt:
-        if record.released and not await self.reaped():
+        if record.released and not await self._helper.reaped():
             return _attempt(record, Outcome.REFUSED, "a hung helper could still write")
         content = encode(record).decode("latin-1")
         try:

@@ -51,9 +51,6 @@ class NoneCoordinator:
         outcome = Outcome.LANDED if landed else Outcome.LOST
         return Attempt(CasResult(record.nonce, outcome, now()), self._record)
 
-    async def reaped(self) -> bool:
-        return True
-
 
 def make(config: Config, *, boot_id: str, last_epoch: int, owner: str) -> NoneCoordinator:
     return NoneCoordinator(config.node.id, boot_id, last_epoch)

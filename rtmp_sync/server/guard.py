@@ -159,6 +159,8 @@ class Guard:
         os.close(child.pipe)
         await reap_group(child.process.pid)
         code = child.process.returncode
+        if stop_by is not None and code == -signal.SIGTERM:
+            return CLEAN  # told to stop before it could listen to that
         return FAILED if code is None or code < 0 else code
 
     def _is_silent(self, child: _Child) -> bool:

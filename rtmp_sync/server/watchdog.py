@@ -14,7 +14,6 @@ import contextlib
 import secrets
 from collections.abc import Coroutine
 from datetime import UTC, datetime
-from typing import Protocol
 
 import structlog
 
@@ -32,6 +31,7 @@ from rtmp_sync.server.clock import now
 from rtmp_sync.server.effects import Effects, LinkPeer
 from rtmp_sync.server.guard_pipe import GuardPipe
 from rtmp_sync.server.performer import Performer
+from rtmp_sync.server.prober import Probe, Prober
 from rtmp_sync.server.requests import Requests, Result
 from rtmp_sync.server.store_reader import StoreReader
 from rtmp_sync.server.switch_steps import SwitchStep, SwitchSteps
@@ -46,14 +46,6 @@ STALL_SECONDS = 1.0  # a loop late by more has slept through its own probes
 DIGEST_SECONDS = 60.0  # between comparisons of the two copies
 LEAVE_SECONDS = 3.0  # for the last record of a clean stop
 TURNS_AT_ONCE = 8  # rows follow each other without a pause; more in a row would be a loop
-
-
-class Probe(Protocol):
-    """Asks the peer on a path other than the link: True, False, or None for "rejected"."""
-
-    async def __call__(self) -> bool | None: ...
-
-    async def close(self) -> None: ...
 
 
 class Watchdog:
@@ -80,8 +72,6 @@ class Watchdog:
         self._timing = timing
         self._policy = policy
         self._guard = guard
-        self._probe = probe
-        self._boot_id = boot_id
         self._observer = Observer(Identity(coordinator.node_id, boot_id, started_at), timing)
         self._performer = Performer(effects, coordinator, self._observer, guard, self._outcome)
         self._reader = StoreReader(
@@ -90,6 +80,13 @@ class Watchdog:
             interval_seconds=min(timing.probe_interval, timing.hb_interval),
             beats=lambda: beats(self.node),
             saw=self._saw,
+        )
+        self._prober = Prober(
+            effects,
+            self._observer,
+            probe,
+            interval_seconds=timing.probe_interval,
+            wake=lambda: self._wake.set(),
         )
         self._turning: asyncio.Task[None] | None = None
         self._loops: list[asyncio.Task[None]] = []
@@ -102,8 +99,6 @@ class Watchdog:
         self._performer.answer = self._requests.answer
         self._steps = SwitchSteps()
         self._acks = AckWatch(timing.ack_timeout)
-        self._self_test_fails = 0
-        self._rejected = False
         self._fenced_by = 0
         self._compared_at = now()
         self._looked_at = now()
@@ -116,7 +111,7 @@ class Watchdog:
         nodes = await self._coordinator.start()
         if nodes is not None:
             await self._learn(nodes)
-        loops = (self._beat_loop(), self._reader.run(), self._probe_loop())
+        loops = (self._beat_loop(), self._reader.run(), self._prober.run())
         self._loops = [asyncio.ensure_future(loop) for loop in loops]
         self._turning = asyncio.ensure_future(self._turn_loop())
         for task in (*self._loops, self._turning):
@@ -134,8 +129,7 @@ class Watchdog:
         for task in (*self._loops, *self._errands):
             await _cancel(task)
         await self._performer.end()
-        if self._probe is not None:
-            await self._probe.close()
+        await self._prober.close()
         await self._coordinator.stop()
         self._guard.close()
 
@@ -177,7 +171,12 @@ class Watchdog:
 
     @property
     def alarms(self) -> dict[str, str]:
-        return alarms(self._situation(), line=self._line, rejected_probes=self._rejected)
+        return alarms(
+            self._situation(),
+            line=self._line,
+            rejected_probes=self._prober.rejected,
+            stale_reads=self._observer.stale_reads,
+        )
 
     def health_active(self) -> bool:
         """The gate is open and the authority is valid."""
@@ -273,20 +272,6 @@ class Watchdog:
         if self._requests.note_edit(wished):
             self._effects.history.record("request_pending", holder=holder)
 
-    async def _probe_loop(self) -> None:
-        while True:
-            begun = now()
-            answers: dict[str, bool | None] = {}
-            if self._effects.replication is not None:
-                answers["link"] = self._effects.replication.connected
-            if self._probe is not None:
-                answers["admin"] = await self._probe()
-            self._rejected = answers.get("admin", True) is None
-            self._observer.probed(answers)
-            self._self_test_fails = 0 if self._effects.self_test().ok else self._self_test_fails + 1
-            self._wake.set()
-            await asyncio.sleep(max(0.0, begun + self._timing.probe_interval - now()))
-
     async def _beat_loop(self) -> None:
         while True:
             self._guard.beat()
@@ -334,7 +319,7 @@ class Watchdog:
             position=self._effects.position,
             copy_in_sync=link is not None and link.in_sync,
             lag=link.lag_changes if link is not None else None,
-            self_test_fails=self._self_test_fails,
+            self_test_fails=self._prober.self_test_fails,
             guard_lost=self._guard.lost,
             acked=link.acked if link is not None else 0,
             ack_late=self._ack_late(),

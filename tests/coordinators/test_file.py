@@ -279,7 +279,7 @@ async def test_a_hung_helper_gives_an_unknown_outcome_and_is_replaced(pair_file:
     os.kill(hung, signal.SIGSTOP)
     attempt = await coordinator.cas(FIRST)
     assert attempt.result.outcome is Outcome.UNKNOWN
-    assert await coordinator.reaped()
+    assert await coordinator._helper.reaped()
     async with asyncio.timeout(20):
         while (reading := await _read(coordinator)) is None:
             pass

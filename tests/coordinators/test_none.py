@@ -26,5 +26,4 @@ async def test_a_successor_lands_and_a_stranger_is_lost() -> None:
     successor = record.let_go(Author("S", "s1", "n1", ""), 0, "stopped")
     assert (await coordinator.cas(successor)).result.outcome is Outcome.LANDED
     assert (await coordinator.cas(successor)).result.outcome is Outcome.LOST
-    assert await coordinator.reaped()
     await coordinator.stop()

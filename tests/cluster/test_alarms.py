@@ -1,0 +1,59 @@
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from rtmp_sync.cluster.alarms import alarms
+from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.view import Node, Pending, Policy, State, Store, View
+from tests.cluster.test_failover import A_ALONE, A_HOLDS, ACTIVE, NOW, node, serving, view
+
+
+def names(before: Node, seen: View, **facts: Any) -> set[str]:
+    return set(alarms(Situation(before, seen, NOW), **facts))
+
+
+def test_a_healthy_pair_has_no_alarm() -> None:
+    assert names(ACTIVE, serving(A_HOLDS)) == set()
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        ({"store": Store.UNREACHABLE}, "store"),
+        ({"store": Store.INVALID}, "store"),
+        ({"guard_lost": True}, "guard_lost"),
+        ({"self_test_fails": 3}, "self_test"),
+        ({"record": replace(A_HOLDS, paused=True)}, "paused"),
+        ({"record": A_ALONE}, "degraded"),
+        ({"open_failed": 3}, "gate_mismatch"),
+    ],
+)
+def test_what_is_wrong_has_its_name(facts: dict[str, Any], name: str) -> None:
+    assert names(ACTIVE, serving(A_HOLDS, **facts)) == {name}
+
+
+@pytest.mark.parametrize(
+    ("facts", "name"),
+    [
+        ({"line": "missing"}, "config_missing"),
+        ({"line": "invalid"}, "config_invalid"),
+        ({"line": "rejected"}, "request_rejected"),
+        ({"rejected_probes": True}, "probe_auth_rejected"),
+        ({"stale_reads": 2}, "nas_not_coherent"),
+    ],
+)
+def test_what_the_store_and_the_probes_tell_has_its_name(facts: dict[str, Any], name: str) -> None:
+    assert names(ACTIVE, serving(A_HOLDS), **facts) == {name}
+
+
+def test_an_attempt_of_unknown_outcome_and_a_node_held_back_are_told() -> None:
+    pending = Pending(A_HOLDS.unchanged(view(A_HOLDS).author, 0), unknown_since=NOW)
+    assert names(replace(ACTIVE, pending=pending), serving(A_HOLDS)) == {"outcome_unknown"}
+    assert names(node(State.HELD), view(None)) == {"held"}
+
+
+def test_async_mode_is_alone_by_design() -> None:
+    assert names(ACTIVE, serving(A_ALONE, policy=Policy(mode="async"))) == set()
