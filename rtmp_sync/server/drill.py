@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import secrets
 import signal
 import statistics
 from collections.abc import Callable
@@ -113,6 +114,8 @@ class Drill:
         self._writers = [_Writer(number) for number in range(writers)]
         self._watcher = _Watcher()
         self._done = asyncio.Event()
+        # One of its own: after a takeover the last drill's object still waits for its users.
+        self._object = f"drill-{secrets.token_hex(4)}"
         content = _pair_json(directory)
         self._url = f"rtmp://{content['front']}/{APPLICATION}"
         self._nodes: list[_Node] = content["nodes"]
@@ -123,7 +126,7 @@ class Drill:
             active, standby = await self._whole(http, 5.0)
             # It stays until everything is read: a temporary object ends with its last user.
             async with await self._connect("watcher") as watcher:
-                drill_object = await watcher.shared_object("drill")
+                drill_object = await watcher.shared_object(self._object)
                 drill_object.on_sync = lambda _: self._watcher.look(dict(drill_object))
                 text = await watcher.shared_object("text", persistent=True)
                 version = text.version
@@ -186,7 +189,7 @@ class Drill:
     async def _write(self, writer: _Writer) -> None:
         """Set a slot, call a method, as fast as they are acknowledged."""
         connection = await self._connect(f"writer-{writer.number}")
-        drill_object = await connection.shared_object("drill")
+        drill_object = await connection.shared_object(self._object)
         number = 0
         while not self._done.is_set():
             number += 1
@@ -239,7 +242,7 @@ class Drill:
     async def _read_everything(self, version: int) -> tuple[int, int, int]:
         """(acknowledged numbers missing, seen numbers missing, runs of setText)."""
         async with await self._connect("reader") as reader:
-            slots = dict(await reader.shared_object("drill"))
+            slots = dict(await reader.shared_object(self._object))
             text = await reader.shared_object("text", persistent=True)
             runs = text.version - version
         acknowledged = [item for writer in self._writers for item in writer.acknowledged.items()]

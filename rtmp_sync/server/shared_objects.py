@@ -48,12 +48,14 @@ class SharedObjects:
         self._turn = turn
         self._scope = scope
         self._fanouts: dict[str, Fanout] = {}
-        self._keeps_temporary = False
+        self._inherited: set[str] = set()  # temporary ones whose users may still come back
 
     def inherit(self) -> None:
         """This origin has taken over: who used a temporary object before may come back to it,
-        so none of them ends before `sweep_temporary`."""
-        self._keeps_temporary = True
+        so none of those ends before `sweep_temporary`."""
+        instance = self._turn.state.instances.get(self._scope)
+        objects = instance.objects.values() if instance is not None else ()
+        self._inherited = {obj.full_name for obj in objects if obj.kind == "T"}
 
     def fanout(self, name: str, kind: str) -> Fanout:
         """An object, made empty if there is none. kind: "P", "T" or "V"."""
@@ -127,12 +129,12 @@ class SharedObjects:
         fanout.finish_turn()
         obj = fanout.obj
         self._fanouts.pop(obj.full_name, None)
-        if obj.kind == "T" and not obj.gone and not self._keeps_temporary:
+        if obj.kind == "T" and not obj.gone and obj.full_name not in self._inherited:
             self._turn.writable().destroy(obj)
 
     def sweep_temporary(self) -> None:
         """Destroy what clients of before a takeover left behind."""
-        self._keeps_temporary = False
+        self._inherited.clear()
         instance = self._turn.state.instances.get(self._scope)
         if instance is None:
             return

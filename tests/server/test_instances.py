@@ -101,6 +101,25 @@ async def test_clients_of_before_that_do_not_come_back_are_gone_after_the_grace(
         await until(lambda: origin.state.find("probe/room", "board", "T") is None)
 
 
+async def test_a_visitor_does_not_end_what_clients_of_before_may_come_back_to(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path) as origin:
+        connection = await joined(origin)
+        board = await connection.shared_object("board")
+        await board.set("k", 1)
+        await origin.committed()
+    await connection.close()
+    async with running(tmp_path, replication={"reconnect_grace": 0.5}) as origin:
+        visitor = await joined(origin, "bob")
+        assert dict(await visitor.shared_object("board")) == {"k": 1.0}
+        await visitor.shared_object("own")
+        await visitor.close()
+        await until(lambda: origin.state.find("probe/room", "own", "T") is None)
+        assert origin.state.find("probe/room", "board", "T") is not None
+        await until(lambda: origin.state.find("probe/room", "board", "T") is None)
+
+
 async def test_a_temporary_object_that_the_application_has_outlives_the_grace(
     tmp_path: Path,
 ) -> None:
