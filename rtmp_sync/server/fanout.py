@@ -215,14 +215,13 @@ class Fanout:
         barrier: int,
     ) -> None:
         items = [_item(op, form[0]) for op in ops]
-        data = self._pack(form, items)
-        if not writers:
-            for outbox in group.values():
-                outbox.put(barrier, 0, data)
-            return
-        for subscriber, outbox in group.items():
-            if subscriber not in writers:
-                outbox.put(barrier, 0, data)
+        others = (
+            [outbox for subscriber, outbox in group.items() if subscriber not in writers]
+            if writers
+            else group.values()
+        )
+        if others:
+            self._turn.outlets.put_all(others, barrier, self._pack(form, items))
         for writer in writers:
             if writer in group:
                 own = [

@@ -1,8 +1,9 @@
 """What waits to be written to one client.
 
-    put(barrier, …)  ─► waiting  (barrier, msid, bytes): leaves in order when barrier <= level
-                          │ release()
-    put_media(…)   ───────┴────► ready: leaves in one transport.write at the end of the turn
+    put(barrier, …) ──┬─► waiting  (barrier, msid, bytes): in order, until barrier <= level
+                      │      │ release(): in one transport.write as soon as the level rises
+                      └─► ready    in one transport.write at the end of the turn
+    put_media(…) ─────────►
 
 Always holds:
 - messages of one message stream leave in the order in which they were put;
@@ -15,7 +16,7 @@ Always holds:
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from rtmp_sync.server.commit import CommitPoint
@@ -41,13 +42,32 @@ class Outlets:
     def __init__(self, commit: CommitPoint) -> None:
         self.commit = commit
         self.dirty: list[Outbox] = []
-        self.waiting: set[Outbox] = set()
+        self.waiting: list[Outbox] = []
         self.stuck: list[Outbox] = []
 
+    def put_all(self, outboxes: Iterable[Outbox], barrier: int, data: bytes) -> None:
+        """Put the same message, of stream 0, into many outboxes."""
+        if barrier <= self.commit.level:
+            for outbox in outboxes:
+                outbox.put(barrier, 0, data)
+            return
+        entry = (barrier, 0, data)
+        size = len(data)
+        for outbox in outboxes:  # the same as `put`, without its call: this is the hot loop
+            if outbox._transport is None:
+                continue
+            if not outbox._waiting:
+                self.waiting.append(outbox)
+            outbox._waiting.append(entry)
+            outbox._size += size
+            if outbox._size > outbox._limit:
+                outbox._overflow()
+
     def release(self) -> None:
-        """The level has risen: make ready what waited for it."""
-        for outbox in [outbox for outbox in self.waiting if outbox.release()]:
-            self.waiting.discard(outbox)
+        """The level has risen: write what waited for it."""
+        level = self.commit.level
+        self.waiting = [outbox for outbox in self.waiting if outbox.release(level)]
+        self._end_stuck()
 
     def flush(self) -> None:
         """Write everything that is ready, one write per client; end the stuck ones."""
@@ -55,6 +75,9 @@ class Outlets:
         self.dirty = []
         for outbox in dirty:
             outbox.flush()
+        self._end_stuck()
+
+    def _end_stuck(self) -> None:
         while self.stuck:
             self.stuck.pop().on_stuck()
 
@@ -116,7 +139,6 @@ class Outbox:
         self._waiting.clear()
         self._waiting_streams.clear()
         self._size = 0
-        self._outlets.waiting.discard(self)
 
     def put(self, barrier: int, msid: int, data: bytes) -> None:
         """Send `data`, whole messages of stream `msid`, once `barrier` is committed."""
@@ -151,22 +173,25 @@ class Outbox:
         if self._size > self._limit:
             self._overflow()
 
-    def release(self) -> bool:
-        """Make ready what the level has reached; returns whether nothing waits any more."""
-        level = self._outlets.commit.level
-        waiting = self._waiting
+    def release(self, level: int) -> bool:
+        """Write what waited for `level` or less; returns whether anything still waits."""
+        waiting, ready = self._waiting, self._ready
+        if len(waiting) == 1 and not (ready or self._paused or self._on_sent):
+            # nearly always: one message of this turn, for a client that keeps up
+            barrier, msid, data = waiting[0]
+            if barrier <= level and not msid and self._transport is not None:
+                waiting.clear()
+                self._size -= len(data)
+                self._transport.write(data)
+                return False
         while waiting and waiting[0][0] <= level:
             _, msid, data = waiting.popleft()
-            self._ready.append(data)
-            left = self._waiting_streams[msid] - 1
-            if left:
-                self._waiting_streams[msid] = left
-            else:
-                del self._waiting_streams[msid]
-        if self._ready and not self._dirty:
-            self._dirty = True
-            self._outlets.dirty.append(self)
-        return not waiting
+            ready.append(data)
+            if msid:
+                self._one_less(msid)
+        if ready:
+            self.flush()
+        return bool(waiting)
 
     def flush(self) -> None:
         """Write what is ready in one go."""
@@ -197,9 +222,17 @@ class Outbox:
 
     def _wait(self, barrier: int, msid: int, data: bytes) -> None:
         if not self._waiting:
-            self._outlets.waiting.add(self)
+            self._outlets.waiting.append(self)
         self._waiting.append((barrier, msid, data))
-        self._waiting_streams[msid] = self._waiting_streams.get(msid, 0) + 1
+        if msid:  # no media is on stream 0
+            self._waiting_streams[msid] = self._waiting_streams.get(msid, 0) + 1
+
+    def _one_less(self, msid: int) -> None:
+        left = self._waiting_streams[msid] - 1
+        if left:
+            self._waiting_streams[msid] = left
+        else:
+            del self._waiting_streams[msid]
 
     def _must_drop(self, msid: int, flags: int) -> bool:
         if flags & media.SEQUENCE_HEADER or not flags & (media.VIDEO | media.AUDIO):

@@ -116,6 +116,6 @@ class Turn:
             self.outlets.flush()
 
     def _advanced(self) -> None:
-        self.outlets.release()
-        self.schedule()
+        if self.authorised:
+            self.outlets.release()
         self.on_relaxed()

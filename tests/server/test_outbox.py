@@ -40,7 +40,6 @@ class Bench:
     def ack(self, seq: int) -> None:
         self.commit.peer_acked(seq)
         self.outlets.release()
-        self.outlets.flush()
 
     def flush(self) -> list[bytes]:
         self.outlets.flush()
