@@ -164,11 +164,11 @@ def test_no_claim_in_the_hold_off_after_the_start() -> None:
     "state", [State.INIT, State.HELD, State.SYNCING, State.READY, State.SUSPECT]
 )
 def test_a_switchover_gives_its_epoch_without_a_claim_or_a_wait(state: State) -> None:
-    record = replace(A_HOLDS, reason="switchover")
+    record = replace(A_HOLDS, reason="switchover", by="B")
     turn = decide(node(state), view(record), NOW)
     assert turn.state is State.CLAIMING
     assert not turn.actions
-    assert turn.node.claim == Claim(3, state, waits=False)
+    assert turn.node.claim == Claim(3, state, waits=False, taken_from="B")
 
 
 def test_an_epoch_that_this_boot_served_already_is_not_served_again() -> None:

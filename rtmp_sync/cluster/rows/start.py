@@ -30,8 +30,9 @@ def reclaim_from_disk(s: Situation) -> Turn:
 
 
 def adopt(s: Situation) -> Turn:
-    claim = Claim(s.the_record.epoch, s.node.state, waits=False)
-    sentence = f"epoch {s.the_record.epoch} was given to me: {s.the_record.reason}"
+    record = s.the_record
+    claim = Claim(record.epoch, s.node.state, waits=False, taken_from=record.by)
+    sentence = f"epoch {record.epoch} was given to me: {record.reason}"
     return go(s, State.CLAIMING, sentence, claim=claim)
 
 
