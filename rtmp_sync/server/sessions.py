@@ -78,8 +78,8 @@ class Sessions:
             return False
         self._all.add(session)
         self.accepted += 1
-        if self._holding:
-            session.hold()
+        if self._holding:  # uvloop begins to read after connection_made, paused in it or not
+            self.loop.call_soon(self._hold_newcomer, session)
         return True
 
     def joined(self, session: Session) -> None:
@@ -123,6 +123,10 @@ class Sessions:
                 session.hold()
             else:
                 session.go_on()
+
+    def _hold_newcomer(self, session: Session) -> None:
+        if self._holding and not session.closing:
+            session.hold()
 
     def _relaxed(self) -> None:
         if self._held_back and not self._holding and self.turn.commit.relaxed:
