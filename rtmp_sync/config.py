@@ -35,6 +35,7 @@ from rtmp_sync.errors import ConfigError
 
 if TYPE_CHECKING:
     from rtmp_sync.cluster.timing import Timing
+    from rtmp_sync.cluster.view import Policy
 
 __all__ = ["Address", "AppSection", "Config", "ConfigError", "WrongConfig", "load_config"]
 
@@ -81,6 +82,12 @@ class Config(Section):
         from rtmp_sync.config_rules import timing_of
 
         return timing_of(self)
+
+    def policy(self) -> Policy:
+        """What the operator chose for the failover machine."""
+        from rtmp_sync.config_rules import policy_of
+
+        return policy_of(self)
 
     def secret(self) -> bytes:
         """The pair's shared secret, without surrounding white space; raises ConfigError."""

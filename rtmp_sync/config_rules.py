@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from itertools import combinations
 from typing import TYPE_CHECKING
@@ -11,9 +12,10 @@ from rtmp_sync.errors import ConfigError
 
 if TYPE_CHECKING:
     from rtmp_sync.cluster.timing import Timing
+    from rtmp_sync.cluster.view import Policy
     from rtmp_sync.config import Config
 
-__all__ = ["broken_rules", "timing_of"]
+__all__ = ["broken_rules", "policy_of", "timing_of"]
 
 # Timing fields that [failover] may override; replication.ack_timeout is the one elsewhere.
 TIMING_KEYS = (
@@ -42,6 +44,21 @@ def broken_rules(config: Config) -> list[ConfigError]:
         *_mode_fits(config),
         *(ConfigError(key, value, fix) for key, value, fix in timing_of(config).violations()),
     ]
+
+
+def policy_of(config: Config) -> Policy:
+    """The choices of [failover] and [replication]; "never" is an infinite wait."""
+    from rtmp_sync.cluster.view import Policy
+
+    failover = config.failover
+    alone = failover.cold_start_alone
+    return Policy(
+        mode=config.replication.mode,
+        promote_lag_max=failover.promote_lag_max,
+        cold_start_alone=alone if isinstance(alone, float) else math.inf,
+        guard_lost=failover.guard_lost,
+        drain_seconds=failover.drain_seconds,
+    )
 
 
 def timing_of(config: Config) -> Timing:

@@ -1,6 +1,7 @@
 """What a gate is: it decides whether the load balancer can reach this origin's RTMP port.
 
-A driver is one file in this folder; its name is the value of `firewall.driver`.
+A driver is one file in this folder; its name is the value of `firewall.driver`, and its
+function `make(config, listener)` makes the gate.
 """
 
 from __future__ import annotations

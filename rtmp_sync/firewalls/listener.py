@@ -9,10 +9,14 @@ from __future__ import annotations
 import asyncio
 import socket
 from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from rtmp_sync.firewalls.base import GateState
 
-__all__ = ["ListenerGate"]
+if TYPE_CHECKING:
+    from rtmp_sync.config import Config
+
+__all__ = ["ListenerGate", "make"]
 
 # Clients of a whole site arrive at once after a takeover; the kernel caps it at somaxconn.
 BACKLOG = 4096
@@ -57,3 +61,7 @@ class ListenerGate:
             sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in server.sockets
         ]
         return "open" if any(listening) else "closed"
+
+
+def make(_config: Config, listener: ListenerGate) -> ListenerGate:
+    return listener

@@ -5,10 +5,15 @@ The origin still refuses every client while it has no authority.
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from rtmp_sync.firewalls.base import GateState
 from rtmp_sync.firewalls.listener import ListenerGate
 
-__all__ = ["NoneGate"]
+if TYPE_CHECKING:
+    from rtmp_sync.config import Config
+
+__all__ = ["NoneGate", "make"]
 
 
 class NoneGate:
@@ -31,3 +36,7 @@ class NoneGate:
 
     async def verify(self) -> GateState:
         return self._state
+
+
+def make(_config: Config, listener: ListenerGate) -> NoneGate:
+    return NoneGate(listener)

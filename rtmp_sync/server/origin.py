@@ -20,20 +20,22 @@ import structlog
 
 from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.config import Config
+from rtmp_sync.coordinators import make_coordinator
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.firewalls import make_gate
 from rtmp_sync.firewalls.base import Gate
 from rtmp_sync.firewalls.listener import ListenerGate
 from rtmp_sync.plugins import load_applications
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import CommitPoint
-from rtmp_sync.server.drivers import make_coordinator, make_gate, make_policy, make_probe
 from rtmp_sync.server.guard_pipe import VARIABLE, GuardPipe
 from rtmp_sync.server.history import History
 from rtmp_sync.server.instances import Instances
 from rtmp_sync.server.loop_lag import LoopLag
 from rtmp_sync.server.pair_link import PairLink
 from rtmp_sync.server.persistence import Persistence
+from rtmp_sync.server.probes import make_probe
 from rtmp_sync.server.replication import Replication
 from rtmp_sync.server.sessions import Sessions
 from rtmp_sync.server.tasks import Tasks
@@ -125,16 +127,15 @@ class Origin:
         self.gate = make_gate(config, self._listener)
         self.turn.on_batch.append(self.persistence.write)
         self.loop_lag.start()
-        timing = config.timing()
         self.watchdog = Watchdog(
             self,
-            make_coordinator(config, self.boot_id, self.state.journal.epoch, timing),
+            make_coordinator(config, boot_id=self.boot_id, last_epoch=self.state.journal.epoch),
             boot_id=self.boot_id,
             started_at=self._started_at,
-            timing=timing,
-            policy=make_policy(config),
+            timing=config.timing(),
+            policy=config.policy(),
             guard=GuardPipe.from_environment(),
-            probe=make_probe(config, timing),
+            probe=make_probe(config),
         )
         self.admin = AdminServer(self)
         await self.admin.start()

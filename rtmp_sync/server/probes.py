@@ -6,11 +6,15 @@ value, None: the other origin lives, and our credentials are wrong (D17).
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
 from xml.etree import ElementTree
 
 import aiohttp
 
-__all__ = ["AdminPing", "understand_ping"]
+if TYPE_CHECKING:
+    from rtmp_sync.config import Config
+
+__all__ = ["AdminPing", "make_probe", "understand_ping"]
 
 MAX_ANSWER_BYTES = 65_536
 
@@ -26,6 +30,14 @@ def understand_ping(status: int, body: bytes) -> bool | None:
     if "rejected" in code.casefold():
         return None
     return status == 200 and code.strip() == SUCCESS
+
+
+def make_probe(config: Config) -> AdminPing | None:
+    """The ping of the other origin; None where there is none to ping. Raises ConfigError."""
+    peer, user = config.failover.peer_admin, config.admin.user
+    if peer is None or user is None:
+        return None
+    return AdminPing(str(peer), user, config.password(), config.timing().probe_deadline)
 
 
 class AdminPing:
