@@ -66,6 +66,8 @@ def _alarms(origin: Origin) -> dict[str, str]:
     alarms = dict(origin.watchdog.alarms)
     if origin.self_test().persist_failed:
         alarms["persist_failed"] = "the disk takes nothing: what happens now is in memory only"
+    if origin.replication is not None and origin.replication.same_id:
+        alarms["same_node_id"] = "the other origin has this one's id: correct its node.id"
     return alarms
 
 

@@ -80,7 +80,7 @@ class ReplicationHooks:
     on_fence(epoch, holder) the peer knows a higher epoch
     on_switchover(record)   a step of a planned switchover
     give_promise(epoch)     seconds for which this node will not claim, None: refused
-    on_same_id()            the peer has this node's id
+    on_same_id(dialled)     the peer has this node's id; whether this node dialled it
     history(event, fields)  something an operator wants to find later
     """
 
@@ -95,5 +95,5 @@ class ReplicationHooks:
     on_fence: Callable[[int, str], None] = _nothing
     on_switchover: Callable[[Switchover], None] = _nothing
     give_promise: Callable[[int], float | None] = _refuse
-    on_same_id: Callable[[], None] = _nothing
+    on_same_id: Callable[[bool], None] = _nothing
     history: Callable[..., None] = _nothing

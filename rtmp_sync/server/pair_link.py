@@ -68,11 +68,11 @@ class PairLink:
     def _described(self, peer: PeerStatus) -> None:
         self._origin.watchdog.on_role(peer)
 
-    def _same_id(self) -> None:
-        """Both nodes have one id: one that never stood by or served in this life is wrong."""
+    def _same_id(self, dialled: bool) -> None:
+        """Both nodes have one id: the dialer that never took part is the wrong one."""
         origin = self._origin
         origin.history.record("same_node_id", node=origin.node_id)
-        if origin.authority.epoch == 0 and origin.watchdog.state in ("INIT", "HELD", "SYNCING"):
+        if dialled and not origin.watchdog.took_part:
             fix = "the other origin has this id too; give each its own name from the pair file"
             origin.found_wrong(ConfigError("node.id", origin.node_id, fix))
 

@@ -65,7 +65,7 @@ class Replication:
         self.links_lost = 0
         self.bad_macs = 0
         self.digest_mismatches = 0
-        self.same_id = False
+        self.same_id: set[bool] = set()  # whether this node dialled when it met its own id
         self._state = state
         self._me = LinkIdentity(pair_id, node_id, boot_id)
         self._secrets = [secret] if isinstance(secret, bytes) else list(secret)
@@ -366,7 +366,7 @@ class Replication:
         self._links.discard(link)
         reason = str(error) if error is not None else "the other side closed it"
         if isinstance(error, LinkRefused):
-            self._count_refusal(error)
+            self._count_refusal(error, dialled=link.dials)
         if "bad_mac" in reason:
             self.bad_macs += 1
             self.hooks.history("bad_mac", peer=self.peer.node_id if self.peer else "")
@@ -396,13 +396,13 @@ class Replication:
         if was_connected:
             self.hooks.on_link(False)
 
-    def _count_refusal(self, error: LinkRefused) -> None:
+    def _count_refusal(self, error: LinkRefused, *, dialled: bool) -> None:
         if error.code == BAD_SECRET:
             self._refusals += 1
-        elif error.code == SAME_NODE and not self.same_id:
-            self.same_id = True
+        elif error.code == SAME_NODE and dialled not in self.same_id:
+            self.same_id.add(dialled)
             self._log.error("same_node_id", text=str(error))
-            self.hooks.on_same_id()
+            self.hooks.on_same_id(dialled)
 
     def _note_failure(self, reason: str) -> None:
         """Log why there is no link, once per reason: the dialer tries five times a second."""

@@ -67,6 +67,7 @@ class Watchdog:
         self.node = Node()
         self.nodes: tuple[str, str] | None = None
         self.sentence = ""
+        self.took_part = False  # was READY or ACTIVE in this life
         self._effects = effects
         self._coordinator = coordinator
         self._timing = timing
@@ -376,6 +377,7 @@ class Watchdog:
         if _newly_landed(former, self.node):
             self._reader.read_now()  # with the heartbeat: that is the authority to open
         if former.state is not self.node.state:
+            self.took_part |= self.node.state in (State.READY, State.ACTIVE)
             self._guard.state(self.state)
             self._log.info("turn", was=former.state.value, state=self.state, why=turn.sentence)
         elif turn.sentence != self.sentence:

@@ -66,6 +66,7 @@ class ShownOrigin:
             node_id="B", boot_id="boot-2", state="READY", hb_age=lambda now: 0.125
         )
         self.replication = SimpleNamespace(
+            same_id=set(),
             connected=True,
             peer=peer,
             lag_changes=4,

@@ -33,7 +33,7 @@ class NodeLog:
     divergent: list[list[int]] = field(default_factory=list)
     fences: list[tuple[int, str]] = field(default_factory=list)
     steps: list[Switchover] = field(default_factory=list)
-    same_id: bool = False
+    same_id: set[bool] = field(default_factory=set)
     events: list[str] = field(default_factory=list)
     promise_seconds: float | None = None
 
@@ -92,7 +92,7 @@ class Node:
             on_fence=lambda epoch, holder: log.fences.append((epoch, holder)),
             on_switchover=log.steps.append,
             give_promise=lambda epoch: log.promise_seconds,
-            on_same_id=lambda: setattr(log, "same_id", True),
+            on_same_id=log.same_id.add,
             history=lambda event, **fields: log.events.append(event),
         )
 
@@ -358,7 +358,7 @@ async def test_two_nodes_with_one_id_both_hear_of_it():
     one, other = Node("A", new_state()), Node("A", ReplicatedState(), boot_id="boot2")
     await other.start(("127.0.0.1", 1), dials=True)
     await one.start(("127.0.0.1", other.replication.port), dials=True)
-    await until(lambda: one.log.same_id and other.log.same_id)
+    await until(lambda: True in one.log.same_id and False in other.log.same_id)
     assert not one.replication.connected
     await one.replication.stop()
     await other.replication.stop()
