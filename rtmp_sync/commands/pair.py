@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from datetime import datetime
 from pathlib import Path
 
 from rtmp_sync.commands import terminal
-from rtmp_sync.server.log import configure_logging
 from rtmp_sync.server.loop import run
 from rtmp_sync.server.pair import Pair, applications_folder
 from rtmp_sync.server.pair_directory import PairDirectory
@@ -17,7 +17,6 @@ __all__ = ["run_pair"]
 
 def run_pair(path: Path, *, port: int, apps: Path | None, drill: bool) -> int:
     """Serve until Ctrl-C or SIGTERM; returns the exit code."""
-    configure_logging()
     directory = PairDirectory(path, port=port, apps=applications_folder(apps))
     console = terminal.console()
     console.print(f"starting a pair in {directory.path}")
@@ -28,8 +27,11 @@ def run_pair(path: Path, *, port: int, apps: Path | None, drill: bool) -> int:
             await _drill(directory.path)
         console.print(f"serving on rtmp://{directory.front} until Ctrl-C")
 
+    def tell(news: str) -> None:
+        console.print(f"{datetime.now():%H:%M:%S} {news}")
+
     async def main() -> int:
-        pair = Pair(directory, on_ready=ready, on_waiting=terminal.print_error)
+        pair = Pair(directory, on_ready=ready, on_news=tell)
         return await pair.run()
 
     return run(main())

@@ -42,9 +42,11 @@ class _StandardLibrary(logging.Handler):
         logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
 
 
-def configure_logging(level: int = logging.INFO, **bound: object) -> None:
-    """Log to stderr from now on. `bound`: what every line of this process carries."""
-    stream = sys.stderr
+def configure_logging(
+    level: int = logging.INFO, *, stream: TextIO | None = None, **bound: object
+) -> None:
+    """Log to `stream` (stderr) from now on. `bound`: what every line of this process carries."""
+    stream = stream or sys.stderr
     structlog.contextvars.bind_contextvars(**bound)
     form: list[Processor] = (
         [structlog.dev.ConsoleRenderer()]

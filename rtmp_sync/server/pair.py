@@ -20,6 +20,7 @@ from rtmp_sync.config_errors import NOT_GIVEN
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.front_door import FrontDoor
+from rtmp_sync.server.log import configure_logging
 from rtmp_sync.server.pair_directory import PairDirectory
 from rtmp_sync.server.pair_member import PairMember
 from rtmp_sync.server.ports import taken_ports
@@ -47,7 +48,8 @@ class Pair:
     """Runs the pair of `directory` until a signal.
 
     on_ready: called once, when one origin serves, the other is ready and the front door knows.
-    on_waiting: called about every 10 s before that, with a sentence for people.
+    on_news: called with a sentence for people: about every 10 s before that, and afterwards
+    whenever another origin serves.
     """
 
     def __init__(
@@ -55,11 +57,11 @@ class Pair:
         directory: PairDirectory,
         *,
         on_ready: Callable[[], Coroutine[Any, Any, None]],
-        on_waiting: Callable[[str], None],
+        on_news: Callable[[str], None],
     ) -> None:
         self._directory = directory
         self._on_ready = on_ready
-        self._on_waiting = on_waiting
+        self._on_news = on_news
         self._published: dict[str, tuple[int, int]] = {}
         self._stop = asyncio.Event()
 
@@ -69,6 +71,8 @@ class Pair:
         for sign in (signal.SIGINT, signal.SIGTERM):
             loop.add_signal_handler(sign, self._stop.set)
         self._directory.lock()
+        log = (self._directory.path / "log").open("a")
+        configure_logging(stream=log)
         try:
             self._directory.prepare()
             self._check_ports()
@@ -77,6 +81,8 @@ class Pair:
                 return await self._serve(members)
         finally:
             self._directory.withdraw()
+            configure_logging()
+            log.close()
             self._directory.unlock()
 
     def _check_ports(self) -> None:
@@ -102,7 +108,7 @@ class Pair:
                 return 0 if self._stop.is_set() else 1
             tasks = [asyncio.create_task(member.keep_alive()) for member in members]
             tasks.append(asyncio.create_task(self._on_ready()))
-            await self._follow(members)
+            await self._follow(members, door)
             return 0
         finally:
             for task in tasks:
@@ -117,14 +123,14 @@ class Pair:
         while not await self._is_ready(members, door):
             for member in members:
                 if member.exit_code is not None:
-                    self._on_waiting(_why_it_ended(member))
+                    self._on_news(_why_it_ended(member))
                     return False
             if await self._stopped_within(LOOK_SECONDS):
                 return False
             waited += 1
             if waited % 100 == 0:
                 states = ", ".join(f"{one.node.id} {one.state or 'silent'}" for one in members)
-                self._on_waiting(f"waiting for both origins: {states}")
+                self._on_news(f"waiting for both origins: {states}")
         return True
 
     async def _is_ready(self, members: list[PairMember], door: FrontDoor) -> bool:
@@ -139,9 +145,13 @@ class Pair:
                 return True
         return False
 
-    async def _follow(self, members: list[PairMember]) -> None:
-        """Keep pair.json true until a signal."""
+    async def _follow(self, members: list[PairMember], door: FrontDoor) -> None:
+        """Keep pair.json true until a signal, and tell who serves."""
+        serving = [server.name for server in door.up()]
         while not await self._stopped_within(LOOK_SECONDS):
+            former, serving = serving, [server.name for server in door.up()]
+            if serving != former:
+                self._on_news(f"{serving[0]} serves" if serving else "no origin serves")
             await asyncio.gather(*(member.look() for member in members))
             self._publish(members)
 

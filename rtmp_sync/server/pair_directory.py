@@ -5,6 +5,7 @@
     DIR/admin.password         of the user "admin" (0600)
     DIR/pair.json              where everything is, while the pair runs
     DIR/lock                   locked by the `pair` process
+    DIR/log                    what the `pair` process and its front door say
     DIR/A/ DIR/B/              config.toml (written at each start), log, state/
 
 An existing folder is resumed: only config.toml is written anew, since ports may change.
