@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import aiofiles
+import aiofiles.os
 import structlog
 
 from rtmp_sync.server.clock import now
@@ -75,7 +77,7 @@ class History:
         except RuntimeError:  # before the loop runs: the next event takes these with it
             return
         entries, self._unwritten = self._unwritten, []
-        self._writing = loop.run_in_executor(None, self._append, entries)
+        self._writing = loop.create_task(self._append(entries))
         self._writing.add_done_callback(self._written)
 
     def _written(self, writing: asyncio.Future[None]) -> None:
@@ -85,14 +87,13 @@ class History:
         if self._unwritten:
             self._begin_writing()
 
-    def _append(self, entries: list[Event]) -> None:
-        """In a thread."""
+    async def _append(self, entries: list[Event]) -> None:
         if self._path is None:
             return
         with contextlib.suppress(FileNotFoundError):
-            if self._path.stat().st_size > MAX_FILE_BYTES:
-                self._path.unlink()
+            if await aiofiles.os.path.getsize(self._path) > MAX_FILE_BYTES:
+                await aiofiles.os.unlink(self._path)
                 entries = list(self._events)
         text = "".join(json.dumps(entry, default=str) + "\n" for entry in entries)
-        with self._path.open("a", encoding="utf-8") as file:
-            file.write(text)
+        async with aiofiles.open(self._path, "a", encoding="utf-8") as file:
+            await file.write(text)

@@ -16,6 +16,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
+import aiofiles
+import aiofiles.os
+
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.wire.packing import pack
@@ -56,9 +59,6 @@ class StateDirectory:
 
     async def save_divergent(self, epoch: int, batches: Sequence[Batch]) -> Path:
         """Keep Changes that are about to be dropped; where. Raises OSError."""
-        return await asyncio.to_thread(self._save_divergent, epoch, batches)
-
-    def _save_divergent(self, epoch: int, batches: Sequence[Batch]) -> Path:
         content = pack(
             {
                 "epoch": epoch,
@@ -68,15 +68,15 @@ class StateDirectory:
         )
         path = self.path / f"divergent-{epoch}.msgpack"
         number = 1
-        while path.exists():
+        while await aiofiles.os.path.exists(path):
             number += 1
             path = self.path / f"divergent-{epoch}.{number}.msgpack"
         temporary = path.with_suffix(".new")
-        with temporary.open("wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        temporary.replace(path)
+        async with aiofiles.open(temporary, "wb") as file:
+            await file.write(content)
+            await file.flush()
+            await asyncio.to_thread(os.fsync, file.fileno())
+        await aiofiles.os.replace(temporary, path)
         return path
 
     def _check_owner(self) -> None:
