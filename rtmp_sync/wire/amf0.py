@@ -6,7 +6,7 @@ import struct
 
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.wire.amf0_reader import Amf0Reader
-from rtmp_sync.wire.amf0_writer import Amf0Writer
+from rtmp_sync.wire.amf0_writer import Amf0Output
 from rtmp_sync.wire.amf_scan import (
     HAS_AMF3,
     HAS_REFERENCE,
@@ -15,6 +15,7 @@ from rtmp_sync.wire.amf_scan import (
     scan,
 )
 from rtmp_sync.wire.limits import DEFAULT, Limits
+from rtmp_sync.wire.primitives import BytesWriter
 
 __all__ = [
     "HAS_AMF3",
@@ -83,13 +84,13 @@ def encode_for(value: object, *, avmplus: bool) -> bytes:
 
 
 def _encode(values: tuple[object, ...], avmplus: bool) -> bytes:
-    parts: list[bytes] = []
-    writer = Amf0Writer(parts, avmplus)
+    out = BytesWriter()
+    output = Amf0Output(out, avmplus)
     try:
         for value in values:
-            writer.value(value)
+            output.value(value)
     except RecursionError:  # our caller had used most of Python's stack already
         raise LocalProtocolError("AMF0: nested too deep") from None
     except (struct.error, UnicodeEncodeError) as error:
         raise LocalProtocolError(f"AMF0: {error}") from error
-    return b"".join(parts)
+    return out.getvalue()

@@ -6,8 +6,7 @@ AMF3's three tables, which live as long as this reader. How a cut input shows: `
 
 from __future__ import annotations
 
-from struct import Struct
-from typing import Any, Final, final
+from typing import Any, final
 
 from pyamf import ASObject, MixedArray, TypedObject, Undefined
 
@@ -15,11 +14,10 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire.amf3_reader import Amf3Reader
 from rtmp_sync.wire.classes import alias_of, fill, make
 from rtmp_sync.wire.limits import Limits
+from rtmp_sync.wire.primitives import read_f64_be
 from rtmp_sync.wire.values import UNSUPPORTED, XMLDocument, date_from_ms
 
 __all__ = ["Amf0Reader"]
-
-_unpack_double: Final = Struct(">d").unpack_from
 
 
 @final
@@ -44,8 +42,7 @@ class Amf0Reader:
             return data[start : self.pos].decode()
         if marker == 0:
             self.pos = pos + 9
-            number: float = _unpack_double(data, pos + 1)[0]
-            return number
+            return read_f64_be(data, pos + 1)
         if marker == 5:
             self.pos = pos + 1
             return None
@@ -98,7 +95,7 @@ class Amf0Reader:
                     pos += data[end + 1] << 8
                 target[key] = data[start:pos].decode()
             elif marker == 0:
-                target[key] = _unpack_double(data, end + 1)[0]
+                target[key] = read_f64_be(data, end + 1)
                 pos = end + 9
             elif marker == 1:
                 target[key] = data[end + 1] != 0
@@ -165,7 +162,7 @@ class Amf0Reader:
         if marker == 11:
             start = self.pos
             self.pos = start + 10  # the time zone behind the double means nothing
-            return date_from_ms(_unpack_double(self.data, start)[0])
+            return date_from_ms(read_f64_be(self.data, start))
         if marker == 12:
             return self._text(self._u32())
         if marker == 15:

@@ -1,6 +1,6 @@
 """Writes AMF0 values (../shared/wire/amf0.md), and AMF3 values inside them where AMF0 has no form.
 
-One writer is one reference context. With `avmplus` false the marker 0x11 is never written and
+One output is one reference context. With `avmplus` false the marker 0x11 is never written and
 what AMF0 cannot say takes its nearest form: ByteArray and vectors a strict array, a Dictionary
 with text keys an object, ArrayCollection an array, ObjectProxy its object, the rest
 "unsupported". Raises LocalProtocolError for what AMF0 cannot say at all.
@@ -21,6 +21,7 @@ from rtmp_sync.wire.amf3_writer import Amf3Writer, exact_double
 from rtmp_sync.wire.classes import alias_of, attributes_of
 from rtmp_sync.wire.limits import MAX_DEPTH
 from rtmp_sync.wire.names import WRITTEN_AMF0, text_of, write_amf0
+from rtmp_sync.wire.primitives import BytesWriter, write_f64_be
 from rtmp_sync.wire.values import (
     XML,
     Date,
@@ -34,9 +35,8 @@ from rtmp_sync.wire.values import (
     ms_from_date,
 )
 
-__all__ = ["Amf0Writer"]
+__all__ = ["Amf0Output", "Amf0Writer"]
 
-_NUMBER: Final = Struct(">Bd").pack
 _COUNTED: Final = Struct(">BI").pack
 _REFERENCE: Final = Struct(">BH").pack
 _DATE: Final = Struct(">Bdh").pack
@@ -49,11 +49,11 @@ _REACH: Final = 0x10000
 
 
 @final
-class Amf0Writer:
-    """`value(value, depth)` appends to `parts`; `depth` is how many containers may be opened."""
+class Amf0Output:
+    """`value(value, depth)` appends to `out`; `depth` is how many containers may be opened."""
 
-    def __init__(self, parts: list[bytes], avmplus: bool) -> None:
-        self.parts = parts
+    def __init__(self, out: BytesWriter, avmplus: bool) -> None:
+        self.out = out
         self.avmplus = avmplus
         self.table: dict[int, int] = {}  # id -> slot
         self.slots = 0
@@ -65,18 +65,20 @@ class Amf0Writer:
         if kind is str:
             self._string(value)
         elif kind is float:
-            self.parts.append(_NUMBER(0, value))
+            self.out.append(0)
+            write_f64_be(self.out, value)
         elif value is None:
-            self.parts.append(b"\x05")
+            self.out.append(0x05)
         elif value is True:
-            self.parts.append(b"\x01\x01")
+            self.out.write(b"\x01\x01")
         elif value is False:
-            self.parts.append(b"\x01\x00")
+            self.out.write(b"\x01\x00")
         elif kind is int:
-            self.parts.append(_NUMBER(0, exact_double(value)))
+            self.out.append(0)
+            write_f64_be(self.out, exact_double(value))
         elif kind is dict or kind is ASObject:
             if self._open(value, depth):
-                self.parts.append(b"\x03")
+                self.out.append(0x03)
                 self._properties(value, depth - 1)
         elif kind is list or kind is tuple:
             self._strict_array(value, depth)
@@ -87,19 +89,19 @@ class Amf0Writer:
         raw = text.encode()
         length = len(raw)
         if length < 0x200:
-            self.parts.append(_STRING[length])
+            self.out.write(_STRING[length])
         elif length < 0x10000:
-            self.parts.append(_REFERENCE(2, length))
+            self.out.write(_REFERENCE(2, length))
         else:
-            self.parts.append(_COUNTED(12, length))
-        self.parts.append(raw)
+            self.out.write(_COUNTED(12, length))
+        self.out.write(raw)
 
     def _open(self, value: object, depth: int) -> bool:
         """Take a slot; False when a reference to an earlier one said it all."""
         slots = self.slots
         slot = self.table.setdefault(id(value), slots)
         if slot < slots and slot < _REACH:
-            self.parts.append(_REFERENCE(7, slot))
+            self.out.write(_REFERENCE(7, slot))
             return False
         if depth <= 0:
             raise LocalProtocolError("AMF0: nested too deep")
@@ -108,38 +110,39 @@ class Amf0Writer:
 
     def _properties(self, source: dict[Any, Any], depth: int) -> None:
         """Name and value, then the end mark. The frequent kinds are written in place."""
-        parts = self.parts
+        out = self.out
         names = WRITTEN_AMF0
         for key, value in source.items():
             name = names.get(key) if type(key) is str else write_amf0(text_of(key))
             if name is None:
                 name = write_amf0(key)
-            parts.append(name)
+            out.write(name)
             kind = type(value)
             if kind is str:
                 text: str = value
                 raw = text.encode()
                 length = len(raw)
                 if length < 0x200:
-                    parts.append(_STRING[length])
-                    parts.append(raw)
+                    out.write(_STRING[length])
+                    out.write(raw)
                 else:
                     self._string(text)
             elif kind is float:
-                parts.append(_NUMBER(0, value))
+                out.append(0)
+                write_f64_be(out, value)
             elif value is None:
-                parts.append(b"\x05")
+                out.append(0x05)
             elif value is True:
-                parts.append(b"\x01\x01")
+                out.write(b"\x01\x01")
             elif value is False:
-                parts.append(b"\x01\x00")
+                out.write(b"\x01\x00")
             else:
                 self.value(value, depth)
-        parts.append(_END)
+        out.write(_END)
 
     def _strict_array(self, value: Any, depth: int) -> None:
         if self._open(value, depth):
-            self.parts.append(_COUNTED(10, len(value)))
+            self.out.write(_COUNTED(10, len(value)))
             for item in value:
                 self.value(item, depth - 1)
 
@@ -147,10 +150,10 @@ class Amf0Writer:
 
     def _rare(self, value: object, depth: int) -> None:
         if value is Undefined:
-            self.parts.append(b"\x06")
+            self.out.append(0x06)
         elif isinstance(value, MixedArray):
             if self._open(value, depth):
-                self.parts.append(_COUNTED(8, len(value)))
+                self.out.write(_COUNTED(8, len(value)))
                 self._properties(value, depth - 1)
         elif isinstance(value, TypedObject):
             if self._open(value, depth):
@@ -159,10 +162,10 @@ class Amf0Writer:
             self._date(value)
         elif isinstance(value, XMLDocument) or (isinstance(value, XML) and not self.avmplus):
             raw = value.encode()
-            self.parts.append(_COUNTED(15, len(raw)))
-            self.parts.append(raw)
+            self.out.write(_COUNTED(15, len(raw)))
+            self.out.write(raw)
         elif isinstance(value, Unsupported):
-            self.parts.append(b"\x0d")
+            self.out.append(0x0D)
         elif isinstance(value, (ByteArray, bytes, bytearray, memoryview)):
             self._amf3_only(value, lambda: list(bytes(value)), depth)
         elif isinstance(value, (VectorInt, VectorUint, VectorDouble, VectorObject)):
@@ -194,12 +197,14 @@ class Amf0Writer:
         elif isinstance(value, str):
             self._string(str(value))
         elif isinstance(value, int):
-            self.parts.append(_NUMBER(0, exact_double(int(value))))
+            self.out.append(0)
+            write_f64_be(self.out, exact_double(int(value)))
         elif isinstance(value, float):
-            self.parts.append(_NUMBER(0, value))
+            self.out.append(0)
+            write_f64_be(self.out, value)
         elif isinstance(value, dict):
             if self._open(value, depth):
-                self.parts.append(b"\x03")
+                self.out.append(0x03)
                 self._properties(value, depth - 1)
         elif isinstance(value, (list, tuple, set, frozenset)):
             self._strict_array(value, depth)
@@ -209,8 +214,8 @@ class Amf0Writer:
             )
 
     def _typed(self, name: str, source: dict[Any, Any], depth: int) -> None:
-        self.parts.append(b"\x10")
-        self.parts.append(write_amf0(name))
+        self.out.append(0x10)
+        self.out.write(write_amf0(name))
         self._properties(source, depth)
 
     def _date(self, value: datetime | date | Date) -> None:
@@ -220,7 +225,7 @@ class Amf0Writer:
             ms = ms_from_date(value)
         else:
             ms = ms_from_date(datetime(value.year, value.month, value.day))
-        self.parts.append(_DATE(11, ms, 0))
+        self.out.write(_DATE(11, ms, 0))
 
     def _amf3_only(self, value: object, nearest: Any, depth: int) -> None:
         if self.avmplus:
@@ -230,18 +235,33 @@ class Amf0Writer:
         if plain is value:
             self._strict_array(value, depth)
         elif plain is _UNSUPPORTED:
-            self.parts.append(b"\x0d")
+            self.out.append(0x0D)
         else:
             self._kept.append(plain)
             self.value(plain, depth)
 
     def _avmplus(self, value: object, depth: int) -> None:
         if self._amf3 is None:
-            self._amf3 = Amf3Writer(self.parts)
+            self._amf3 = Amf3Writer(self.out)
         if depth <= 0:
             raise LocalProtocolError("AMF0: nested too deep")
-        self.parts.append(b"\x11")
+        self.out.append(0x11)
+        self._amf3.out = self.out
         self._amf3.value(value, depth - 1)
+
+
+@final
+class Amf0Writer:
+    """Values in one reference context as one piece of bytes each: `value` appends to `parts`."""
+
+    def __init__(self, parts: list[bytes], avmplus: bool) -> None:
+        self._parts = parts
+        self._output = Amf0Output(BytesWriter(), avmplus)
+
+    def value(self, value: object) -> None:
+        out = self._output.out = BytesWriter()
+        self._output.value(value)
+        self._parts.append(out.getvalue())
 
 
 _UNSUPPORTED: Final = Unsupported()

@@ -8,6 +8,7 @@ from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.wire.amf3_reader import Amf3Reader
 from rtmp_sync.wire.amf3_writer import Amf3Writer
 from rtmp_sync.wire.limits import DEFAULT, Limits
+from rtmp_sync.wire.primitives import BytesWriter
 
 __all__ = ["decode", "decode_at", "encode"]
 
@@ -55,8 +56,8 @@ def encode(*values: object) -> bytes:
     bytes become a ByteArray, int beyond 29 bits a double (refused beyond its 53 bits), a dict an
     anonymous dynamic object, list/tuple/set an array, datetime (naive is UTC) a date.
     """
-    parts: list[bytes] = []
-    writer = Amf3Writer(parts)
+    out = BytesWriter()
+    writer = Amf3Writer(out)
     try:
         for value in values:
             writer.value(value)
@@ -64,4 +65,4 @@ def encode(*values: object) -> bytes:
         raise LocalProtocolError("AMF3: nested too deep") from None
     except (struct.error, UnicodeEncodeError) as error:
         raise LocalProtocolError(f"AMF3: {error}") from error
-    return b"".join(parts)
+    return out.getvalue()

@@ -9,8 +9,8 @@ to turn into RemoteProtocolError.
 
 from __future__ import annotations
 
-from struct import Struct, unpack_from
-from typing import Any, Final, final
+from struct import unpack_from
+from typing import Any, final
 
 from pyamf import ASObject, MixedArray, TypedObject, Undefined
 from pyamf.amf3 import ByteArray
@@ -20,6 +20,7 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire import flex
 from rtmp_sync.wire.classes import alias_of, fill, make, read_itself
 from rtmp_sync.wire.limits import Limits
+from rtmp_sync.wire.primitives import read_f64_be
 from rtmp_sync.wire.values import (
     XML,
     Dictionary,
@@ -32,8 +33,6 @@ from rtmp_sync.wire.values import (
 )
 
 __all__ = ["Amf3Reader", "Traits"]
-
-_unpack_double: Final = Struct(">d").unpack_from
 
 
 @final
@@ -78,8 +77,7 @@ class Amf3Reader:
             return number if number < 0x10000000 else number - 0x20000000
         if marker == 5:
             self.pos = pos + 9
-            number_: float = _unpack_double(data, pos + 1)[0]
-            return number_
+            return read_f64_be(data, pos + 1)
         if marker == 1:
             return None
         if marker == 3:
@@ -132,7 +130,7 @@ class Amf3Reader:
         if marker == 0x08:
             start = self.pos
             self.pos = start + 8
-            date = date_from_ms(_unpack_double(self.data, start)[0])
+            date = date_from_ms(read_f64_be(self.data, start))
             self.objects.append(date)
             return date
         if marker == 0x0C:
@@ -252,7 +250,7 @@ class Amf3Reader:
                     strings.append(text)
                     target[key] = text
             elif marker == 5:
-                target[key] = _unpack_double(data, pos + 1)[0]
+                target[key] = read_f64_be(data, pos + 1)
                 pos += 9
             elif marker == 4 and data[pos + 1] < 0x80:
                 target[key] = data[pos + 1]

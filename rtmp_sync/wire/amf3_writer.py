@@ -19,6 +19,7 @@ from rtmp_sync.wire.amf3_reader import Traits
 from rtmp_sync.wire.classes import alias_of, attributes_of, sealed_names, write_itself
 from rtmp_sync.wire.limits import MAX_DEPTH
 from rtmp_sync.wire.names import WRITTEN_AMF3, text_of, write_amf3
+from rtmp_sync.wire.primitives import BytesWriter, write_f64_be
 from rtmp_sync.wire.u29 import u29
 from rtmp_sync.wire.values import (
     XML,
@@ -35,7 +36,6 @@ from rtmp_sync.wire.values import (
 
 __all__ = ["Amf3Writer", "exact_double"]
 
-_DOUBLE: Final = Struct(">Bd").pack
 _DATE: Final = Struct(">BBd").pack
 _LARGEST_EXACT: Final = 1 << 53
 
@@ -59,10 +59,10 @@ def exact_double(number: int) -> float:
 
 @final
 class Amf3Writer:
-    """`value(value, depth)` appends to `parts`; `depth` is how many containers may be opened."""
+    """`value(value, depth)` appends to `out`; `depth` is how many containers may be opened."""
 
-    def __init__(self, parts: list[bytes]) -> None:
-        self.parts = parts
+    def __init__(self, out: BytesWriter) -> None:
+        self.out = out
         self.strings: dict[str, bytes] = {}  # text -> its reference as written
         self.objects: dict[int, int] = {}  # id -> slot
         self.slots = 0
@@ -73,21 +73,22 @@ class Amf3Writer:
     def value(self, value: Any, depth: int = MAX_DEPTH) -> None:
         kind = type(value)
         if kind is str:
-            self.parts.append(b"\x06")
+            self.out.append(0x06)
             self.string(value)
         elif value is None:
-            self.parts.append(b"\x01")
+            self.out.append(0x01)
         elif kind is float:
-            self.parts.append(_DOUBLE(5, value))
+            self.out.append(5)
+            write_f64_be(self.out, value)
         elif kind is dict or kind is ASObject:
             if self._open(b"\x0a", value, depth):
                 self._anonymous(value, depth - 1)
         elif kind is int:
             self._integer(value)
         elif value is True:
-            self.parts.append(b"\x03")
+            self.out.append(0x03)
         elif value is False:
-            self.parts.append(b"\x02")
+            self.out.append(0x02)
         elif kind is list or kind is tuple:
             if self._open(b"\x09", value, depth):
                 self._dense(value, depth - 1)
@@ -97,31 +98,32 @@ class Amf3Writer:
     def string(self, text: str) -> None:
         """A string body: inline at its first appearance, then by reference."""
         if not text:
-            self.parts.append(b"\x01")
+            self.out.append(0x01)
             return
         reference = self.strings.get(text)
         if reference is not None:
-            self.parts.append(reference)
+            self.out.write(reference)
             return
         raw = text.encode()
         self.strings[text] = u29(len(self.strings) << 1)
-        self.parts.append(u29(len(raw) << 1 | 1))
-        self.parts.append(raw)
+        self.out.write(u29(len(raw) << 1 | 1))
+        self.out.write(raw)
 
     def _integer(self, number: int) -> None:
         if 0 <= number < 0x400:
-            self.parts.append(_INTEGER[number])
+            self.out.write(_INTEGER[number])
         elif -0x10000000 <= number < 0x10000000:
-            self.parts.append(b"\x04" + u29(number & 0x1FFFFFFF))
+            self.out.write(b"\x04" + u29(number & 0x1FFFFFFF))
         else:
-            self.parts.append(_DOUBLE(5, exact_double(number)))
+            self.out.append(5)
+            write_f64_be(self.out, exact_double(number))
 
     def _open(self, marker: bytes, value: object, depth: int) -> bool:
         """Take a slot; False when a reference to an earlier one said it all."""
         slots = self.slots
         slot = self.objects.setdefault(id(value), slots)
         if slot != slots:
-            self.parts.append(marker + u29(slot << 1))
+            self.out.write(marker + u29(slot << 1))
             return False
         if depth <= 0:
             raise LocalProtocolError("AMF3: nested too deep")
@@ -131,7 +133,7 @@ class Amf3Writer:
     # containers -----------------------------------------------------------------------------
 
     def _dense(self, items: Any, depth: int) -> None:
-        self.parts.append(b"\x09" + u29(len(items) << 1 | 1) + b"\x01")
+        self.out.write(b"\x09" + u29(len(items) << 1 | 1) + b"\x01")
         for item in items:
             self.value(item, depth)
 
@@ -142,7 +144,7 @@ class Amf3Writer:
             self.value(source[""], depth)
             source = {key: value for key, value in source.items() if key != ""}
         elif self._plain:
-            self.parts.append(self._plain)
+            self.out.write(self._plain)
         else:
             self._definition("", [], True)
             self._plain = b"\x0a" + u29(self.traits["", True, ()] << 2 | 1)
@@ -153,54 +155,56 @@ class Amf3Writer:
         key = (name, dynamic, tuple(names))
         index = self.traits.get(key)
         if index is not None:
-            self.parts.append(b"\x0a" + u29(index << 2 | 1))
+            self.out.write(b"\x0a" + u29(index << 2 | 1))
             return
         self.traits[key] = len(self.traits)
-        self.parts.append(b"\x0a" + u29(len(names) << 4 | (0xB if dynamic else 3)))
+        self.out.write(b"\x0a" + u29(len(names) << 4 | (0xB if dynamic else 3)))
         self.string(name)
         for member in names:
             self.string(member)
 
     def _properties(self, source: dict[Any, Any], depth: int) -> None:
         """Name and value, then the empty name. The frequent kinds are written in place."""
-        parts = self.parts
+        out = self.out
         strings = self.strings
         written = WRITTEN_AMF3
         for key, value in source.items():
             name = key if type(key) is str else text_of(key)
-            reference = strings.get(name)
-            if reference is None:
-                strings[name] = u29(len(strings) << 1)
-                reference = written.get(name)
-                if reference is None:
-                    reference = write_amf3(name)
-            parts.append(reference)
+            fresh = u29(len(strings) << 1)
+            reference = strings.setdefault(name, fresh)
+            if reference is not fresh:
+                out.write(reference)
+            else:
+                known = written.get(name)
+                out.write(write_amf3(name) if known is None else known)
             kind = type(value)
             if kind is str:
                 text: str = value
-                reference = strings.get(text)
-                if reference is not None:
-                    parts.append(b"\x06")
-                    parts.append(reference)
-                elif text:
-                    strings[text] = u29(len(strings) << 1)
+                if not text:
+                    out.write(b"\x06\x01")
+                    continue
+                fresh = u29(len(strings) << 1)
+                reference = strings.setdefault(text, fresh)
+                if reference is not fresh:
+                    out.append(0x06)
+                    out.write(reference)
+                else:
                     raw = text.encode()
                     size = len(raw)
-                    parts.append(_STRING[size] if size < 0x200 else b"\x06" + u29(size << 1 | 1))
-                    parts.append(raw)
-                else:
-                    parts.append(b"\x06\x01")
+                    out.write(_STRING[size] if size < 0x200 else b"\x06" + u29(size << 1 | 1))
+                    out.write(raw)
             elif kind is float:
-                parts.append(_DOUBLE(5, value))
+                out.append(5)
+                write_f64_be(out, value)
             elif value is None:
-                parts.append(b"\x01")
+                out.append(0x01)
             elif value is True:
-                parts.append(b"\x03")
+                out.append(0x03)
             elif value is False:
-                parts.append(b"\x02")
+                out.append(0x02)
             else:
                 self.value(value, depth)
-        parts.append(b"\x01")
+        out.append(0x01)
 
     def _mixed(self, source: dict[Any, Any], depth: int) -> None:
         """int keys 0 to n-1 are the dense part, all others names."""
@@ -210,7 +214,7 @@ class Amf3Writer:
         named = {key: value for key, value in source.items() if type(key) is str or key >= count}
         if "" in named:
             raise LocalProtocolError("AMF3: an array cannot have an empty name")
-        self.parts.append(b"\x09" + u29(count << 1 | 1))
+        self.out.write(b"\x09" + u29(count << 1 | 1))
         self._properties(named, depth)
         for index in range(count):
             self.value(source[index], depth)
@@ -241,7 +245,7 @@ class Amf3Writer:
 
     def _rare(self, value: object, depth: int) -> None:
         if value is Undefined:
-            self.parts.append(b"\x00")
+            self.out.append(0x00)
         elif isinstance(value, (XML, XMLDocument)):
             marker = b"\x0b" if isinstance(value, XML) else b"\x07"
             if self._open(marker, value, depth):
@@ -269,7 +273,7 @@ class Amf3Writer:
             if self._open(b"\x09", value, depth):
                 self._mixed(value, depth - 1)
         elif isinstance(value, Unsupported):
-            self.parts.append(b"\x00")  # AMF3 has no such marker; undefined is the nearest
+            self.out.append(0x00)  # AMF3 has no such marker; undefined is the nearest
         else:
             self._instance(value, depth)
 
@@ -287,12 +291,13 @@ class Amf3Writer:
             if self._open(b"\x0a", value, depth):
                 self._registered(alias, value, depth - 1)
         elif isinstance(value, str):
-            self.parts.append(b"\x06")
+            self.out.append(0x06)
             self.string(str(value))
         elif isinstance(value, int):
             self._integer(int(value))
         elif isinstance(value, float):
-            self.parts.append(_DOUBLE(5, value))
+            self.out.append(5)
+            write_f64_be(self.out, value)
         elif isinstance(value, dict):
             if self._open(b"\x0a", value, depth):
                 self._anonymous(value, depth - 1)
@@ -307,7 +312,7 @@ class Amf3Writer:
     def _registered(self, alias: Any, value: Any, depth: int) -> None:
         if alias.external:
             self._external(alias.alias)
-            self.parts.append(write_itself(value, self._aside(depth)))
+            self.out.write(write_itself(value, self._aside(depth)))
             return
         names, dynamic = sealed_names(alias)
         attributes = attributes_of(alias, value)
@@ -317,24 +322,24 @@ class Amf3Writer:
     def _external(self, name: str) -> None:
         index = self.traits.get((name,))
         if index is not None:
-            self.parts.append(b"\x0a" + u29(index << 2 | 1))
+            self.out.write(b"\x0a" + u29(index << 2 | 1))
             return
         self.traits[(name,)] = len(self.traits)
-        self.parts.append(b"\x0a\x07")
+        self.out.write(b"\x0a\x07")
         self.string(name)
 
     def _aside(self, depth: int) -> Any:
         """A function that returns a value's bytes instead of appending them."""
 
         def write(value: object) -> bytes:
-            outer = self.parts
-            self.parts = []
+            outer = self.out
+            self.out = BytesWriter()
             self._kept.append(value)
             try:
                 self.value(value, depth)
-                return b"".join(self.parts)
+                return self.out.getvalue()
             finally:
-                self.parts = outer
+                self.out = outer
 
         return write
 
@@ -346,7 +351,7 @@ class Amf3Writer:
             self.value(inner, depth)
             return
         for head, members in flex.sections(kind, value):
-            self.parts.append(head)
+            self.out.write(head)
             self._kept.extend(members)
             for member in members:
                 self.value(member, depth)
@@ -359,14 +364,14 @@ class Amf3Writer:
         else:
             ms = ms_from_date(datetime(value.year, value.month, value.day))
         if self._open(b"\x08", value, depth):
-            self.parts.append(_DATE(8, 1, ms))
+            self.out.write(_DATE(8, 1, ms))
 
     def _block(self, marker: bytes, raw: bytes) -> None:
-        self.parts.append(marker + u29(len(raw) << 1 | 1))
-        self.parts.append(raw)
+        self.out.write(marker + u29(len(raw) << 1 | 1))
+        self.out.write(raw)
 
     def _head(self, marker: bytes, count: int, flag: bool) -> None:
-        self.parts.append(marker + u29(count << 1 | 1) + (b"\x01" if flag else b"\x00"))
+        self.out.write(marker + u29(count << 1 | 1) + (b"\x01" if flag else b"\x00"))
 
     def _vector(self, value: VectorInt | VectorUint | VectorDouble, depth: int) -> None:
         letter, marker = "d", b"\x0f"
@@ -376,4 +381,4 @@ class Amf3Writer:
             letter, marker = "I", b"\x0e"
         if self._open(marker, value, depth):
             self._head(marker, len(value), value.fixed)
-            self.parts.append(pack(f">{len(value)}{letter}", *value))
+            self.out.write(pack(f">{len(value)}{letter}", *value))

@@ -106,6 +106,15 @@ def test_the_wire_tests_pass_on_this_build(compiled: Path, pure: bool) -> None:
     assert " passed" in said[-1]
 
 
+def test_the_plain_source_does_without_librt(compiled: Path) -> None:
+    files = ["tests/wire/test_amf0.py", "tests/wire/test_amf3.py"]
+    options = ["-q", "-p", "no:cacheprovider", "-p", "no:xdist", "--rootdir", str(ROOT)]
+    script = "import sys; sys.modules['librt.strings'] = None" + RUN
+    said = python(compiled, "-c", script, *options, *files, pure=True).splitlines()
+    assert said[0].startswith("pure ")
+    assert " passed" in said[-1]
+
+
 @pytest.mark.parametrize(
     ("variable", "value", "reason"),
     [
