@@ -30,7 +30,7 @@ setup:
 	@.ci/setup
 
 setup-dev:
-	@.ci/setup dev ffmpeg ffprobe
+	@.ci/setup dev ffmpeg ffprobe tshark
 
 clean:
 	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

@@ -169,9 +169,16 @@ class _ClientSide(_Side):
         if self.peer is not None:
             super().data_received(data)
             return
-        # uvloop begins to read after connection_made, whatever was paused in it.
+        # uvloop, and asyncio of some Python versions, begin to read after connection_made, whatever
+        # was paused in it.
         self._early += data
         self.set_reading(False)
+
+    def eof_received(self) -> bool:
+        if self.peer is None and self.server is None:  # told to the server once it is there
+            self.ended = True
+            return True
+        return super().eof_received()
 
     def connection_lost(self, exc: Exception | None) -> None:
         super().connection_lost(exc)
@@ -216,6 +223,8 @@ class _ClientSide(_Side):
         if self._early:
             super().data_received(self._early)
             self._early = b""
+        if self.ended and peer.transport is not None:
+            peer.transport.write_eof()
         self.set_reading(True)
 
 

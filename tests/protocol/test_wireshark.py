@@ -13,8 +13,6 @@ from rtmp_sync.wire.chunk import ChunkWriter
 from tests.support import wireshark
 from tests.support.rtmp_peer import Joined
 
-pytestmark = pytest.mark.skipif(not wireshark.available, reason="tshark is not installed")
-
 INFO, MALFORMED, COMPLAINT = "_ws.col.Info", "_ws.malformed", "_ws.expert.message"
 
 

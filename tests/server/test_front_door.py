@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
 from collections.abc import AsyncIterator, Callable
 
 import pytest
@@ -231,11 +232,13 @@ def test_what_a_client_sends_at_once_arrives_whichever_loop_runs() -> None:
         door = FrontDoor(Address("127.0.0.1", 0), servers, times=TIMES)
         await door.start()
         await until(lambda: bool(door.up()))
-        reader, writer = await asyncio.open_connection(*door.address)
-        writer.write(b"at once")
-        writer.write_eof()
-        received = await reader.read()
-        writer.close()
+        with socket.create_connection(door.address) as client:  # all said before it is accepted
+            client.sendall(b"at once")
+            client.shutdown(socket.SHUT_WR)
+            reader, writer = await asyncio.open_connection(sock=client)
+            received = await reader.read()
+            writer.close()
+            await writer.wait_closed()
         await door.stop()
         await backend.stop()
         return received

@@ -4,26 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
-import pytest
-
-PACKAGES = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "tshark": "tshark"}
-
-
-def require(program: str) -> str:
-    """The program's path. Missing: a failure in CI, elsewhere a skip that says what to install."""
-    path = shutil.which(program)
-    if path is not None:
-        return path
-    message = f"{program} is not installed: apt-get install {PACKAGES[program]}"
-    if os.environ.get("CI"):
-        pytest.fail(message)
-    pytest.skip(message)
+from tests.support.programs import require
 
 
 def make_source(file: Path, seconds: float) -> Path:

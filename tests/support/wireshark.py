@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 import struct
 import subprocess
 from pathlib import Path
 
+from tests.support.programs import require
+
 _RAW_IP = 101  # the link type of a capture whose packets begin with an IP header
 _SEGMENT_BYTES = 1400
 _SYN, _SYN_ACK, _PUSH_ACK = 0x02, 0x12, 0x18
-
-available = shutil.which("tshark") is not None
 
 
 def write_capture(path: Path, said: list[tuple[bool, bytes]], port: int = 1935) -> None:
@@ -48,7 +47,7 @@ def _packet(
 def dissect(path: Path, *fields: str, port: int = 1935) -> list[list[str]]:
     """Per packet that ends an RTMP message: what the dissector says for each field."""
     names = [argument for field in fields for argument in ("-e", field)]
-    command = ["tshark", "-r", str(path), "-d", f"tcp.port=={port},rtmpt", "-Y", "rtmpt"]
+    command = [require("tshark"), "-r", str(path), "-d", f"tcp.port=={port},rtmpt", "-Y", "rtmpt"]
     done = subprocess.run(
         [*command, "-T", "fields", *names], capture_output=True, text=True, check=True
     )

@@ -1,0 +1,21 @@
+"""Real programs that tests start."""
+
+from __future__ import annotations
+
+import os
+import shutil
+
+import pytest
+
+PACKAGES = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "tshark": "tshark"}
+
+
+def require(program: str) -> str:
+    """The program's path. Missing: a failure in CI, elsewhere a skip that says what to install."""
+    path = shutil.which(program)
+    if path is not None:
+        return path
+    message = f"{program} is not installed: apt-get install {PACKAGES[program]}"
+    if os.environ.get("CI"):
+        pytest.fail(message)
+    pytest.skip(message)
