@@ -39,30 +39,26 @@ class Method(NamedTuple):
     user_types: frozenset[str]
     least: int
     most: int | None
-    replay: bool
 
     def accepts(self, count: int) -> bool:
         """Whether it can be called with so many arguments."""
         return count >= self.least and (self.most is None or count <= self.most)
 
 
-def allow(*user_types: str, name: str | None = None, replay: bool = False) -> Callable[[F], F]:
+def allow(*user_types: str, name: str | None = None) -> Callable[[F], F]:
     """Let clients of these user types call the decorated method.
 
-    name: what it is called on the wire (the method's own name). replay: run it on the standby
-    too, for applications that keep memory outside `self.vars`.
+    name: what it is called on the wire (the method's own name).
     """
 
     def mark(function: F) -> F:
-        setattr(function, _ALLOWED, _method(function, user_types, name, replay))
+        setattr(function, _ALLOWED, _method(function, user_types, name))
         return function
 
     return mark
 
 
-def _method(
-    function: Callable[..., Any], user_types: tuple[str, ...], name: str | None, replay: bool
-) -> Method:
+def _method(function: Callable[..., Any], user_types: tuple[str, ...], name: str | None) -> Method:
     least = 0
     most: int | None = 0
     for parameter in list(inspect.signature(function).parameters.values())[2:]:
@@ -73,7 +69,7 @@ def _method(
             least += parameter.default is parameter.empty
         elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
             raise TypeError(f"{function.__qualname__}: a remote call has no keyword arguments")
-    return Method(name or function.__name__, function, frozenset(user_types), least, most, replay)
+    return Method(name or function.__name__, function, frozenset(user_types), least, most)
 
 
 class ClientLink(Protocol):
