@@ -14,6 +14,7 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire.amf3_reader import Amf3Reader
 from rtmp_sync.wire.classes import alias_of, fill, make
 from rtmp_sync.wire.limits import Limits
+from rtmp_sync.wire.names import BEFORE_AMF0, EMPTY, read_name
 from rtmp_sync.wire.primitives import read_f64_be
 from rtmp_sync.wire.values import UNSUPPORTED, XMLDocument, date_from_ms
 
@@ -78,16 +79,24 @@ class Amf0Reader:
         """Name and value up to `00 00 09`. The frequent kinds are read in place."""
         data = self.data
         pos = self.pos
+        name = BEFORE_AMF0
         used = 0
         for used in range(self.left + 1):
-            start = pos + 2
-            end = start + data[pos + 1]
-            if data[pos]:
-                end += data[pos] << 8
-            marker = data[end]
-            if marker == 9 and end == start:
-                break
-            key = data[start:end].decode()
+            guess = name.next
+            end = pos + guess.size
+            if data[pos:end] == guess.raw:
+                name = guess
+                marker = data[end]
+            else:
+                end = pos + 2 + (data[pos] << 8 | data[pos + 1])
+                marker = data[end]  # fails for a cut name, before that is remembered
+                if end != pos + 2:
+                    name = read_name(name, data[pos:end], 2)
+                elif marker != 9:
+                    name = EMPTY
+                else:
+                    break
+            key = name.text
             if marker == 2:
                 start = end + 3
                 pos = start + data[end + 2]

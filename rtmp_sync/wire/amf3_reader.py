@@ -20,6 +20,7 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire import flex
 from rtmp_sync.wire.classes import alias_of, fill, make, read_itself
 from rtmp_sync.wire.limits import Limits
+from rtmp_sync.wire.names import BEFORE_AMF3, read_name
 from rtmp_sync.wire.primitives import read_f64_be
 from rtmp_sync.wire.values import (
     XML,
@@ -215,6 +216,7 @@ class Amf3Reader:
         strings = self.strings
         pos = self.pos
         limit = self.left
+        name = BEFORE_AMF3
         used = 0
         for used in range(limit + 1):
             head = data[pos]
@@ -224,9 +226,12 @@ class Amf3Reader:
                 key = strings[head >> 1]
                 pos += 1
             elif head < 0x80:
-                start = pos + 1
-                pos = start + (head >> 1)
-                key = data[start:pos].decode()
+                start = pos
+                pos += 1 + (head >> 1)
+                raw = data[start:pos]
+                guess = name.next
+                name = guess if guess.raw == raw else read_name(name, raw, 1)
+                key = name.text
                 strings.append(key)
             else:
                 self.pos = pos
@@ -236,10 +241,14 @@ class Amf3Reader:
                     pos -= 1  # a name of no length written the long way: the end mark
                     break
             marker = data[pos]
-            if marker == 6 and data[pos + 1] < 0x80:
+            if marker == 6:
                 head = data[pos + 1]
                 pos += 2
-                if not head & 1:
+                if head >= 0x80:
+                    self.pos = pos - 1
+                    target[key] = self.string()
+                    pos = self.pos
+                elif not head & 1:
                     target[key] = strings[head >> 1]
                 elif head == 1:
                     target[key] = ""

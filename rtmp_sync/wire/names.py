@@ -1,17 +1,28 @@
-"""Property names as they were written before, so that each is converted once.
+"""Property names as they were read and written before, so that each is converted once.
 
-An application has a few hundred names and says them in every message. The memory is bounded:
-long names are not kept, and when it is full it starts anew.
+An application has a few hundred names and says them in every message, mostly in the same order.
+The memory is bounded: long names are not kept, and when it is full it starts anew.
 """
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, final
 
 from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.wire.u29 import u29
 
-__all__ = ["WRITTEN_AMF0", "WRITTEN_AMF3", "text_of", "write_amf0", "write_amf3"]
+__all__ = [
+    "BEFORE_AMF0",
+    "BEFORE_AMF3",
+    "EMPTY",
+    "WRITTEN_AMF0",
+    "WRITTEN_AMF3",
+    "ReadName",
+    "read_name",
+    "text_of",
+    "write_amf0",
+    "write_amf3",
+]
 
 _MOST: Final = 4096
 _LONGEST: Final = 63  # bytes; up to here AMF3's length is one byte too
@@ -55,3 +66,47 @@ def write_amf3(text: str) -> bytes:
         WRITTEN_AMF3.clear()
     WRITTEN_AMF3[text] = written
     return written
+
+
+@final
+class ReadName:
+    """A name that was read before: its bytes with the length before them, `size` of them.
+
+    `next` is what last came behind it: the first guess, which no bytes are equal to at first.
+    """
+
+    __slots__ = ("next", "raw", "size", "text")
+
+    def __init__(self, raw: bytes, size: int, text: str) -> None:
+        self.raw = raw
+        self.size = size
+        self.text = text
+        self.next: ReadName = _NO_GUESS if size else self
+
+
+_NO_GUESS: Final = ReadName(b"never", 0, "")
+BEFORE_AMF0: Final = ReadName(b"", 1, "")
+"""What the first name of an AMF0 object comes behind."""
+BEFORE_AMF3: Final = ReadName(b"", 1, "")
+"""What the first name of an AMF3 object comes behind."""
+EMPTY: Final = ReadName(b"", 1, "")
+"""The empty name. It is never a guess: the end of an object begins with the same bytes."""
+
+_READ: Final[dict[bytes, ReadName]] = {}  # AMF0's begin with 0, AMF3's with their odd length
+
+
+def read_name(before: ReadName, raw: bytes, prefix: int) -> ReadName:
+    """The name in `raw` behind a length of `prefix` bytes, when the guess behind `before` was
+    wrong. Not for the empty name, whose bytes end an object. Raises UnicodeDecodeError."""
+    name = _READ.get(raw)
+    if name is None:
+        name = ReadName(raw, len(raw), raw[prefix:].decode())
+        if len(raw) > prefix + _LONGEST:
+            return name
+        if len(_READ) >= _MOST:
+            for old in (*_READ.values(), BEFORE_AMF0, BEFORE_AMF3, EMPTY):
+                old.next = _NO_GUESS  # else chains of old names would outlive the memory
+            _READ.clear()
+        _READ[raw] = name
+    before.next = name
+    return name

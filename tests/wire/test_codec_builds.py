@@ -16,6 +16,7 @@ from bench.peers.compiled import ROOT, compiled_copy
 TESTS = [
     "tests/wire/test_amf0.py",
     "tests/wire/test_amf3.py",
+    "tests/wire/test_amf_names.py",
     "tests/wire/test_amf_scan.py",
     "tests/wire/test_amf_vectors.py",
     "tests/wire/test_chunk.py",
