@@ -3,6 +3,8 @@ and nothing lingers."""
 
 from __future__ import annotations
 
+from math import inf
+
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.view import State, Store
 
@@ -46,7 +48,8 @@ def alarms(
     pending = s.node.pending
     if pending is not None and pending.unknown_since is not None:
         found["outcome_unknown"] = f"whether record {pending.record.rev} was written is unknown"
-    if s.node.state in _SERVING and s.degraded and s.view.policy.mode != "async":
+    by_design = s.view.policy.mode == "async" or s.authority_until == inf  # no coordinator
+    if s.node.state in _SERVING and s.degraded and not by_design:
         found["degraded"] = "serving alone: no other origin is in sync"
     if s.node.state is State.HELD:
         found["held"] = "closed: there is no valid record to act on"

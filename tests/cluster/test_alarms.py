@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 from typing import Any
 
 import pytest
@@ -57,3 +58,7 @@ def test_an_attempt_of_unknown_outcome_and_a_node_held_back_are_told() -> None:
 
 def test_async_mode_is_alone_by_design() -> None:
     assert names(ACTIVE, serving(A_ALONE, policy=Policy(mode="async"))) == set()
+
+
+def test_a_single_origin_is_alone_by_design() -> None:
+    assert names(ACTIVE, serving(A_ALONE, authority_until=inf)) == set()
