@@ -168,13 +168,14 @@ class Amf3Writer:
         out = self.out
         strings = self.strings
         written = WRITTEN_AMF3
+        fresh = u29(len(strings) << 1)  # the reference that the next new string gets
         for key, value in source.items():
             name = key if type(key) is str else text_of(key)
-            fresh = u29(len(strings) << 1)
             reference = strings.setdefault(name, fresh)
             if reference is not fresh:
                 out.write(reference)
             else:
+                fresh = u29(len(strings) << 1)
                 known = written.get(name)
                 out.write(write_amf3(name) if known is None else known)
             kind = type(value)
@@ -183,12 +184,12 @@ class Amf3Writer:
                 if not text:
                     out.write(b"\x06\x01")
                     continue
-                fresh = u29(len(strings) << 1)
                 reference = strings.setdefault(text, fresh)
                 if reference is not fresh:
                     out.append(0x06)
                     out.write(reference)
                 else:
+                    fresh = u29(len(strings) << 1)
                     raw = text.encode()
                     size = len(raw)
                     out.write(_STRING[size] if size < 0x200 else b"\x06" + u29(size << 1 | 1))
@@ -204,6 +205,7 @@ class Amf3Writer:
                 out.append(0x02)
             else:
                 self.value(value, depth)
+                fresh = u29(len(strings) << 1)
         out.append(0x01)
 
     def _mixed(self, source: dict[Any, Any], depth: int) -> None:
