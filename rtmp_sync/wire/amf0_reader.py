@@ -14,7 +14,7 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire.amf3_reader import Amf3Reader
 from rtmp_sync.wire.classes import alias_of, fill, make
 from rtmp_sync.wire.limits import Limits
-from rtmp_sync.wire.names import BEFORE_AMF0, EMPTY, read_name
+from rtmp_sync.wire.names import BEFORE_AMF0, COMPILED, EMPTY, read_name
 from rtmp_sync.wire.primitives import read_f64_be
 from rtmp_sync.wire.values import UNSUPPORTED, XMLDocument, date_from_ms
 
@@ -84,7 +84,7 @@ class Amf0Reader:
         for used in range(self.left + 1):
             guess = name.next
             end = pos + guess.size
-            if data[pos:end] == guess.raw:
+            if guess.stands_at(data, pos) if COMPILED else data[pos:end] == guess.raw:
                 name = guess
                 marker = data[end]
             else:

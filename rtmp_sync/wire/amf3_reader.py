@@ -20,7 +20,7 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire import flex
 from rtmp_sync.wire.classes import alias_of, fill, make, read_itself
 from rtmp_sync.wire.limits import Limits
-from rtmp_sync.wire.names import BEFORE_AMF3, read_name
+from rtmp_sync.wire.names import BEFORE_AMF3, COMPILED, read_name
 from rtmp_sync.wire.primitives import read_f64_be
 from rtmp_sync.wire.values import (
     XML,
@@ -228,9 +228,12 @@ class Amf3Reader:
             elif head < 0x80:
                 start = pos
                 pos += 1 + (head >> 1)
-                raw = data[start:pos]
                 guess = name.next
-                name = guess if guess.raw == raw else read_name(name, raw, 1)
+                if guess.stands_at(data, start) if COMPILED else data[start:pos] == guess.raw:
+                    name = guess
+                else:
+                    marker = data[pos]  # fails for a cut name, before that is remembered
+                    name = read_name(name, data[start:pos], 1)
                 key = name.text
                 strings.append(key)
             else:

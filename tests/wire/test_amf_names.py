@@ -21,6 +21,17 @@ def test_names_in_another_order_than_before_are_read_right(codec: ModuleType) ->
 
 
 @CODECS
+@pytest.mark.parametrize("size", [1, 4, 5, 6, 7, 8, 9, 13, 14, 15, 16, 17, 62, 63, 64, 70])
+def test_names_that_differ_in_one_letter_are_not_mixed_up(codec: ModuleType, size: int) -> None:
+    name = "n" * size
+    assert codec.decode(codec.encode({name: None})) == [{name: None}]
+    for place in range(size):
+        other = f"{name[:place]}o{name[place + 1 :]}"
+        assert codec.decode(codec.encode({other: None})) == [{other: None}]
+        assert codec.decode(codec.encode({name: None})) == [{name: None}]
+
+
+@CODECS
 def test_an_object_inside_another_does_not_disturb_its_names(codec: ModuleType) -> None:
     source = {"a": 1.0, "inner": {"a": 2.0, "b": {"a": 3.0, "inner": None}}, "b": 4.0}
     for _ in range(3):
