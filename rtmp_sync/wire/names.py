@@ -102,7 +102,7 @@ class ReadName:
         end = pos + size
         if size == 0:
             return False
-        if size > 16 or max(end, pos + 8) > len(data):
+        if size > 16 or end + 8 > len(data):
             return data[pos:end] == self.raw
         if read_i64_be(data, pos) >> self._shift != self._head:
             return False
