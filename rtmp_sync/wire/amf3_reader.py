@@ -10,7 +10,7 @@ to turn into RemoteProtocolError.
 from __future__ import annotations
 
 from struct import unpack_from
-from typing import Any, final
+from typing import TYPE_CHECKING, Any, final
 
 from pyamf import ASObject, MixedArray, TypedObject, Undefined
 from pyamf.amf3 import ByteArray
@@ -32,6 +32,9 @@ from rtmp_sync.wire.values import (
     XMLDocument,
     date_from_ms,
 )
+
+if TYPE_CHECKING:
+    from mypy_extensions import i64
 
 __all__ = ["Amf3Reader", "Traits"]
 
@@ -214,7 +217,9 @@ class Amf3Reader:
         """Name and value up to the empty name. The frequent kinds are read in place."""
         data = self.data
         strings = self.strings
-        pos = self.pos
+        pos: i64 = self.pos
+        start: i64
+        head: i64
         limit = self.left
         name = BEFORE_AMF3
         used = 0
