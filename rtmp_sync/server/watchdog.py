@@ -287,7 +287,8 @@ class Watchdog:
 
     def _ack_late(self) -> bool:
         link, head = self._effects.replication, self._effects.position[1]
-        if link is None:
+        if link is None or self.node.state not in SERVING:
+            self._acks.restart()  # a standby is owed nothing; what it may serve begins anew
             return False
         return self._acks.look(head, link.acked, link.oldest_unacked_at, now())
 
@@ -416,7 +417,7 @@ class Watchdog:
         claim = self.node.claim
         if claim is not None and claim.open_at is not None:
             instants.append(claim.open_at)
-        if (due := self._acks.due()) is not None:
+        if (due := self._acks.due()) is not None and due > now():  # else it was seen
             instants.append(due)
         return max(0.005, min(instants) - now())
 

@@ -118,6 +118,31 @@ async def test_failback_returns_the_service_and_loses_nothing(pair: PairDouble) 
     assert (await pair.a.watchdog.request_failback()).done  # it holds the service already
 
 
+async def test_after_a_switchover_the_old_active_has_its_time_to_follow(pair: PairDouble) -> None:
+    """The time-out counts from the first write held by the new active, not from the day when
+    it became a standby: a crash right after a switchover finds the other one in sync."""
+    since = now()
+    await until(lambda: now() - since > TIMING.ack_timeout)  # B has stood by for longer than that
+    pair.a.link.deaf = True
+    assert (await pair.a.watchdog.request("switchover")).done
+    await until(pair.b.watchdog.health_active)
+    pair.a.link.deaf = False
+    pair.b.link.feed()
+    await until(pair.a.watchdog.health_standby)
+    assert "degraded" not in [event["event"] for event in pair.b.history.events()]
+
+
+async def test_a_node_without_a_peer_looks_no_more_often_than_it_probes(
+    pair: PairDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    cut(pair.a, pair.b)
+    await until(lambda: not pair.a.commit.require_peer)
+    since = now()
+    await until(lambda: now() - since > 2 * TIMING.ack_timeout)
+    for origin in (pair.a, pair.b):
+        assert origin.watchdog._next_look() > TIMING.probe_interval / 2
+
+
 async def test_a_switchover_to_a_peer_that_is_not_ready_is_refused(pair: PairDouble) -> None:
     cut(pair.a, pair.b)
     result = await pair.a.watchdog.request("switchover")
