@@ -118,6 +118,7 @@ class Sessions:
     def hold(self, holding: bool) -> None:
         """Read nothing of anybody (before a switchover), or go on."""
         self._holding = holding
+        self._relaxed()  # what had congested us may have been acknowledged during the hold
         for session in self._all:
             if holding:
                 session.hold()

@@ -15,6 +15,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
+import structlog
+
 from rtmp_sync.server.authority import Authority, Deposed
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import CommitPoint
@@ -23,6 +25,8 @@ from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
 
 __all__ = ["Pending", "Turn"]
+
+_LOG = structlog.get_logger("rtmp_sync.turn")
 
 
 class Pending(Protocol):
@@ -102,11 +106,14 @@ class Turn:
         self.commit.head_moved(batch.first_seq + batch.count - 1, len(batch.data))
 
     def _end(self) -> None:
+        self._scheduled = False  # first: whatever fails below, the next turn has an end
         self.commit_journal()
-        self._scheduled = False
         pending, self._pending = self._pending, []
         for one in pending:
-            one.finish_turn()
+            try:
+                one.finish_turn()
+            except Exception:  # a bug, and of one object: everyone else's turn goes on
+                _LOG.exception("turn_not_finished")
         if self._replies:
             barrier = self.barrier
             replies, self._replies = self._replies, []

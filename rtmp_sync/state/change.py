@@ -50,7 +50,8 @@ LOSSY: Final = b"lossy"
 
 # A replication message is at most 1 MiB; one Change must fit with its envelope and names.
 MAX_VALUE_BYTES: Final = 768 * 1024
-MAX_NAME_CHARS: Final = 16 * 1024  # three of them, four bytes a character, beside the value
+# Three of them, four bytes a character, beside the value; each is below AMF's 65,535 bytes.
+MAX_NAME_CHARS: Final = 16 * 1024 - 1
 
 
 class Change(NamedTuple):

@@ -190,3 +190,52 @@ async def test_held_writes_are_applied_when_the_hold_ends(
     assert origin.state.journal.head == head
     origin.hold_writes(False)
     assert await peers[0].so_until(1) == [(SO_SUCCESS, "k", None)]
+
+
+async def test_writers_held_back_go_on_after_a_hold_in_which_everything_was_acknowledged(
+    origin: Origin, peers: list[Peer]
+) -> None:
+    """A switchover that is aborted: what had congested the origin is gone meanwhile."""
+    freeze(origin)
+    value = amf0.encode(1)
+    peers[0].so("board", *(so.event_request_change(f"k{i}", value) for i in range(4200)))
+    await until(lambda: origin.commit.congested)
+    peers[0].so("board", so.event_request_change("k", value))
+    holds = origin.sessions.holds
+    await until(lambda: any(holds(session) for session in origin.sessions._all))
+    [held] = [session for session in origin.sessions._all if holds(session)]
+    origin.hold_writes(True)
+    origin.commit.peer_acked(origin.state.journal.head)
+    assert origin.commit.relaxed
+    origin.hold_writes(False)
+    assert not holds(held)
+
+
+async def test_what_cannot_be_encoded_costs_the_others_of_its_turn_nothing(
+    origin: Origin, peers: list[Peer]
+) -> None:
+    class Broken:
+        def finish_turn(self) -> None:
+            raise ValueError("a bug")
+
+    board = next(iter(origin.instances)).shared_objects.fanout("board", "T")
+    origin.turn.join(Broken())
+    board.set(None, "k", amf0.encode(1), None, board.next_version())
+    for peer in peers:
+        assert await peer.so_until(1) == [(SO_CHANGE, "k", 1.0)]
+
+
+async def test_a_batch_that_cannot_be_handed_on_does_not_end_the_turns(
+    origin: Origin, peers: list[Peer]
+) -> None:
+    def broken(batch: object) -> None:
+        origin.turn.on_batch.remove(broken)
+        raise ValueError("a bug")
+
+    errors: list[dict[str, object]] = []
+    asyncio.get_running_loop().set_exception_handler(lambda loop, context: errors.append(context))
+    origin.turn.on_batch.append(broken)
+    peers[0].so("board", so.event_request_change("k", amf0.encode(1)))
+    await until(lambda: bool(errors))
+    peers[0].so("board", so.event_request_change("k", amf0.encode(2)))
+    await peers[1].until(lambda: peers[1].events)
