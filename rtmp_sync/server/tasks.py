@@ -48,7 +48,9 @@ class Tasks:
             waits_for.append(context.run(coroutine.send, None))
         except StopIteration as stop:
             value, error = stop.value, None
-        except Exception as raised:  # an application's error is its caller's answer
+        except (Exception, asyncio.CancelledError) as raised:
+            # an application's error is its caller's answer; so is that what it waits for was
+            # cancelled before
             value, error = None, raised
         finally:
             asyncio._leave_task(loop, task)

@@ -43,6 +43,21 @@ async def test_an_error_is_its_outcome() -> None:
     assert outcomes.all == [ValueError, KeyError]
 
 
+async def test_one_that_ends_as_cancelled_in_its_first_step_has_an_outcome_too() -> None:
+    """As one that awaits a task of its own which was cancelled before."""
+    outcomes = Outcomes()
+    gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    gone.cancel()
+
+    async def method() -> None:
+        await gone
+
+    tasks = Tasks()
+    tasks.start(method(), outcomes)
+    assert outcomes.all == [asyncio.CancelledError]
+    assert not tasks.running
+
+
 async def test_one_that_waits_goes_on_with_what_it_waited_for() -> None:
     outcomes = Outcomes()
     answer: asyncio.Future[int] = asyncio.get_running_loop().create_future()
