@@ -21,6 +21,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
 from rtmp_sync.wire import amf0
+from rtmp_sync.wire.limits import STORED
 
 if TYPE_CHECKING:
     from rtmp_sync.server.fanout import Fanout, SyncItem
@@ -198,7 +199,7 @@ class SharedObject(MutableMapping[str, Any]):
         return f"<SharedObject {obj.full_name} version {obj.version}: {len(self)} slots>"
 
     def __getitem__(self, name: str) -> Any:
-        return amf0.decode(self._fanout.obj.slots[name].value)[0]
+        return amf0.decode(self._fanout.obj.slots[name].value, STORED)[0]
 
     def __setitem__(self, name: str, value: object) -> None:
         if value is None:

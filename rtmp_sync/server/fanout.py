@@ -159,15 +159,17 @@ class Fanout:
 
     def refuse(self, writer: Subscriber, code: str, key: str | None = None) -> None:
         """Tell a client `status`, and with `key` what that slot really holds."""
-        items = [plain_item(wire.event_status(code, LEVEL_ERROR))]
+        told = wire.event_status(code, LEVEL_ERROR)
+        alone = False
         if key is not None:
             slot = self.obj.slots.get(key)
-            items.append(
+            held, alone = (
                 plain_item(wire.event_remove(key))
                 if slot is None
                 else change_item(key, slot.value, None, writer.form[0])
             )
-        self._answer(writer, *items)
+            told += held  # in one message even if it has references: a status holds no value
+        self._answer(writer, (told, alone))
 
     def finish_turn(self) -> None:
         """Encode what this turn did, and put it into the users' outboxes."""

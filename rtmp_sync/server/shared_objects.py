@@ -8,9 +8,13 @@ from __future__ import annotations
 
 from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.server.fanout import Fanout, Subscriber
+from rtmp_sync.server.splice import pack, plain_item
 from rtmp_sync.server.turn import Turn
+from rtmp_sync.wire import shared_object as wire
 from rtmp_sync.wire.constants import (
+    LEVEL_ERROR,
     SO_CLEAR,
+    SO_CREATION_FAILED,
     SO_NO_READ_ACCESS,
     SO_NO_WRITE_ACCESS,
     SO_RELEASE,
@@ -93,12 +97,15 @@ class SharedObjects:
         version = 0  # of this message's changes, once there is one
         for event in message.events:
             if event.type == SO_USE:
-                fanout = self.fanout(message.name, kind)
-                if may_read:
-                    fanout.use(subscriber, message.version)
-                else:
-                    fanout.refuse(subscriber, SO_NO_READ_ACCESS)
-                    self.sweep(fanout)
+                if not may_read:
+                    self._refuse_use(subscriber, message, SO_NO_READ_ACCESS)
+                    continue
+                try:
+                    fanout = self.fanout(message.name, kind)
+                except LocalProtocolError:  # a longer name than the link to the peer can carry
+                    self._refuse_use(subscriber, message, SO_CREATION_FAILED)
+                    continue
+                fanout.use(subscriber, message.version)
                 continue
             known = self._fanouts.get(f"{kind}:{message.name}")
             if known is None or not known.uses(subscriber):
@@ -141,6 +148,14 @@ class SharedObjects:
         for obj in list(instance.objects.values()):
             if obj.kind == "T":
                 self.sweep(self.fanout(obj.name, "T"))
+
+    def _refuse_use(self, to: Subscriber, message: SharedObjectMessage, code: str) -> None:
+        """Tell a client that it cannot have an object, which it does not bring into being."""
+        header = wire.header(message.name, 0, message.persistent)
+        told = plain_item(wire.event_status(code, LEVEL_ERROR))
+        amf3, chunk_size = to.form
+        data = pack(header, [told], amf3=amf3, chunk_size=chunk_size)
+        self._turn.send(to.outbox, 0, data)
 
     @staticmethod
     def _change(fanout: Fanout, writer: Subscriber, event: Event, version: int) -> None:

@@ -9,15 +9,19 @@ from __future__ import annotations
 
 from typing import Final
 
+from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire import shared_object as wire
 from rtmp_sync.wire.chunk import encode_message
 from rtmp_sync.wire.constants import CSID_SHARED_OBJECT, SHARED_OBJECT, SHARED_OBJECT_AMF3
+from rtmp_sync.wire.limits import STORED
 
 __all__ = ["Item", "change_item", "pack", "plain_item", "send_item"]
 
 # A longer message is cut between events: well inside what clients accept (ours: 4 MiB).
 MESSAGE_BYTES: Final = 1024 * 1024
+
+_UNSUPPORTED: Final = b"\x0d"
 
 Item = tuple[bytes, bool]  # an event's bytes, whether it must have a message of its own
 
@@ -66,9 +70,21 @@ def _fit(raw: bytes, flags: int | None, amf3: bool) -> tuple[bytes, bool]:
     if flags is None:
         flags = _scan(raw)
     if flags & amf0.HAS_AMF3 and not amf3:
-        raw = b"".join(amf0.encode_for(value, avmplus=False) for value in amf0.decode(raw))
+        raw = _without_amf3(raw)
         flags = _scan(raw)
     return raw, bool(flags & amf0.HAS_REFERENCE)
+
+
+def _without_amf3(raw: bytes) -> bytes:
+    """The nearest AMF0 to each value; a value that has none (such as one with a property name
+    of more than 65,535 bytes) is "unsupported", so that one value never stops a whole turn."""
+    nearest: list[bytes] = []
+    for value in amf0.decode(raw, STORED):
+        try:
+            nearest.append(amf0.encode_for(value, avmplus=False))
+        except LocalProtocolError:
+            nearest.append(_UNSUPPORTED)
+    return b"".join(nearest)
 
 
 def _scan(raw: bytes) -> int:
@@ -77,6 +93,6 @@ def _scan(raw: bytes) -> int:
     flags = 0
     offset = 0
     while offset < len(raw):
-        offset = amf0.scan(raw, offset, context)
+        offset = amf0.scan(raw, offset, context, STORED)
         flags |= context.flags
     return flags

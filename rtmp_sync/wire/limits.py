@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-__all__ = ["DEFAULT", "MAX_DEPTH", "Limits"]
+__all__ = ["DEFAULT", "MAX_DEPTH", "STORED", "Limits"]
 
 MAX_DEPTH = 256
 """No limit on nesting may be set above this, and nothing is written deeper. The codecs recurse
@@ -35,3 +35,7 @@ class Limits:
 
 
 DEFAULT = Limits()
+
+STORED = Limits(max_depth=MAX_DEPTH, max_values=1 << 30, max_bytes=1 << 30, max_byte_arrays=1 << 30)
+"""For values that were checked when they came in, or that an application made: the limits of a
+configuration may be wider than `DEFAULT`."""

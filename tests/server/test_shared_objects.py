@@ -9,11 +9,13 @@ import pytest
 from pyamf import amf3 as pyamf3
 
 from rtmp_sync import Origin
+from rtmp_sync.protocol.limits import ConnectionLimits
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire import shared_object as so
 from rtmp_sync.wire.constants import (
     SO_CHANGE,
     SO_CLEAR,
+    SO_CREATION_FAILED,
     SO_NO_READ_ACCESS,
     SO_NO_WRITE_ACCESS,
     SO_REMOVE,
@@ -22,6 +24,8 @@ from rtmp_sync.wire.constants import (
     SO_SUCCESS,
     SO_USE_SUCCESS,
 )
+from rtmp_sync.wire.limits import STORED
+from rtmp_sync.wire.values import UNSUPPORTED
 from tests.support.origins import until
 from tests.support.peer import Peer
 
@@ -297,9 +301,10 @@ async def test_without_write_access_a_client_is_told_what_the_slot_really_holds(
 
 async def test_without_read_access_a_client_gets_a_status_and_no_object(table: Table) -> None:
     blind = await table.join("blind", use=False)
-    blind.so(NAME, so.EVENT_USE)
-    assert await blind.so_until(1) == [(SO_STATUS, SO_NO_READ_ACCESS, None)]
-    assert table.origin.state.find("probe/room", NAME, "T") is None
+    for persistent, kind in ((False, "T"), (True, "P")):
+        blind.so(NAME, so.EVENT_USE, persistent=persistent)
+        assert await blind.so_until(1) == [(SO_STATUS, SO_NO_READ_ACCESS, None)]
+        assert table.origin.state.find("probe/room", NAME, kind) is None
 
 
 async def test_amf0_and_amf3_clients_of_one_object_each_get_what_they_can_read(
@@ -370,6 +375,58 @@ async def test_a_value_too_big_to_replicate_is_refused_and_rolled_back(table: Ta
         (SO_STATUS, SO_NO_WRITE_ACCESS, None),
         (SO_REMOVE, "big", None),
     ]
+
+
+async def test_a_refused_write_is_rolled_back_in_one_message_even_to_a_value_with_references(
+    table: Table,
+) -> None:
+    writer, reader = await table.join(), await table.join("reader")
+    cycle: list[object] = [1.0]
+    cycle.append(cycle)
+    writer.so(NAME, set_to("k", cycle))
+    await reader.so_until(1)
+    reader.so(NAME, set_to("k", 1))
+    await reader.until(reader.so_messages)
+    (message,) = reader.so_messages()
+    assert [event.type for event in message.events] == [SO_STATUS, SO_CHANGE]
+
+
+async def test_a_name_too_long_to_replicate_is_refused(table: Table) -> None:
+    peer = await table.join()
+    peer.so("n" * 20_000, so.EVENT_USE)
+    assert await peer.so_until(1) == [(SO_STATUS, SO_CREATION_FAILED, None)]
+    key = "k" * 20_000
+    peer.so(NAME, set_to(key, 1), so.event_request_remove(key))
+    assert [type for type, _, _ in await peer.so_until(3)] == [SO_STATUS, SO_REMOVE, SO_REMOVE]
+
+
+async def test_what_amf0_cannot_say_is_unsupported_to_amf0_clients_and_stops_nobody(
+    table: Table,
+) -> None:
+    flash9, old = await table.join(amf3=True), await table.join()
+    name = b"k" * 70_000  # AMF0 has 16 bits for the length of a property's name
+    length = bytes((140_001 >> 14 | 0x80, 140_001 >> 7 & 0x7F | 0x80, 140_001 & 0x7F))
+    raw = b"\x11\x0a\x0b\x01" + length + name + b"\x04\x01\x01"
+    flash9.so(NAME, so.event_request_change("k", raw), set_to("after", 1))
+    assert [key for _, key, _ in await flash9.so_until(2)] == ["k", "after"]
+    told = await old.so_until(2)
+    assert told == [(SO_CHANGE, "k", UNSUPPORTED), (SO_CHANGE, "after", 1.0)]
+    late = await table.join(use=False)
+    late.so(NAME, so.EVENT_USE)
+    assert len(await late.so_until(4)) == 4
+
+
+async def test_an_applications_values_may_be_larger_than_those_of_clients(table: Table) -> None:
+    caller, other = await table.join(use=False), await table.join()
+    other.rtmp.limits = ConnectionLimits(values=STORED)
+    caller.send(caller.rtmp.call("put_wide", NAME)[1])
+    await other.until(other.so_messages)
+    assert [event.key for event in other.so_messages()[0].events] == ["deep", "wide"]
+    late = await table.join(use=False)
+    late.rtmp.limits = other.rtmp.limits
+    late.so(NAME, so.EVENT_USE)
+    await late.until(late.so_messages)
+    assert len(late.so_messages()[0].events) == 4
 
 
 async def test_the_applications_changes_reach_everyone_as_changes(table: Table) -> None:

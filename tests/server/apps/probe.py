@@ -90,3 +90,15 @@ class Probe(Application):
 
     async def undecorated(self, client: Client) -> None:
         raise AssertionError("no method")
+
+    @allow("User")
+    async def huge(self, client: Client) -> str:
+        return "x" * (17 * 1024 * 1024)
+
+    @allow("User")
+    async def put_wide(self, client: Client, name: str) -> None:
+        deep: Any = 1.0
+        for _ in range(100):
+            deep = [deep]
+        self.shared_object(name)["deep"] = deep
+        self.shared_object(name)["wide"] = [None] * 150_000
