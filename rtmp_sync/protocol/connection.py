@@ -177,7 +177,11 @@ class Connection(Composer):
     ) -> tuple[int, bytes]:
         """A command that wants an answer: (transaction id, bytes). CallAnswered follows."""
         transaction = self._transactions.begin()
-        return transaction, self.command(name, transaction, command_object, *arguments)
+        try:
+            return transaction, self.command(name, transaction, command_object, *arguments)
+        except LocalProtocolError:  # an argument has no AMF form: nothing was asked
+            self._transactions.forget(transaction)
+            raise
 
     def forget_call(self, transaction: int) -> None:
         """Nobody waits for this answer any more."""

@@ -19,6 +19,7 @@ import inspect
 from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
+import pyamf
 from structlog.stdlib import BoundLogger
 
 from rtmp_sync.app import Application, Client
@@ -33,7 +34,12 @@ from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Whitelist
 from rtmp_sync.state.calls import BEGUN
 from rtmp_sync.wire import amf0
-from rtmp_sync.wire.constants import CALL_FAILED, CALL_INTERRUPTED, LEVEL_ERROR
+from rtmp_sync.wire.constants import (
+    CALL_FAILED,
+    CALL_INTERRUPTED,
+    LEVEL_ERROR,
+    MAX_MESSAGE_BYTES,
+)
 from rtmp_sync.wire.limits import Limits
 
 __all__ = ["CallPeer", "Calls"]
@@ -41,6 +47,7 @@ __all__ = ["CallPeer", "Calls"]
 _PROXY: Final = "call2server"  # the article's one entry point: (method, [arguments])
 _RESULT: Final = b"\1"  # what a stored outcome begins with
 _ERROR: Final = b"\0"
+_MAX_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - 64  # beside the command's name and transaction id
 _MAX_NUMBER: Final = 2**53  # above it, a number on the wire is not an integer any more
 
 
@@ -178,7 +185,10 @@ class Calls:
         """What is stored and sent: _RESULT or _ERROR, then the values behind the ids."""
         if error is None:
             try:
-                return _RESULT + _encode(peer, replies.result(value))
+                result = _encode(peer, replies.result(value))
+                if len(result) > _MAX_RESULT_BYTES:
+                    raise LocalProtocolError(f"a result of {len(result)} bytes")
+                return _RESULT + result
             except LocalProtocolError as unsayable:
                 error = unsayable
         if isinstance(error, CallError):  # raised by the method, for the client to read
@@ -210,6 +220,10 @@ def _proxied(arguments: list[object]) -> list[object]:
     passed = arguments[1] if len(arguments) > 1 else None
     if passed is None:
         return []
+    if isinstance(passed, pyamf.MixedArray):  # an ECMA array: some players write every array so
+        numbered = {str(index): value for index, value in passed.items()}
+        if all(str(index) in numbered for index in range(len(numbered))):
+            return [numbered[str(index)] for index in range(len(numbered))]
     if not isinstance(passed, (list, tuple)):
         raise RemoteProtocolError(f"{_PROXY}: the arguments are not an array")
     return list(passed)

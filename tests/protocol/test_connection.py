@@ -170,6 +170,12 @@ def test_the_server_calls_and_the_client_refuses(joined: Joined) -> None:
     assert answer.result["code"] == c.CALL_FAILED
 
 
+def test_a_call_that_cannot_be_said_is_not_open(joined: Joined) -> None:
+    with pytest.raises(LocalProtocolError):
+        joined.server.call("told", object())
+    assert joined.server.open_calls == 0
+
+
 def test_answers_to_nothing_are_ignored(joined: Joined) -> None:
     transaction, data = joined.client.call("setText")
     joined.to_server(data)

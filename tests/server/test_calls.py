@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pyamf
 import pytest
 
 from rtmp_sync import CallError, ConnectionLost, NetConnection, Origin
@@ -38,7 +39,11 @@ async def test_a_plain_method_under_another_name(user: NetConnection) -> None:
     assert await user.call("who.am.i") == ["ann", "User"]
 
 
-@pytest.mark.parametrize("arguments", [[1.0, 2.0], (1.0, 2.0)])
+@pytest.mark.parametrize(
+    "arguments",
+    [[1.0, 2.0], (1.0, 2.0), pyamf.MixedArray({"0": 1.0, "1": 2.0})],
+    ids=["list", "tuple", "ecma array"],
+)
 async def test_the_articles_form_is_the_same_call(user: NetConnection, arguments: object) -> None:
     assert await user.call("call2server", "add", arguments) == 3.0
     assert await user.call("call2server", "who.am.i") == ["ann", "User"]
@@ -107,6 +112,7 @@ async def test_broken_arguments_of_an_allowed_call_end_the_connection(origin: Or
         ("echo", (1.0, 2.0), "Wrong number of arguments"),
         ("crash", (), "Method failed"),
         ("unsayable", (), "Method failed"),
+        ("huge", (), "Method failed"),
     ],
 )
 async def test_a_failing_call_is_answered_and_the_instance_lives(
