@@ -94,6 +94,7 @@ def _publish(session: Session, event: PublishRequested) -> None:
 def _play(session: Session, event: PlayRequested) -> None:
     name = stream_name(event.name)
     if not may_access(session.client.read_access, name):
+        session.instance.live.stop(session, event.msid)
         session.connection.streams.stop(event.msid)
         text = f"{name} may not be played by this client."
         session.status(event.msid, LEVEL_ERROR, PLAY_FAILED, text)

@@ -191,9 +191,9 @@ class LiveStreams:
     def play(self, peer: StreamPeer, request: PlayRequested) -> bool:
         """Begin to play, now or when somebody publishes; whether it was accepted."""
         name, msid = stream_name(request.name), request.msid
+        self.stop(peer, msid)
         if request.start >= 0:
             return self._refuse(peer, msid, PLAY_STREAM_NOT_FOUND, f"{name} is not recorded.")
-        self.stop(peer, msid)
         channel = self._channel(name)
         player = _Player(peer, msid, channel)
         channel.players[peer, msid] = self._playing[peer, msid] = player
@@ -277,8 +277,9 @@ class LiveStreams:
 
     def _resume(self, player: _Player) -> None:
         """Go on in a running stream: its configuration may be another by now."""
-        self._give(player, player.channel.stream.headers())
-        player.waits_for_key = player.channel.stream.has_video
+        stream = player.channel.stream
+        self._give(player, [one._replace(timestamp=stream.timestamp) for one in stream.headers()])
+        player.waits_for_key = stream.has_video
 
     def _give(self, player: _Player, messages: list[LiveMessage]) -> None:
         chunk_size, msid = player.key

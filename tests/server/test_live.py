@@ -196,6 +196,56 @@ async def test_what_is_not_recorded_cannot_be_played_from_a_position(studio: Stu
     await status(peer, "NetStream.Play.StreamNotFound")
 
 
+async def test_a_refused_play_ends_what_the_stream_played(studio: Studio) -> None:
+    publisher, player = await studio.publisher(), await studio.player()
+    player.send(player.rtmp.command("play", 0, None, "other", 10, msid=1))
+    await status(player, "NetStream.Play.StreamNotFound")
+    push(publisher, 9, 0, key())
+    other = await studio.player()
+    await other.until(lambda: frames(other))
+    player.send(player.rtmp.call("_checkbw")[1])
+    await player.event(CallAnswered)
+    assert frames(player) == []
+
+
+async def test_timestamps_of_32_bits_pass_through_their_wrap(studio: Studio) -> None:
+    publisher, player = await studio.publisher(), await studio.player()
+    times = [0xFFFFFE, 0xFFFFFF, 0x1000000, 0x7FFFFFFF, 0x80000000, 0xFFFFFFFF, 0, 5]
+    for timestamp in times:
+        push(publisher, 9, timestamp, key(bytes(10_000)))
+    await player.until(lambda: len(frames(player)) == len(times))
+    assert frames(player) == [(9, timestamp, key(bytes(10_000))) for timestamp in times]
+
+
+async def test_enhanced_streams_start_late_joiners_at_each_tracks_header_and_a_key_frame(
+    studio: Studio,
+) -> None:
+    publisher = await studio.publisher()
+    headers = [
+        (9, b"\x90hvc1config"),
+        (9, b"\x96\x00hvc1\x01second track"),
+        (8, b"\x90OpusOpusHead"),
+    ]
+    for type, header in headers:
+        push(publisher, type, 0, header)
+    modex_key = b"\x97\x02\0\0\1\x01hvc1\0\0\0key"  # nanoseconds, then coded frames
+    push(publisher, 9, 0, b"\x91hvc1\0\0\0old key")
+    push(publisher, 9, 40, modex_key)
+    push(publisher, 9, 80, b"\xa3hvc1inter")
+    push(publisher, 8, 90, b"\x91Opussound")
+    await until(lambda: next(iter(studio.origin.instances)).live.names == ["s"])
+    early = await studio.player()
+    await early.until(lambda: (8, 90, b"\x91Opussound") in frames(early))
+    late = await studio.player()
+    await late.until(lambda: len(frames(late)) == 6)
+    assert frames(late) == [
+        *[(type, 40, header) for type, header in headers],
+        (9, 40, modex_key),
+        (9, 80, b"\xa3hvc1inter"),
+        (8, 90, b"\x91Opussound"),
+    ]
+
+
 async def test_publishing_needs_write_access_and_playing_read_access(studio: Studio) -> None:
     reader, blind = await studio.join("reader"), await studio.join("blind")
     reader.send(reader.rtmp.command("publish", 0, None, "s", "live", msid=1))
@@ -238,7 +288,7 @@ async def test_a_player_may_leave_out_video_and_come_back_at_a_key_frame(studio:
     push(publisher, 9, 80, inter())
     push(publisher, 9, 120, key())
     await player.until(lambda: len(frames(player)) == 2)
-    assert [payload for _, _, payload in frames(player)] == [AVC_HEADER, key()]
+    assert frames(player) == [(9, 50, AVC_HEADER), (9, 120, key())]  # time never goes back
 
 
 async def test_a_paused_player_gets_nothing_until_it_goes_on(studio: Studio) -> None:
