@@ -194,7 +194,11 @@ class Session(asyncio.Protocol):
 
     def end(self, reason: str, *, clean: bool = False) -> None:
         """Close the connection now. clean: what was written is still delivered."""
-        if self._transport is None or self._transport.is_closing():
+        if self._transport is None:
+            return
+        if self._transport.is_closing():
+            if not clean:
+                self._transport.abort()  # it did not read what a clean end had left to say
             return
         self.ended = self.ended or reason
         if clean:
@@ -272,6 +276,8 @@ class Session(asyncio.Protocol):
             held, self._held = self._held or deque(), None
             self._handle(list(held))
         except (ProtocolError, Deposed) as refusal:
+            if not self.joined and self._turn.authorised:
+                result.instance.disconnected(result.client, "lost")  # accepted all the same
             self.end(str(refusal))
             return
         self.go_on()

@@ -106,6 +106,16 @@ async def test_one_that_goes_while_the_application_decides_is_told_of_as_gone(
     peer.close()
 
 
+async def test_one_that_is_too_big_to_replicate_is_turned_away_and_told_of_as_gone(
+    origin: Origin,
+) -> None:
+    peer = await Peer().open(origin.rtmp_port)
+    peer.send(peer.rtmp.connect({"app": "probe", "pageUrl": "x" * 900_000}, "u", "User"))
+    await peer.ended()
+    assert ("disconnect", "u", "lost") in probe(origin).said
+    peer.close()
+
+
 async def test_the_default_instance_and_the_query_of_the_address(origin: Origin) -> None:
     async with NetConnection(reconnect=False) as one, NetConnection(reconnect=False) as two:
         await one.connect(url(origin, "probe?token=1"), "a", "User")
