@@ -48,8 +48,9 @@ def configure_logging(
     """Log to `stream` (stderr) from now on. `bound`: what every line of this process carries."""
     stream = stream or sys.stderr
     structlog.contextvars.bind_contextvars(**bound)
+    # Plain: a traceback that shows an application's values takes seconds for large ones.
     form: list[Processor] = (
-        [structlog.dev.ConsoleRenderer()]
+        [structlog.dev.ConsoleRenderer(exception_formatter=structlog.dev.plain_traceback)]
         if stream.isatty()
         else [structlog.processors.format_exc_info, structlog.processors.JSONRenderer(default=repr)]
     )

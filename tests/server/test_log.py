@@ -45,6 +45,19 @@ def test_the_standard_librarys_records_look_the_same(capsys: pytest.CaptureFixtu
     assert (found["logger"], found["event"]) == ("asyncio", "forgotten task")
 
 
+def test_a_traceback_on_a_terminal_shows_no_values() -> None:
+    terminal = io.StringIO()
+    terminal.isatty = lambda: True  # type: ignore[method-assign]  # what a terminal says
+    configure_logging(stream=terminal)
+    value = ["a large value or a secret"]
+    try:
+        value[1]
+    except IndexError as error:
+        structlog.get_logger("rtmp_sync.app").error("call_failed", exc_info=error)
+    assert "IndexError: list index out of range" in terminal.getvalue()
+    assert "secret" not in terminal.getvalue()
+
+
 def test_a_stream_that_cannot_be_written_stops_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
     closed = io.StringIO()
     monkeypatch.setattr(sys, "stderr", closed)
