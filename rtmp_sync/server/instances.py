@@ -78,6 +78,7 @@ class Instances:
             found = Instance(serving, name, self._turn, self._tasks)
             found.start()
             self._instances[scope] = found
+        self._watch_idle(found)  # who comes now may be refused
         return found
 
     # Clients
@@ -141,17 +142,20 @@ class Instances:
         self._instances.clear()
 
     def _watch_idle(self, instance: Instance) -> None:
-        if instance.clients or instance.scope in self._idle:
+        if instance.clients:
             return
+        if (former := self._idle.pop(instance.scope, None)) is not None:
+            former.cancel()
         loop = asyncio.get_running_loop()
         self._idle[instance.scope] = loop.call_later(IDLE_SECONDS, self._end_idle, instance)
 
     def _end_idle(self, instance: Instance) -> None:
         self._idle.pop(instance.scope, None)
-        if instance.clients or instance.stopped:
+        if instance.clients:
             return
         del self._instances[instance.scope]
-        instance.stop()
+        if not instance.stopped:  # as one that could not be started is
+            instance.stop()
 
     def _end_grace(self) -> None:
         """Clients of before the takeover that did not come back are gone now."""

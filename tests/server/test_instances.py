@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from rtmp_sync import NetConnection, Origin
+from rtmp_sync import ConnectError, NetConnection, Origin
 from rtmp_sync.server import instances as module
 from rtmp_sync.server.instances import split_app
 from tests.server.conftest import probe
@@ -62,6 +62,19 @@ async def test_an_instance_that_nobody_uses_for_long_stops_and_starts_anew(
     connection = await joined(origin)
     assert await connection.call("count") == 1.0
     await connection.close()
+
+
+@pytest.mark.parametrize(("user", "instance"), [("rejected", "room"), ("ann", "broken")])
+async def test_an_instance_that_only_refused_clients_came_to_ends_too(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch, user: str, instance: str
+) -> None:
+    """Its name is the client's choice: nothing of it may pile up."""
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
+    async with NetConnection(reconnect=False) as connection:
+        with pytest.raises(ConnectError):
+            await connection.connect(url(origin, f"probe/{instance}"), user, "User")
+    await until(lambda: len(origin.instances) == 0)
+    assert origin.state.instances == {}
 
 
 async def test_after_a_restart_everything_is_there_and_on_app_start_does_not_run_again(
