@@ -13,6 +13,10 @@ from rtmp_sync.errors import StoreError, StoreTimeout
 
 __all__ = ["FileHelper"]
 
+# Processes that a NAS holds in uninterruptible sleep: with so many no other one is started
+# before one of them is gone, or a NAS that hangs for hours would fill the process table.
+MAX_DYING = 4
+
 _PROGRAM = Path(__file__).with_name("file_io.py")
 
 
@@ -67,6 +71,8 @@ class FileHelper:
         return answer
 
     async def _start(self) -> asyncio.subprocess.Process:
+        while len(self._dying) >= MAX_DYING:
+            await asyncio.wait(self._dying, return_when=asyncio.FIRST_COMPLETED)
         # In the origin's process group, so that the guard's kill reaches it.
         self._process = await asyncio.create_subprocess_exec(
             sys.executable,

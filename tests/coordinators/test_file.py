@@ -16,6 +16,7 @@ from rtmp_sync.cluster.record import Author, InSync, Record, first_record
 from rtmp_sync.cluster.view import Outcome
 from rtmp_sync.coordinators.base import Reading
 from rtmp_sync.coordinators.file import FileCoordinator
+from rtmp_sync.coordinators.file_helper import MAX_DYING, FileHelper
 from rtmp_sync.errors import ConfigError, StoreError, StoreTimeout
 
 FIRST = first_record(("A", "B"), Author("A", "a1", "first", ""))
@@ -53,6 +54,27 @@ async def read_until_line(coordinator: FileCoordinator, path: Path, content: byt
             reading = await coordinator.read(beat=False)
             if path.read_bytes() == content:
                 return reading
+
+
+async def test_helpers_that_cannot_be_killed_do_not_pile_up(a: FileCoordinator) -> None:
+    """A NAS that hangs for hours: each request would leave a process behind."""
+    loop = asyncio.get_running_loop()
+    helper = FileHelper(a._pair_file, "A", 0.05)
+    hung = [loop.create_task(asyncio.Event().wait()) for _ in range(MAX_DYING)]
+    helper._dying.update(hung)  # what `process.wait()` of one in uninterruptible sleep is
+    with pytest.raises(StoreTimeout):
+        await helper.request("read", node="A", beat=None, peer=None)
+    assert helper._process is None
+    assert len(helper._dying) == MAX_DYING
+    helper._deadline_seconds = 10
+    hung[0].cancel()
+    helper._dying.discard(hung[0])
+    answer = await helper.request("read", node="A", beat=None, peer=None)
+    assert answer["line"] == "A\\B\r\n"
+    for task in hung:
+        task.cancel()
+        helper._dying.discard(task)
+    await helper.stop()
 
 
 def helper_pid(coordinator: FileCoordinator) -> int:
