@@ -108,7 +108,7 @@ class Fanout:
                 else change_item(key, slot.value, None, amf3)
                 for key, slot in missed
             ]
-            data = self._pack(form, [_USE_SUCCESS, *items])
+            data = self._pack(form, [_USE_SUCCESS, *items], known=version)
         self._turn.send(subscriber.outbox, 0, data)
 
     def release(self, subscriber: Subscriber) -> None:
@@ -236,13 +236,16 @@ class Fanout:
         items = [
             change_item(key, slot.value, None, form[0]) for key, slot in self.obj.slots.items()
         ]
-        data = self._dumps[form] = self._pack(form, [_USE_SUCCESS, _CLEAR, *items])
+        data = self._dumps[form] = self._pack(form, [_USE_SUCCESS, _CLEAR, *items], known=0)
         return data
 
-    def _pack(self, form: Form, items: list[Item]) -> bytes:
+    def _pack(self, form: Form, items: list[Item], known: int | None = None) -> bytes:
+        """known: the version of who is being caught up. Until the last message it has no other:
+        when its connection ends in the middle, it returns with that one."""
         obj = self.obj
         header = wire.header(obj.name, obj.version, obj.persistent)
-        return pack(header, items, amf3=form[0], chunk_size=form[1])
+        not_last = None if known is None else wire.header(obj.name, known, obj.persistent)
+        return pack(header, items, amf3=form[0], chunk_size=form[1], not_last=not_last)
 
 
 def _item(op: _Op, amf3: bool) -> Item:

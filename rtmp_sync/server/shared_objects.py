@@ -28,7 +28,7 @@ from rtmp_sync.wire.shared_object import Event, SharedObjectMessage
 
 __all__ = ["SharedObjects", "may_access"]
 
-# null, undefined, unsupported, and AMF3's undefined and null behind the switch
+# null, undefined, and AMF3's undefined and null behind the switch
 _NOTHING = frozenset({b"\x05", b"\x06", b"\x11\x00", b"\x11\x01"})
 
 _HELD = "held"  # variables object whose slots name the temporary objects that the application has

@@ -43,20 +43,27 @@ def send_item(raw: bytes, flags: int | None, amf3: bool) -> Item:
     return wire.event_send(raw), alone
 
 
-def pack(header: bytes, items: list[Item], *, amf3: bool, chunk_size: int) -> bytes:
-    """One message with all items, or as many as they need, as chunk stream bytes."""
+def pack(
+    header: bytes, items: list[Item], *, amf3: bool, chunk_size: int, not_last: bytes | None = None
+) -> bytes:
+    """One message with all items, or as many as they need, as chunk stream bytes.
+
+    not_last: the header of all messages but the last, if it is another.
+    """
     kind = SHARED_OBJECT
+    prefix = b""
     if amf3:
         kind = SHARED_OBJECT_AMF3
-        header = b"\0" + header
+        prefix = b"\0"
     bodies: list[list[bytes]] = []
     room = 0
     for event, alone in items:
         if alone or len(event) > room:
-            bodies.append([header])
+            bodies.append([prefix, header if not_last is None else not_last])
             room = MESSAGE_BYTES
         bodies[-1].append(event)
         room = 0 if alone else room - len(event)
+    bodies[-1][1] = header
     return b"".join(
         [
             encode_message(kind, 0, 0, b"".join(body), CSID_SHARED_OBJECT, chunk_size)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 
-import pyamf
 import pytest
 from pyamf import amf3 as pyamf3
 
@@ -113,13 +112,13 @@ async def test_two_writers_of_one_turn_get_their_success_and_the_other_ones_chan
     assert sorted(await second.so_until(2)) == [(SO_CHANGE, "a", 1.0), (SO_SUCCESS, "b", None)]
 
 
-@pytest.mark.parametrize("nothing", [None, pyamf.Undefined])
-async def test_setting_null_or_undefined_deletes(table: Table, nothing: object) -> None:
-    writer, other = await table.join(), await table.join()
+@pytest.mark.parametrize("nothing", ["05", "06", "1100", "1101"])
+async def test_setting_null_or_undefined_deletes(table: Table, nothing: str) -> None:
+    writer, other = await table.join(amf3=True), await table.join()
     writer.so(NAME, set_to("k", 1))
     await other.so_until(1)
     await writer.so_until(1)
-    writer.so(NAME, set_to("k", nothing))
+    writer.so(NAME, so.event_request_change("k", bytes.fromhex(nothing)))
     assert await writer.so_until(1) == [(SO_SUCCESS, "k", None)]
     assert await other.so_until(1) == [(SO_REMOVE, "k", None)]
 
@@ -220,6 +219,25 @@ async def test_who_returns_with_a_version_that_never_was_gets_everything(table: 
         SO_CLEAR,
         SO_CHANGE,
     ]
+
+
+async def test_who_has_a_part_of_a_long_dump_is_not_up_to_date(table: Table) -> None:
+    writer = await table.join()
+    for key in "abc":
+        writer.so(NAME, set_to(key, key * 600_000))
+    await writer.so_until(3)
+    late = await table.join(use=False)
+    late.so(NAME, so.EVENT_USE)
+    await late.until(lambda: len(late.so_messages()) == 3)
+    assert [message.version for message in late.so_messages()] == [0, 0, 4]
+    late.so(NAME, so.EVENT_RELEASE)
+    for key in "abc":
+        writer.so(NAME, set_to(key, key.upper() * 600_000))
+    await writer.so_until(3)
+    late.events.clear()
+    late.so(NAME, so.EVENT_USE, version=4)
+    await late.until(lambda: len(late.so_messages()) == 3)
+    assert [message.version for message in late.so_messages()] == [4, 4, 7]
 
 
 async def test_temporary_and_persistent_objects_of_one_name_are_two(table: Table) -> None:
