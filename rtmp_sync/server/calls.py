@@ -114,12 +114,15 @@ class Calls:
         if key is not None and not self._begin(peer, event.transaction, key):
             return
 
+        epoch = self._turn.authority.epoch
+
         def done(value: object, error: BaseException | None) -> None:
-            self._finish(peer, event.transaction, name, key, value, error)
+            mine = epoch == self._turn.authority.epoch
+            self._finish(peer, event.transaction, name, key, value, error, mine=mine)
 
         try:
             value = method.function(self._application, peer.client, *arguments)
-        except Exception as error:  # an application's error is the caller's answer
+        except (Exception, asyncio.CancelledError) as error:  # its error is the caller's answer
             done(None, error)
             return
         if inspect.iscoroutine(value):
@@ -161,12 +164,14 @@ class Calls:
         key: _Key | None,
         value: object,
         error: BaseException | None,
+        *,
+        mine: bool,
     ) -> None:
+        """mine: no promotion came in between, which cancels what runs."""
         waiting = [(peer, transaction)]
         if key is not None:
             waiting = self._running.pop((key.session, key.number), waiting)
-        let_go = isinstance(error, (Deposed, asyncio.CancelledError))
-        if let_go or not self._turn.authorised:
+        if not mine or isinstance(error, Deposed) or not self._turn.authorised:
             return  # the outcome is not ours to tell; the next active knows the call as begun
         outcome = self._outcome(peer, name, value, error)
         if key is not None:

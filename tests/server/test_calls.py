@@ -111,6 +111,8 @@ async def test_broken_arguments_of_an_allowed_call_end_the_connection(origin: Or
         ("add", (), "Wrong number of arguments"),
         ("echo", (1.0, 2.0), "Wrong number of arguments"),
         ("crash", (), "Method failed"),
+        ("cancelled", (False,), "Method failed"),
+        ("cancelled", (True,), "Method failed"),
         ("unsayable", (), "Method failed"),
         ("huge", (), "Method failed"),
     ],
@@ -279,18 +281,19 @@ async def test_the_configuration_switches_methods_off_and_gives_them_to_others(
                 await guest.call("who.am.i")
 
 
+@pytest.mark.parametrize("name", ["slow", "stubborn"])
 async def test_a_call_that_runs_over_a_promotion_of_the_same_process_is_interrupted(
-    origin: Origin,
+    origin: Origin, name: str
 ) -> None:
     peer = await keyed_peer(origin)
-    numbered(peer, "slow", 1)
+    numbered(peer, name, 1)
     await until(lambda: origin.state.call_outcome(KEY, 1) is BEGUN)
     origin.cut_sessions("the gate was closed")
     epoch = origin.authority.epoch + 1
     origin.authority.grant(epoch, float("inf"))
     await origin.promote(epoch, "next-history", lossy=False)
     again = await keyed_peer(origin)
-    numbered(again, "slow", 1)
+    numbered(again, name, 1)
     answer = await again.event(CallAnswered)
     assert isinstance(answer.result, dict)
     assert answer.result["code"] == "NetConnection.Call.Interrupted"

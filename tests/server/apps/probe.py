@@ -58,6 +58,22 @@ class Probe(Application):
         raise ValueError("a bug")
 
     @allow("User")
+    async def cancelled(self, client: Client, wait: bool) -> None:
+        gone: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        gone.cancel()
+        if wait:
+            await asyncio.sleep(0)
+        await gone
+
+    @allow("User")
+    async def stubborn(self, client: Client) -> str:
+        try:
+            await self.release.wait()
+        except asyncio.CancelledError:
+            return "done all the same"
+        return "done"
+
+    @allow("User")
     async def refuse(self, client: Client) -> None:
         raise CallError("Probe.No", "not today")
 
