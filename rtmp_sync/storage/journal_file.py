@@ -85,8 +85,6 @@ class JournalFile:
         self._begun_at = 0  # the seq that the current journal goes on from
         self._bytes = 0  # in it
         self._appended = 0  # the last seq that the thread has written
-        self._sent = 0  # the last seq that it was given
-        self._waits_since: float | None = None
         self._anew = False  # the current journal counts only once its snapshot is there
         self._copying: asyncio.Task[None] | None = None
         self._watching: asyncio.TimerHandle | None = None
@@ -135,7 +133,7 @@ class JournalFile:
             fsync=self._mode == "fsync", written=self._on_written, failed=self._on_failed
         )
         self._begin_journal(state.journal.head, state.digest())
-        self.written_seq = self._appended = self._sent = state.journal.head
+        self.written_seq = self._appended = state.journal.head
         if self._crowded:
             self._copy()
         self._watch()
@@ -150,10 +148,7 @@ class JournalFile:
         if self._writer.queued_bytes + len(data) > MAX_QUEUED_BYTES:
             self._on_failed(OSError("the disk does not keep up: too much waits"))
             return
-        if self._waits_since is None:
-            self._waits_since = time.monotonic()
         self._bytes += len(data)
-        self._sent = batch.last_seq
         self._writer.append(data, batch.last_seq, self._generation)
         if self._bytes > self._compact_bytes and self._copying is None and not self.failed:
             self._copy()
@@ -162,7 +157,7 @@ class JournalFile:
         """Another copy took the state's place: what is on the disk is void."""
         if self._writer is not None:
             self._anew = True
-            self.written_seq = self._appended = self._sent = 0
+            self.written_seq = self._appended = 0
             self._copy()
             self._valid_from = self._generation
 
@@ -231,7 +226,6 @@ class JournalFile:
         if generation < self._valid_from:
             return
         self._appended = seq
-        self._waits_since = None if seq >= self._sent else time.monotonic()
         if not self._anew:
             self._publish(seq)
 
@@ -243,7 +237,6 @@ class JournalFile:
     def _on_failed(self, error: Exception) -> None:
         """Serving goes on without this disk; a whole new copy is tried later."""
         self._anew = True
-        self._waits_since = None
         self._retry_at = time.monotonic() + RETRY_SECONDS
         if self._copying is not None:
             self._copying.cancel()
@@ -257,7 +250,9 @@ class JournalFile:
         """A disk that hangs says nothing: look at how long it has been silent."""
         self._watching = asyncio.get_running_loop().call_later(_WATCH_SECONDS, self._watch)
         at = time.monotonic()
-        if self._waits_since is not None and at - self._waits_since > HUNG_SECONDS:
+        waits_since = self._writer.waits_since if self._writer is not None else None
+        given_up = self.failed and self._copying is None
+        if waits_since is not None and not given_up and at - waits_since > HUNG_SECONDS:
             self._on_failed(OSError(f"a write takes longer than {HUNG_SECONDS:g} s"))
         elif self._may_retry and at >= self._retry_at:
             self._retry_at = at + RETRY_SECONDS

@@ -13,6 +13,7 @@ import functools
 import itertools
 import os
 import threading
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -44,6 +45,8 @@ class JournalWriter:
         failed: Callable[[Exception], None],
     ) -> None:
         self.queued_bytes = 0  # of appends and snapshots that wait for the thread
+        # The last word of the thread, or when these bytes came (time.monotonic); None: no bytes
+        self.waits_since: float | None = None
         self._fsync = fsync
         self._written = written
         self._failed = failed
@@ -64,7 +67,7 @@ class JournalWriter:
 
     def append(self, data: bytes, seq: int, generation: int) -> None:
         """Add to the journal; `written` follows."""
-        self.queued_bytes += len(data)
+        self._queue(len(data))
         self._put(_Append(data, seq, generation))
 
     def begin(self, path: Path, head: bytes) -> None:
@@ -76,7 +79,7 @@ class JournalWriter:
         self._put(lambda: self._begin_snapshot(path))
 
     def add_to_snapshot(self, data: bytes) -> None:
-        self.queued_bytes += len(data)
+        self._queue(len(data))
         self._put(lambda: self._add_to_snapshot(data))
 
     def finish_snapshot(
@@ -105,8 +108,14 @@ class JournalWriter:
             self._room.clear()
             await self._room.wait()
 
+    def _queue(self, size: int) -> None:
+        if self.waits_since is None:
+            self.waits_since = time.monotonic()
+        self.queued_bytes += size
+
     def _taken(self, size: int) -> None:
         self.queued_bytes -= size
+        self.waits_since = time.monotonic() if self.queued_bytes else None
         self._room.set()
 
     def _appended(self, size: int, last: _Append | None) -> None:
@@ -172,9 +181,11 @@ class JournalWriter:
         self._snapshot_fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
 
     def _add_to_snapshot(self, data: bytes) -> None:
-        self._tell(self._taken, len(data))
-        if not self._broken:
-            _write(self._snapshot_fd, data)
+        try:
+            if not self._broken:
+                _write(self._snapshot_fd, data)
+        finally:
+            self._tell(self._taken, len(data))
 
     def _finish_snapshot(
         self, temporary: Path, path: Path, generation: int, done: Callable[[], None]

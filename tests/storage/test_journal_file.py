@@ -343,6 +343,30 @@ async def test_a_disk_that_hangs_is_given_up_and_comes_back(tmp_path, monkeypatc
     assert reload(tmp_path)[0].digest() == disk.state.digest()
 
 
+async def test_a_disk_that_hangs_in_a_new_copy_is_given_up_though_no_batch_waits(
+    tmp_path, monkeypatch
+):
+    """A promotion waits for `written_seq`, which a copy from the other node holds back."""
+    monkeypatch.setattr(module, "HUNG_SECONDS", 0.05)
+    disk = Disk(tmp_path)
+    await disk.begin()
+    await disk.settle()
+    go_on = threading.Event()
+    write = os.write
+
+    def hang(fd: int, data: bytes) -> int:
+        if os.readlink(f"/proc/self/fd/{fd}").endswith("snapshot.new"):
+            go_on.wait(10)
+        return write(fd, data)
+
+    monkeypatch.setattr(journal_writer.os, "write", hang)
+    disk.state.install(new_state(epoch=2, history_id="h2"))
+    disk.file.begin_anew()
+    await until(lambda: disk.file.failed)
+    go_on.set()
+    await disk.file.stop()
+
+
 async def test_without_a_disk_there_are_no_files(tmp_path):
     file = JournalFile(tmp_path, mode="off")
     state = new_state()
