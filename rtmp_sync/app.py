@@ -303,12 +303,14 @@ class Application:
 
     def __init_subclass__(cls, **options: Any) -> None:
         super().__init_subclass__(**options)
-        found: dict[str, Method] = {}
+        attributes: dict[str, object] = {}
         for owner in reversed(cls.__mro__):
-            for attribute in vars(owner).values():
-                method = getattr(attribute, _ALLOWED, None)
-                if isinstance(method, Method):
-                    found[method.name] = method
+            attributes.update(vars(owner))  # what a subclass replaces is allowed as it says there
+        found: dict[str, Method] = {}
+        for attribute in attributes.values():
+            method = getattr(attribute, _ALLOWED, None)
+            if isinstance(method, Method):
+                found[method.name] = method
         cls.methods = MappingProxyType(found)
 
     def __init__(self, surroundings: Surroundings) -> None:

@@ -189,7 +189,8 @@ class NetConnection:
         self._link = link
         self.state = "connected"
         for shared_object in self._shared_objects.values():
-            shared_object.use(link)
+            if not shared_object.released:
+                shared_object.use(link)
         self._calls.send_again(link)
 
     # --- calls
@@ -234,7 +235,7 @@ class NetConnection:
         self._check()
         key = (name, persistent)
         found = self._shared_objects.get(key)
-        if found is None:
+        if found is None or found.released:
             found = self._shared_objects[key] = RemoteSharedObject(name, persistent)
             if self._link is not None:
                 found.use(self._link)

@@ -84,6 +84,11 @@ class RemoteSharedObject(Mapping[str, Any]):
     def __len__(self) -> int:
         return len(self._raw)
 
+    @property
+    def released(self) -> bool:
+        """Whether it will never be in sync again."""
+        return bool(self._closed)
+
     # --- writing
 
     async def set(self, key: str, value: object) -> int:

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from rtmp_sync import Application, NetConnection, Origin
+from rtmp_sync import Application, Client, NetConnection, Origin, allow
 from tests.support.origins import until, url
 
 
@@ -123,3 +123,26 @@ async def test_a_write_before_the_outside_world_is_touched(application: Applicat
 async def test_a_repr_says_what_it_is(application: Application) -> None:
     assert "V:vars" in repr(application.vars)
     assert "ann" in repr(application.clients[0])
+
+
+def test_what_a_subclass_replaces_is_allowed_as_it_says_there() -> None:
+    class Parent(Application):
+        @allow("User")
+        async def kept(self, client: Client) -> None: ...
+
+        @allow("User")
+        async def widened(self, client: Client) -> None: ...
+
+        @allow("User")
+        async def closed(self, client: Client) -> None: ...
+
+    class Child(Parent):
+        @allow("User", "Guest")
+        async def widened(self, client: Client) -> None: ...
+
+        async def closed(self, client: Client) -> None: ...
+
+    assert set(Child.methods) == {"kept", "widened"}
+    assert Child.methods["widened"].user_types == {"User", "Guest"}
+    assert Child.methods["widened"].function is Child.widened
+    assert set(Parent.methods) == {"kept", "widened", "closed"}

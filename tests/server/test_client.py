@@ -469,6 +469,22 @@ async def test_a_released_object_hears_nothing_more(
         await shared_object.set("a", 1)
 
 
+async def test_a_released_object_is_not_used_again_by_a_reconnect_but_may_be_anew(
+    server: SmallServer, client: NetConnection
+) -> None:
+    released = await client.shared_object("text")
+    released.release()
+    reconnected = asyncio.Event()
+    client.on_reconnect = reconnected.set
+    server.cut()
+    await reconnected.wait()
+    await client.call("echo")
+    assert not server.users.get(("text", False))
+    anew = await client.shared_object("text")
+    await anew.set("a", 1)
+    assert dict(anew) == {"a": 1.0}
+
+
 # --- streams
 
 
