@@ -51,7 +51,6 @@ __all__ = ["LiveStreams", "StreamPeer", "stream_name"]
 _CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA: CSID_STREAM}
 _SAMPLE_ACCESS: Final = amf0.encode("|RtmpSampleAccess", False, False)
 _DATA_START: Final = amf0.encode("onStatus", {"code": DATA_START})
-_CONFIGURATION: Final = media.SEQUENCE_HEADER | media.METADATA
 
 
 class StreamPeer(Protocol):
@@ -91,10 +90,11 @@ class _Player:
         """Whether this player does not get a message with these flags now."""
         if self.paused or flags & self.refused:
             return True
-        if self.waits_for_key and flags & media.VIDEO and not flags & _CONFIGURATION:
-            if not flags & media.KEY_FRAME:
+        if self.waits_for_key:
+            if flags & media.DROPPABLE:  # what cannot be read is not known to need a key frame
                 return True
-            self.waits_for_key = False
+            if flags & media.KEY_FRAME:
+                self.waits_for_key = False
         return False
 
 
@@ -146,7 +146,7 @@ class LiveStreams:
         self._publishing[peer, msid] = channel
         self._status(peer, msid, PUBLISH_START, f"{name} is now published.")
         for player in channel.players.values():
-            player.waits_for_key = False
+            player.waits_for_key = True
             self._status(player.peer, player.msid, PLAY_PUBLISH_NOTIFY, f"{name} is now published.")
         return True
 
@@ -218,7 +218,7 @@ class LiveStreams:
             player.refused &= ~kind
             self._status(peer, msid, SEEK_NOTIFY, "Seeking live.")
             self._status(peer, msid, PLAY_START, f"Started playing {player.channel.stream.name}.")
-            self._resume(player)
+            self._resume(player, kind)
 
     def pause(self, peer: StreamPeer, msid: int, paused: bool) -> None:
         """Nothing is sent while a player is paused; it goes on at the next key frame."""
@@ -229,7 +229,7 @@ class LiveStreams:
         code, done = (PAUSE_NOTIFY, "Pausing") if paused else (UNPAUSE_NOTIFY, "Unpausing")
         self._status(peer, msid, code, f"{done} {player.channel.stream.name}.")
         if not paused:
-            self._resume(player)
+            self._resume(player, media.AUDIO | media.VIDEO)
 
     # The end
 
@@ -272,14 +272,15 @@ class LiveStreams:
         """What a late joiner needs to show a picture at once."""
         messages = player.channel.stream.join()
         self._give(player, messages)
-        has_key = any(message.flags & media.KEY_FRAME for message in messages)
-        player.waits_for_key = player.channel.stream.has_video and not has_key
+        player.waits_for_key = not any(message.flags & media.KEY_FRAME for message in messages)
 
-    def _resume(self, player: _Player) -> None:
-        """Go on in a running stream: its configuration may be another by now."""
+    def _resume(self, player: _Player, kind: int) -> None:
+        """Go on in a running stream with what was left out: its configuration may be another
+        by now."""
         stream = player.channel.stream
         self._give(player, [one._replace(timestamp=stream.timestamp) for one in stream.headers()])
-        player.waits_for_key = stream.has_video
+        if kind & media.VIDEO:
+            player.waits_for_key = True
 
     def _give(self, player: _Player, messages: list[LiveMessage]) -> None:
         chunk_size, msid = player.key

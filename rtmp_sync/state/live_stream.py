@@ -12,7 +12,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from rtmp_sync.wire.constants import DATA
-from rtmp_sync.wire.media import EMPTY, END_OF_SEQUENCE, KEY_FRAME, METADATA, SEQUENCE_HEADER, VIDEO
+from rtmp_sync.wire.media import EMPTY, END_OF_SEQUENCE, KEY_FRAME, METADATA, SEQUENCE_HEADER
 
 __all__ = ["LiveMessage", "LiveStream"]
 
@@ -35,7 +35,6 @@ class LiveStream:
         "_cache_bytes",
         "_headers",
         "_max_cache_bytes",
-        "has_video",
         "metadata",
         "name",
         "publisher",
@@ -47,7 +46,6 @@ class LiveStream:
         self.publisher: str | None = None  # client id; None while nobody publishes
         self.metadata: LiveMessage | None = None
         self.timestamp = 0  # of the last audio or video message
-        self.has_video = False
         self._headers: dict[tuple[int, int], LiveMessage] = {}
         self._cache: list[LiveMessage] = []
         self._cache_bytes = 0
@@ -62,7 +60,6 @@ class LiveStream:
         self.publisher = None
         self.metadata = None
         self.timestamp = 0
-        self.has_video = False
         self._headers.clear()
         self._drop_cache()
 
@@ -81,12 +78,10 @@ class LiveStream:
             return
         if type != DATA:
             self.timestamp = timestamp
-        if flags & VIDEO:
-            self.has_video = True
-            if flags & KEY_FRAME:
-                self._drop_cache()
-                self._keep(message)
-                return
+        if flags & KEY_FRAME:
+            self._drop_cache()
+            self._keep(message)
+            return
         if self._cache and not flags & EMPTY:
             self._keep(message)
         if flags & END_OF_SEQUENCE:

@@ -153,6 +153,28 @@ async def test_who_waits_for_a_stream_is_told_when_it_begins_and_ends(studio: St
     await status(publisher, "NetStream.Unpublish.Success")
 
 
+async def test_who_waits_for_a_stream_gets_it_from_its_first_key_frame_on(studio: Studio) -> None:
+    player, publisher = await studio.player(), await studio.publisher()
+    unknown = b"\x98what"  # a packet type that no specification has
+    for timestamp, frame in enumerate([AVC_HEADER, inter(), unknown, key(), inter()]):
+        push(publisher, 9, timestamp, frame)
+    await player.until(lambda: len(frames(player)) == 4)
+    assert [frame for _, _, frame in frames(player)] == [AVC_HEADER, unknown, key(), inter()]
+
+
+async def test_a_player_that_left_out_audio_misses_no_video(studio: Studio) -> None:
+    publisher, player = await studio.publisher(), await studio.player()
+    push(publisher, 9, 0, key())
+    await player.until(lambda: frames(player))
+    player.send(player.rtmp.command("receiveAudio", 0, None, False, msid=1))
+    player.send(player.rtmp.command("receiveAudio", 0, None, True, msid=1))
+    await status(player, "NetStream.Seek.Notify")
+    push(publisher, 9, 40, inter())
+    push(publisher, 8, 50, b"\xaf\1a")
+    await player.until(lambda: len(frames(player)) == 3)
+    assert frames(player)[1:] == [(9, 40, inter()), (8, 50, b"\xaf\1a")]
+
+
 async def test_players_of_a_lost_publisher_are_told_and_the_name_is_free(studio: Studio) -> None:
     publisher, player = await studio.publisher(), await studio.player()
     publisher.writer.transport.abort()
