@@ -110,6 +110,7 @@ class ReplicatedState(Fold):
         known = self.sessions.get(key)
         if known is not None:
             known.check_begin(number, lowest_open)
+            self.sessions[key] = self.sessions.pop(key)  # the first is the one longest unused
         elif len(self.sessions) >= MAX_SESSIONS:
             self._end_session(next(iter(self.sessions)))
         self._ages.use(key)

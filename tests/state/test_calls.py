@@ -74,6 +74,19 @@ def test_the_oldest_session_makes_room_for_a_new_one():
     assert state.call_outcome(bytes(16), 1) is None
 
 
+def test_the_session_that_goes_for_a_new_one_is_the_one_longest_unused() -> None:
+    state = new_state()
+    keys = [number.to_bytes(16) for number in range(MAX_SESSIONS + 1)]
+    for key in keys[:-1]:
+        state.begin_call(key, 1, 1)
+    state.finish_call(keys[0], 1, b"once")
+    state.begin_call(keys[0], 2, 1)  # this client is still here
+    state.begin_call(keys[-1], 1, 1)
+    assert state.call_outcome(keys[0], 1) == b"once"
+    assert state.call_outcome(keys[1], 1) is None
+
+
+
 def test_a_result_for_a_call_that_the_client_closed_is_dropped():
     state = new_state()
     state.begin_call(KEY, 1, 1)
