@@ -140,7 +140,9 @@ class Folder:
         name = self._name(f"tmp.{self.owner}.{os.getpid()}.{self._count}")
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
-            os.write(file, content.encode("latin-1"))
+            rest = content.encode("latin-1")
+            while rest:  # a part may be taken before the error that says why
+                rest = rest[os.write(file, rest) :]
             os.fsync(file)
         except OSError:
             _unlink(name)

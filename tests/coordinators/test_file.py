@@ -12,8 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from rtmp_sync.cluster.record import Author, InSync, Record, first_record
+from rtmp_sync.cluster.record import Author, InSync, Record, encode, first_record
 from rtmp_sync.cluster.view import Outcome
+from rtmp_sync.coordinators import file_io
 from rtmp_sync.coordinators.base import Reading
 from rtmp_sync.coordinators.file import FileCoordinator
 from rtmp_sync.coordinators.file_helper import MAX_DYING, FileHelper
@@ -54,6 +55,17 @@ async def read_until_line(coordinator: FileCoordinator, path: Path, content: byt
             reading = await coordinator.read(beat=False)
             if path.read_bytes() == content:
                 return reading
+
+
+def test_a_record_is_whole_though_the_system_takes_it_in_pieces(
+    pair_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder that is nearly full may take a part; half a record would stop both nodes."""
+    write = os.write
+    monkeypatch.setattr(file_io.os, "write", lambda file, data: write(file, data[:10]))
+    content = encode(FIRST).decode("latin-1")
+    answer = file_io.Folder(str(pair_file), "A").cas(1, content, FIRST.nonce)
+    assert (answer["outcome"], answer["record"]) == ("landed", content)
 
 
 async def test_helpers_that_cannot_be_killed_do_not_pile_up(a: FileCoordinator) -> None:

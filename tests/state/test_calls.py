@@ -86,7 +86,6 @@ def test_the_session_that_goes_for_a_new_one_is_the_one_longest_unused() -> None
     assert state.call_outcome(keys[1], 1) is None
 
 
-
 def test_a_result_for_a_call_that_the_client_closed_is_dropped():
     state = new_state()
     state.begin_call(KEY, 1, 1)
