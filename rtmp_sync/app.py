@@ -51,6 +51,8 @@ def allow(*user_types: str, name: str | None = None) -> Callable[[F], F]:
 
     name: what it is called on the wire (the method's own name).
     """
+    if not all(isinstance(user_type, str) for user_type in user_types):
+        raise TypeError('user types are missing: @allow("Type1")')
 
     def mark(function: F) -> F:
         setattr(function, _ALLOWED, _method(function, user_types, name))

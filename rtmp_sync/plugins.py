@@ -36,9 +36,10 @@ def _load(path: Path) -> type[Application]:
     sys.modules[name] = module  # as an import would: dataclasses and pickling look there
     try:
         spec.loader.exec_module(module)
-    except Exception as error:  # whatever the file raises is its author's to read
+    except (Exception, SystemExit) as error:  # whatever the file raises is its author's to read
         del sys.modules[name]
-        fix = f"does not import ({type(error).__name__}: {error}{_line(error, path)}); correct it"
+        text = " ".join(str(error).split())  # one line, whatever it says
+        fix = f"does not import ({type(error).__name__}: {text}{_line(error, path)}); correct it"
         raise ConfigError(f"apps.{path.stem}", str(path), fix) from error
     found = [
         value
@@ -51,7 +52,7 @@ def _load(path: Path) -> type[Application]:
     return found[0]
 
 
-def _line(error: Exception, path: Path) -> str:
+def _line(error: BaseException, path: Path) -> str:
     """ ", line N" of the application's own file, if the error passed through it."""
     line = error.lineno if isinstance(error, SyntaxError) else None
     trace = error.__traceback__

@@ -26,12 +26,19 @@ def test_each_file_is_an_application_of_its_name(tmp_path: Path) -> None:
         ("import no_such_module_at_all", "ModuleNotFoundError.*line 1"),
         ("x = 1\n1/0", "ZeroDivisionError.*line 2"),
         ("x = 1\ndef (", "SyntaxError.*line 2"),
+        ("raise ValueError('two\\nlines')", "two lines, line 1"),
+        ("import sys\nsys.exit(0)", "SystemExit.*line 2"),
         ("x = 1", "0 Application classes"),
         (GOOD + GOOD.replace("Room", "Hall"), "2 Application classes"),
         (
             "from rtmp_sync import Application, allow\nclass R(Application):\n"
             " @allow('T')\n def f(self, client, *, k): pass",
             "keyword",
+        ),
+        (
+            "from rtmp_sync import Application, allow\nclass R(Application):\n"
+            " @allow\n def f(self, client): pass",
+            "user types are missing.*line 3",
         ),
     ],
 )
