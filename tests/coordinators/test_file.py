@@ -62,7 +62,7 @@ def test_a_record_is_whole_though_the_system_takes_it_in_pieces(
 ) -> None:
     """A folder that is nearly full may take a part; half a record would stop both nodes."""
     write = os.write
-    monkeypatch.setattr(file_io.os, "write", lambda file, data: write(file, data[:10]))
+    monkeypatch.setattr(os, "write", lambda file, data: write(file, data[:10]))
     content = encode(FIRST).decode("latin-1")
     answer = file_io.Folder(str(pair_file), "A").cas(1, content, FIRST.nonce)
     assert (answer["outcome"], answer["record"]) == ("landed", content)
