@@ -52,7 +52,7 @@ async def admit(
     if user_type == ORIGIN_TYPE:
         raise _rejected("This user type is not accepted here.")
     instance = instances.get(serving, instance_name)
-    if not await instance.ready:
+    if instance is None or not await instance.ready:
         raise _failed("The application could not be started.")
     client = Client(
         instances.new_client_id(),

@@ -70,16 +70,30 @@ class Instances:
         """The application of that name, if there is one."""
         return self._serving.get(app_name)
 
-    def get(self, serving: Serving, name: str) -> Instance:
-        """The running instance, started if need be; await its `ready`. Raises Deposed."""
+    def get(self, serving: Serving, name: str) -> Instance | None:
+        """The running instance, started if need be; await its `ready`. Raises Deposed.
+
+        None when the application object cannot be made.
+        """
         scope = f"{serving.name}/{name}"
         found = self._instances.get(scope)
         if found is None or found.stopped:
-            found = Instance(serving, name, self._turn, self._tasks)
+            found = self._made(serving, name)
+            if found is None:
+                return None
             found.start()
             self._instances[scope] = found
         self._watch_idle(found)  # who comes now may be refused
         return found
+
+    def _made(self, serving: Serving, name: str) -> Instance | None:
+        """A new instance; None when the application's own `__init__` fails."""
+        try:
+            return Instance(serving, name, self._turn, self._tasks)
+        except Exception as error:  # the application's own: a takeover goes on without it
+            instance = f"{serving.name}/{name}"
+            self._log.error("hook_failed", instance=instance, hook="__init__", exc_info=error)
+            return None
 
     # Clients
 
@@ -118,7 +132,9 @@ class Instances:
             serving = self._serving.get(app_name)
             if serving is None or not stored.started:
                 continue
-            instance = Instance(serving, name, self._turn, self._tasks)
+            instance = self._made(serving, name)
+            if instance is None:
+                continue  # its next client is another try
             self._instances[scope] = instance
             instance.go_on()
             self._watch_idle(instance)

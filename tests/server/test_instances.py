@@ -184,3 +184,33 @@ async def test_timers_run_while_the_instance_does(origin: Origin) -> None:
     await until(lambda: 2 in ticks)
     assert ticks.count(1) == count
     await connection.close()
+
+
+async def test_an_application_that_cannot_be_made_stops_neither_its_origin_nor_a_takeover(
+    tmp_path: Path,
+) -> None:
+    apps = tmp_path / "apps"
+    apps.mkdir()
+    (apps / "good.py").write_text(
+        "from rtmp_sync import Application\nclass Good(Application): ...\n"
+    )
+    (apps / "odd.py").write_text(
+        "from pathlib import Path\nfrom rtmp_sync import Application\n"
+        "class Odd(Application):\n"
+        "    def __init__(self, surroundings):\n"
+        "        super().__init__(surroundings)\n"
+        f"        Path({str(tmp_path / 'needed')!r}).read_bytes()\n"
+    )
+    (tmp_path / "needed").touch()
+    again = {"directory": apps}
+    async with (
+        running(tmp_path / "state", apps=again) as origin,
+        NetConnection(False) as connection,
+    ):
+        await connection.connect(url(origin, "odd"))
+    (tmp_path / "needed").unlink()
+    async with running(tmp_path / "state", apps=again) as origin:
+        with pytest.raises(ConnectError, match="could not be started"):
+            await NetConnection(reconnect=False).connect(url(origin, "odd"))
+        async with NetConnection(reconnect=False) as connection:
+            await connection.connect(url(origin, "good"))
