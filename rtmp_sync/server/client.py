@@ -17,7 +17,13 @@ from collections.abc import Callable
 from typing import Any, Final
 from urllib.parse import urljoin
 
-from rtmp_sync.errors import CallError, ConnectError, ConnectionLost, LocalProtocolError
+from rtmp_sync.errors import (
+    CallError,
+    ConnectError,
+    ConnectionLost,
+    LocalProtocolError,
+    RemoteProtocolError,
+)
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import (
     CallAnswered,
@@ -259,6 +265,14 @@ class NetConnection:
     # --- what comes in
 
     def _receive(self, link: ClientLink, event: Event) -> None:
+        try:
+            self._take(link, event)
+        except RemoteProtocolError:
+            raise
+        except Exception:  # a callback of the application's: the connection goes on
+            _log.exception("a callback failed at %s", type(event).__name__)
+
+    def _take(self, link: ClientLink, event: Event) -> None:
         if isinstance(event, CallAnswered):
             self._calls.receive(event)
         elif isinstance(event, SharedObjectReceived):

@@ -9,6 +9,7 @@ what was not confirmed is written again: setting a slot twice to one value is se
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final
 
@@ -35,6 +36,8 @@ __all__ = ["RemoteSharedObject"]
 _NOTHING: Final = frozenset({b"\x05", b"\x06"})  # null and undefined: such a write deletes
 
 SyncItem = dict[str, Any]
+
+_log = logging.getLogger("rtmp_sync.client")
 
 
 class _Write:
@@ -215,7 +218,7 @@ class RemoteSharedObject(Mapping[str, Any]):
         if first_sync:
             self._sync_done()
         if items and self.on_sync is not None:
-            self.on_sync(items)
+            self._tell(self.on_sync, items)
 
     def _apply(self, event: wire.Event, items: list[SyncItem], first_sync: bool) -> None:
         key = event.key
@@ -244,7 +247,13 @@ class RemoteSharedObject(Mapping[str, Any]):
         elif event.type == SO_SEND and self.on_message is not None:
             values = amf0.decode(event.value)
             if values and isinstance(values[0], str):
-                self.on_message(values[0], *values[1:])
+                self._tell(self.on_message, *values)
+
+    def _tell(self, callback: Callable[..., object], *arguments: object) -> None:
+        try:
+            callback(*arguments)
+        except Exception:  # the application's own: the copy must not lose what comes behind it
+            _log.exception("a callback of shared object %s failed", self.name)
 
     def _put(self, key: str, raw: bytes | None) -> None:
         self._values.pop(key, None)

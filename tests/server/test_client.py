@@ -458,6 +458,22 @@ async def test_a_write_on_a_closed_connection_is_lost(client: NetConnection) -> 
         await shared_object.set("a", 1)
 
 
+async def test_a_callback_that_fails_costs_neither_the_connection_nor_what_comes_behind_it(
+    client: NetConnection, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: object) -> None:
+        raise ValueError("the user's own bug")
+
+    shared_object = await client.shared_object("text")
+    shared_object.on_sync = shared_object.on_message = client.on_status = broken
+    shared_object.set_nowait("a", 1)
+    await shared_object.send("chat")
+    await shared_object.set("b", 2)
+    assert dict(shared_object) == {"a": 1.0, "b": 2.0}
+    assert client.reconnects == 0
+    assert "the user's own bug" in caplog.text
+
+
 async def test_a_released_object_hears_nothing_more(
     server: SmallServer, client: NetConnection
 ) -> None:
