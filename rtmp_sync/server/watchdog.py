@@ -258,7 +258,8 @@ class Watchdog:
             self._note_wish(reading.wished_holder)
             if self.nodes is None and reading.nodes is not None:
                 self.nodes = reading.nodes
-                self._send_on_errand(self._learn(reading.nodes))
+                learning = self._send_on_errand(self._learn(reading.nodes))
+                learning.add_done_callback(self._loop_ended)  # without a link there is no pair
         self._extend_authority()
         self._wake.set()
 
@@ -406,10 +407,11 @@ class Watchdog:
             self._send_on_errand(self._performer.close_gate())
         self._wake.set()
 
-    def _send_on_errand(self, work: Coroutine[None, None, None]) -> None:
+    def _send_on_errand(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
         task = asyncio.ensure_future(work)
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
+        return task
 
     def _next_look(self) -> float:
         """Seconds until something may be due by itself."""

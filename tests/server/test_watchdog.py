@@ -294,3 +294,20 @@ async def test_an_error_of_the_watchdog_itself_closes_the_gate(pair: PairDouble)
     await asyncio.wait_for(closed.wait(), 20)
     assert not pair.a.authority.valid(now())
     pair.a.gate = gate
+
+
+async def test_a_link_that_cannot_be_made_once_the_store_is_back_ends_the_signs_of_life(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The guard then starts the origin anew, which says what is wrong with its configuration."""
+    pair = PairDouble(tmp_path)
+
+    async def refuse(nodes: tuple[str, str]) -> None:
+        raise ConfigError("replication.listen", "x", "cannot listen there")
+
+    monkeypatch.setattr(pair.a, "nodes_known", refuse)
+    pair.a.store.away = True
+    await pair.a.watchdog.start()
+    pair.a.store.away = False
+    await until(lambda: all(loop.done() for loop in pair.a.watchdog._loops))
+    await pair.a.watchdog.stop()
