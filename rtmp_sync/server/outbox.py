@@ -9,8 +9,8 @@ Always holds:
 - messages of one message stream leave in the order in which they were put;
 - media passes what waits on *other* message streams, never what waits on its own;
 - a client that does not read first loses inter frames until the next key frame (never
-  sequence headers, metadata or commands); when even so its outbox is full, it is stuck, and
-  its connection ends.
+  sequence headers, metadata or commands); when even so its outbox is full and something comes,
+  it is stuck, and its connection ends.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ class Outlets:
                 self.waiting.append(outbox)
             outbox._waiting.append(entry)
             outbox._size += size
-            if outbox._size > outbox._limit:
+            if outbox._size - size > outbox._limit:
                 outbox._overflow()
 
     def release(self) -> None:
@@ -152,7 +152,7 @@ class Outbox:
                 self._dirty = True
                 self._outlets.dirty.append(self)
         self._size += len(data)
-        if self._size > self._limit:
+        if self._size - len(data) > self._limit:  # one message may be longer: a large object
             self._overflow()
 
     def put_media(self, msid: int, data: bytes, flags: int) -> None:

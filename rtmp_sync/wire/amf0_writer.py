@@ -19,6 +19,7 @@ from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.wire import flex
 from rtmp_sync.wire.amf3_writer import Amf3Writer, exact_double
 from rtmp_sync.wire.classes import alias_of, attributes_of
+from rtmp_sync.wire.constants import MAX_MESSAGE_BYTES
 from rtmp_sync.wire.limits import MAX_DEPTH
 from rtmp_sync.wire.names import WRITTEN_AMF0, text_of, write_amf0
 from rtmp_sync.wire.primitives import BytesWriter, write_f64_be
@@ -94,6 +95,8 @@ class Amf0Output:
             self.out.write(_REFERENCE(2, length))
         else:
             self.out.write(_COUNTED(12, length))
+        if length >= 0x200:
+            self._check_size()
         self.out.write(raw)
 
     def _open(self, value: object, depth: int) -> bool:
@@ -105,8 +108,15 @@ class Amf0Output:
             return False
         if depth <= 0:
             raise LocalProtocolError("AMF0: nested too deep")
+        self._check_size()
         self.slots = slots + 1
         return True
+
+    def _check_size(self) -> None:
+        """A text that AMF3 refers to, and a container beyond `_REACH`, is written in full each
+        time: a few bytes of a hostile peer would become any number of ours."""
+        if len(self.out) > MAX_MESSAGE_BYTES:
+            raise LocalProtocolError(f"AMF0: more than {MAX_MESSAGE_BYTES} bytes")
 
     def _properties(self, source: dict[Any, Any], depth: int) -> None:
         """Name and value, then the end mark. The frequent kinds are written in place."""

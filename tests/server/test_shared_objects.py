@@ -240,6 +240,16 @@ async def test_who_has_a_part_of_a_long_dump_is_not_up_to_date(table: Table) -> 
     assert [message.version for message in late.so_messages()] == [4, 4, 7]
 
 
+async def test_an_object_larger_than_an_outbox_can_be_used(table: Table) -> None:
+    writer = await table.join()
+    for number in range(13):
+        writer.so(NAME, set_to(f"k{number}", "x" * 700_000))
+        await writer.so_until(1)
+    late = await table.join(use=False)
+    late.so(NAME, so.EVENT_USE)
+    await late.until(lambda: sum(len(one.events) for one in late.so_messages()) == 15)
+
+
 async def test_temporary_and_persistent_objects_of_one_name_are_two(table: Table) -> None:
     peer = await table.join()
     peer.so(NAME, so.EVENT_USE, persistent=True)

@@ -345,6 +345,21 @@ def test_too_many_byte_arrays_are_refused() -> None:
 # decode_at ------------------------------------------------------------------------------------
 
 
+def test_what_grows_without_end_when_it_is_written_is_refused() -> None:
+    text = "s" * 100_000
+    with pytest.raises(LocalProtocolError, match="more than"):
+        amf0.encode([text] * 1000)  # AMF3 says it once, and then two bytes each time
+    nested: list[object] = [1.0]
+    levels = []
+    for _ in range(40):
+        nested = [nested, nested]
+        levels.append(nested)
+    beyond_reach = [[] for _ in range(0x10000)]
+    with pytest.raises(LocalProtocolError, match="more than"):
+        amf0.encode([*beyond_reach, nested])
+    assert len(amf0.encode(levels)) < 1000
+
+
 def test_values_are_read_from_any_offset_and_the_end_is_told() -> None:
     data = b"\xff" + amf0.encode("setText", 7, {"a": 1}, "x")
     head, end = amf0.decode_at(data, 1, 2)
