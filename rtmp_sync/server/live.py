@@ -192,7 +192,8 @@ class LiveStreams:
         """Begin to play, now or when somebody publishes; whether it was accepted."""
         name, msid = stream_name(request.name), request.msid
         self.stop(peer, msid)
-        if request.start >= 0:
+        # librtmp asks for second 0 unless it was told "live"; what is live is played all the same
+        if request.start >= 0 and name not in self.names:
             return self._refuse(peer, msid, PLAY_STREAM_NOT_FOUND, f"{name} is not recorded.")
         channel = self._channel(name)
         player = _Player(peer, msid, channel)

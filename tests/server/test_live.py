@@ -218,6 +218,16 @@ async def test_what_is_not_recorded_cannot_be_played_from_a_position(studio: Stu
     await status(peer, "NetStream.Play.StreamNotFound")
 
 
+async def test_what_is_live_is_played_for_a_client_that_asks_for_its_beginning(
+    studio: Studio,
+) -> None:
+    publisher, player = await studio.publisher(), await studio.join()
+    player.send(player.rtmp.command("play", 0, None, "s", 0, msid=1))
+    await status(player, "NetStream.Play.Start")
+    push(publisher, 9, 0, key())
+    await player.until(lambda: frames(player))
+
+
 async def test_a_refused_play_ends_what_the_stream_played(studio: Studio) -> None:
     publisher, player = await studio.publisher(), await studio.player()
     player.send(player.rtmp.command("play", 0, None, "other", 10, msid=1))
