@@ -78,11 +78,11 @@ class Composer:
 
     def encode_values(self, *values: object) -> bytes:
         """AMF0 bytes that this peer can read: without AMF3 if it did not ask for it."""
-        return messages.encode_values(*values, avmplus=self.object_encoding == 3)
+        return amf0.encode_for(*values, avmplus=self.object_encoding == 3)
 
     def plain_command(self, name: str, transaction: float, values: replies.Values) -> bytes:
         """AMF0 and type 20 whatever was agreed on: connect and its answer."""
-        payload = messages.encode_values(name, float(transaction), *values, avmplus=False)
+        payload = amf0.encode_for(name, float(transaction), *values, avmplus=False)
         return encode_message(COMMAND, 0, 0, payload, CSID_COMMAND, self.chunk_size)
 
     def status(

@@ -77,10 +77,10 @@ def encode(*values: object) -> bytes:
     return _encode(values, True)
 
 
-def encode_for(value: object, *, avmplus: bool) -> bytes:
-    """One value for a receiver that understands 0x11 or not (see `amf0_writer` for what is
+def encode_for(*values: object, avmplus: bool) -> bytes:
+    """Values for a receiver that understands 0x11 or not (see `amf0_writer` for what is
     written instead). Raises LocalProtocolError."""
-    return _encode((value,), avmplus)
+    return _encode(values, avmplus)
 
 
 def _encode(values: tuple[object, ...], avmplus: bool) -> bytes:

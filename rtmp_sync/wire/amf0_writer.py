@@ -36,7 +36,7 @@ from rtmp_sync.wire.values import (
     ms_from_date,
 )
 
-__all__ = ["Amf0Output", "Amf0Writer"]
+__all__ = ["Amf0Output"]
 
 _COUNTED: Final = Struct(">BI").pack
 _REFERENCE: Final = Struct(">BH").pack
@@ -258,20 +258,6 @@ class Amf0Output:
         self.out.append(0x11)
         self._amf3.out = self.out
         self._amf3.value(value, depth - 1)
-
-
-@final
-class Amf0Writer:
-    """Values in one reference context as one piece of bytes each: `value` appends to `parts`."""
-
-    def __init__(self, parts: list[bytes], avmplus: bool) -> None:
-        self._parts = parts
-        self._output = Amf0Output(BytesWriter(), avmplus)
-
-    def value(self, value: object) -> None:
-        out = self._output.out = BytesWriter()
-        self._output.value(value)
-        self._parts.append(out.getvalue())
 
 
 _UNSUPPORTED: Final = Unsupported()

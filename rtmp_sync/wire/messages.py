@@ -13,9 +13,8 @@ from __future__ import annotations
 from struct import Struct, error
 from typing import Final, final
 
-from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
+from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire import amf0
-from rtmp_sync.wire.amf0_writer import Amf0Writer
 from rtmp_sync.wire.constants import (
     COMMAND_AMF3,
     DATA_AMF3,
@@ -139,21 +138,6 @@ def values_offset(type: int, payload: bytes) -> int:
     if type != SHARED_OBJECT_AMF3 and (first in (_STRING, _AVMPLUS)):
         return 0
     raise RemoteProtocolError(f"format byte {first} in a message of type {type}")
-
-
-def encode_values(*values: object, avmplus: bool) -> bytes:
-    """AMF0 values in one reference context; without `avmplus` no AMF3 behind 0x11 among them.
-
-    LocalProtocolError for what has no form.
-    """
-    parts: list[bytes] = []
-    writer = Amf0Writer(parts, avmplus)
-    try:
-        for value in values:
-            writer.value(value)
-    except (error, UnicodeEncodeError) as cause:
-        raise LocalProtocolError(f"AMF0: {cause}") from cause
-    return b"".join(parts)
 
 
 @final

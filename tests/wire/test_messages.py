@@ -76,15 +76,15 @@ def test_a_command_may_end_after_its_name() -> None:
 
 def test_values_are_written_for_those_who_cannot_read_amf3() -> None:
     vector = VectorInt([1, 2])
-    assert b"\x11" in messages.encode_values(vector, avmplus=True)
-    assert amf0.decode(messages.encode_values(vector, avmplus=False)) == [[1.0, 2.0]]
+    assert b"\x11" in amf0.encode_for(vector, avmplus=True)
+    assert amf0.decode(amf0.encode_for(vector, avmplus=False)) == [[1.0, 2.0]]
     with pytest.raises(LocalProtocolError):
-        messages.encode_values(object(), avmplus=False)
+        amf0.encode_for(object(), avmplus=False)
 
 
 def test_a_container_that_comes_twice_is_one_context() -> None:
     shared = {"a": 1.0}
-    first, second = amf0.decode(messages.encode_values(shared, shared, avmplus=False))
+    first, second = amf0.decode(amf0.encode_for(shared, shared, avmplus=False))
     assert first == second == shared
     assert first is second
 
