@@ -67,11 +67,6 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._all)
 
-    @property
-    def outbox_bytes_waiting(self) -> int:
-        """Bytes that wait in the outboxes of all clients together."""
-        return sum(session.outbox.size for session in self._all)
-
     def add(self, session: Session) -> bool:
         """A connection was made; False when there are too many."""
         if len(self._all) >= self._max_connections:
