@@ -40,8 +40,9 @@ ACTIVE, DRAINING, FENCED = State.ACTIVE, State.DRAINING, State.FENCED
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """One line of the table."""
+    """One line of the table; `name` says which one acted, in logs and histories."""
 
+    name: str
     states: tuple[State, ...]
     guard: Callable[[Situation], bool]
     act: Callable[[Situation], Turn]
@@ -53,7 +54,7 @@ def decide(node: Node, view: View, now: float) -> Turn:
     s, settling = _settle(s)
     for row in TABLE:
         if s.node.state in row.states and row.guard(s):
-            turn = row.act(s)
+            turn = replace(row.act(s), row=row.name)
             break
     else:
         turn = stay(s, nothing_to_do(s))
@@ -163,91 +164,66 @@ def _needs_promise(node: Node, view: View, now: float) -> bool:
 
 # -- the table -----------------------------------------------------------------------
 
-
-def _unreleased(s: Situation) -> bool:
-    return s.record is not None and not s.record.released
-
-
-STANDBYS = (INIT, SYNCING, READY, HELD)
+CLOSED = (INIT, SYNCING, READY, HELD)
+STANDBYS = (*CLOSED, SUSPECT)
+UNSURE = (INIT, SYNCING, SUSPECT, HELD)
 
 TABLE: tuple[Row, ...] = (
     # whatever else: a node that does not serve is closed
-    Row((*STANDBYS, SUSPECT), fenced.still_open, fenced.close_again),
+    Row("close-standby", STANDBYS, fenced.still_open, fenced.close_again),
     # the start, and a holder that restarted
-    Row((INIT, HELD), lambda s: s.other_holds, start.join),
-    Row(
-        STANDBYS,
-        lambda s: s.earlier_boot_holds and s.peer_listed and _unreleased(s) and s.can_write,
-        start.release_earlier_boot,
-    ),
-    Row((INIT, HELD), lambda s: s.earlier_boot_holds and s.peer_listed, start.join),
-    Row(
-        STANDBYS,
-        lambda s: (
-            s.earlier_boot_holds and not s.peer_listed and s.has_recorded_epoch and s.free_to_claim
-        ),
-        start.reclaim_from_disk,
-    ),
-    Row(
-        (INIT, HELD),
-        lambda s: s.earlier_boot_holds and not s.peer_listed and not s.has_recorded_epoch,
-        start.join,
-    ),
-    Row((*STANDBYS, SUSPECT), lambda s: s.adoptable, start.adopt),
-    Row((*STANDBYS, SUSPECT), lambda s: s.i_hold and s.free_to_claim, start.claim_own_boot),
-    Row(
-        (INIT, SYNCING, HELD),
-        lambda s: s.both_closed and s.my_copy_is_better and s.free_to_claim,
-        start.claim_better_copy,
-    ),
-    Row((INIT, HELD), start.first_may_be_written, start.write_first),
-    Row((INIT,), lambda s: s.record is None and s.view.store is not Store.UNREAD, start.hold_back),
-    Row((INIT, SYNCING, SUSPECT, HELD), start.alone_long_enough, start.claim_alone),
-    Row((INIT, SYNCING, SUSPECT, HELD), start.forced, start.claim_forced),
-    Row((*STANDBYS, SUSPECT, FENCED), active.pause_wanted, active.pause),
+    Row("join", (INIT, HELD), start.other_holds, start.join),
+    Row("release-earlier-boot", CLOSED, start.may_release, start.release_earlier_boot),
+    Row("join-released", (INIT, HELD), start.peer_in_sync, start.join),
+    Row("reclaim-from-disk", CLOSED, start.disk_is_good, start.reclaim_from_disk),
+    Row("join-without-epoch", (INIT, HELD), start.disk_lacks_epoch, start.join),
+    Row("adopt", STANDBYS, start.adoptable, start.adopt),
+    Row("claim-own-boot", STANDBYS, start.own_boot_holds, start.claim_own_boot),
+    Row("cold-start", (INIT, SYNCING, HELD), start.better_copy, start.claim_better_copy),
+    Row("first-record", (INIT, HELD), start.first_may_be_written, start.write_first),
+    Row("hold-back", (INIT,), start.no_record, start.hold_back),
+    Row("alone", UNSURE, start.alone_long_enough, start.claim_alone),
+    Row("forced", UNSURE, start.forced, start.claim_forced),
+    Row("pause-closed", (*STANDBYS, FENCED), active.pause_wanted, active.pause),
     # the standby
-    Row((SYNCING,), standby.recorded_in_sync, standby.ready),
-    Row((READY, SUSPECT), standby.no_longer_listed, standby.resync),
-    Row((READY,), lambda s: not s.view.link_up or s.view.misses > 0, standby.doubt),
-    Row(
-        (SUSPECT,),
-        lambda s: s.view.link_up and s.view.answers >= s.view.timing.rise,
-        standby.trust_again,
-    ),
-    Row((READY, SUSPECT, SYNCING), standby.may_take_over, standby.take_over),
+    Row("ready", (SYNCING,), standby.recorded_in_sync, standby.ready),
+    Row("resync", (READY, SUSPECT), standby.no_longer_listed, standby.resync),
+    Row("doubt", (READY,), standby.doubtful, standby.doubt),
+    Row("trust-again", (SUSPECT,), standby.answers_again, standby.trust_again),
+    Row("take-over", (READY, SUSPECT, SYNCING), standby.may_take_over, standby.take_over),
     # the claim
-    Row((CLAIMING,), active.must_close, active.fence),
-    Row((CLAIMING,), lambda s: s.node.pending is not None, claiming.await_outcome),
-    Row((CLAIMING,), claiming.claim_failed, claiming.give_up_claim),
-    Row((CLAIMING,), claiming.newly_landed, claiming.see_landing),
-    Row((CLAIMING,), claiming.beat_read_again, claiming.fix_wait),
-    Row((CLAIMING,), lambda s: s.view.gate == "open" and claiming.may_open(s), claiming.serve),
-    Row((CLAIMING,), claiming.open_failed, claiming.stand_back),
-    Row((CLAIMING,), lambda s: s.view.gate == "closed" and claiming.may_open(s), claiming.promote),
+    Row("fence-claim", (CLAIMING,), active.must_close, active.fence),
+    Row("await-claim", (CLAIMING,), claiming.unsettled, claiming.await_outcome),
+    Row("claim-lost", (CLAIMING,), claiming.claim_failed, claiming.give_up_claim),
+    Row("claim-landed", (CLAIMING,), claiming.newly_landed, claiming.see_landing),
+    Row("fix-wait", (CLAIMING,), claiming.beat_read_again, claiming.fix_wait),
+    Row("serve", (CLAIMING,), claiming.opened, claiming.serve),
+    Row("stand-back", (CLAIMING,), claiming.open_failed, claiming.stand_back),
+    Row("promote", (CLAIMING,), claiming.may_open, claiming.promote),
     # the active one
-    Row((ACTIVE, DRAINING), active.must_close, active.fence),
-    Row((ACTIVE,), active.gate_fell, active.fence),
-    Row((ACTIVE,), active.must_degrade, active.degrade),
-    Row((ACTIVE,), active.copies_differ, active.record_difference),
-    Row((ACTIVE,), active.pause_wanted, active.pause),
-    Row((ACTIVE,), active.may_switch, active.begin_switchover),
-    Row((ACTIVE,), active.switch_refused, active.refuse_switch),
-    Row((ACTIVE,), active.hold_broken, active.drop_hold),
-    Row((ACTIVE,), active.must_repair, active.repair),
-    Row((ACTIVE,), active.hold_complete, active.record_in_sync),
-    Row((ACTIVE,), active.may_hold, active.hold),
+    Row("fence", (ACTIVE, DRAINING), active.must_close, active.fence),
+    Row("gate-fell", (ACTIVE,), active.gate_fell, active.fence),
+    Row("degrade", (ACTIVE,), active.must_degrade, active.degrade),
+    Row("copies-differ", (ACTIVE,), active.copies_differ, active.record_difference),
+    Row("pause-active", (ACTIVE,), active.pause_wanted, active.pause),
+    Row("switch-over", (ACTIVE,), active.may_switch, active.begin_switchover),
+    Row("refuse-switch", (ACTIVE,), active.switch_refused, active.refuse_switch),
+    Row("drop-hold", (ACTIVE,), active.hold_broken, active.drop_hold),
+    Row("repair", (ACTIVE,), active.must_repair, active.repair),
+    Row("in-sync", (ACTIVE,), active.hold_complete, active.record_in_sync),
+    Row("hold", (ACTIVE,), active.may_hold, active.hold),
     # a planned switchover
-    Row((DRAINING,), lambda s: s.node.pending is not None, claiming.await_outcome),
-    Row((DRAINING,), switchover.leave_unhealthy, switchover.release_unhealthy),
-    Row((DRAINING,), switchover.switch_failed, switchover.resume),
-    Row((DRAINING,), switchover.drained, switchover.prepare),
-    Row((DRAINING,), switchover.peer_has_all, switchover.close_for_switch),
-    Row((DRAINING,), switchover.closing_unproven, fenced.close_again),
-    Row((DRAINING,), switchover.handed_over, switchover.step_down),
-    Row((DRAINING,), switchover.may_hand_over, switchover.hand_over),
-    Row((DRAINING,), switchover.switch_lost, switchover.fence_switch),
+    Row("await-hand-over", (DRAINING,), claiming.unsettled, claiming.await_outcome),
+    Row("release-unhealthy", (DRAINING,), switchover.leave_unhealthy, switchover.release_unhealthy),
+    Row("resume", (DRAINING,), switchover.switch_failed, switchover.resume),
+    Row("prepare", (DRAINING,), switchover.drained, switchover.prepare),
+    Row("close-for-switch", (DRAINING,), switchover.peer_has_all, switchover.close_for_switch),
+    Row("close-again-for-switch", (DRAINING,), switchover.closing_unproven, fenced.close_again),
+    Row("step-down", (DRAINING,), switchover.handed_over, switchover.step_down),
+    Row("hand-over", (DRAINING,), switchover.may_hand_over, switchover.hand_over),
+    Row("switch-lost", (DRAINING,), switchover.switch_lost, switchover.fence_switch),
     # let go, or deposed
-    Row((FENCED,), fenced.still_open, fenced.close_again),
-    Row((FENCED,), lambda s: s.other_holds and s.node.pending is None, fenced.rejoin),
-    Row((FENCED,), fenced.may_reclaim, fenced.reclaim),
+    Row("close-fenced", (FENCED,), fenced.still_open, fenced.close_again),
+    Row("rejoin", (FENCED,), fenced.deposed, fenced.rejoin),
+    Row("reclaim", (FENCED,), fenced.may_reclaim, fenced.reclaim),
 )

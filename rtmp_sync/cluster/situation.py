@@ -15,9 +15,6 @@ __all__ = ["Situation"]
 
 EMPTY = (0, 0)
 
-# A record that names its holder for these reasons is served without another claim.
-ADOPTED = ("switchover", "alone")
-
 
 T = TypeVar("T")
 
@@ -87,16 +84,6 @@ class Situation:
     @property
     def paused(self) -> bool:
         return self.record is not None and self.record.paused
-
-    @property
-    def adoptable(self) -> bool:
-        return (
-            self.i_hold
-            and self.record is not None
-            and self.record.reason in ADOPTED
-            and not self.record.released
-            and self.node.epoch < self.record.epoch
-        )
 
     # -- what a row's guard has made sure of - -----
 

@@ -15,11 +15,15 @@ __all__ = ["Turn", "claim", "go", "nothing_to_do", "standby", "stay", "write"]
 
 @dataclass(frozen=True, slots=True)
 class Turn:
-    """What one look came to: the node's new state, what to do, and why in words."""
+    """What one look came to: the node's new state, what to do, and why in words.
+
+    row: the name of the row of the table that acted, "" when none did.
+    """
 
     node: Node
     actions: tuple[Action, ...]
     sentence: str
+    row: str = ""
 
     @property
     def state(self) -> State:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
 from math import inf
 from typing import Any
@@ -10,6 +11,7 @@ import pytest
 
 from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.failover import (
+    TABLE,
     beats,
     decide,
     give_promise,
@@ -930,3 +932,11 @@ def test_every_turn_says_why_in_words() -> None:
         before = node(state, epoch=3, claim=Claim(3, State.INIT, False), drain=DRAIN)
         for seen in (view(A_HOLDS), view(B_HOLDS), view(None), lost(B_HOLDS), serving(A_ALONE)):
             assert decide(before, seen, NOW).sentence
+
+
+def test_every_row_has_a_name_of_its_own_and_says_that_it_acted() -> None:
+    names = [row.name for row in TABLE]
+    assert len(names) == len(set(names))
+    assert all(re.fullmatch(r"[a-z]+(-[a-z]+)*", name) for name in names)
+    assert decide(node(State.INIT), view(B_HOLDS), NOW).row == "join"
+    assert decide(ACTIVE, serving(A_HOLDS), NOW).row == ""

@@ -13,6 +13,10 @@ from rtmp_sync.cluster.turn import Turn, go, standby, stay, write
 from rtmp_sync.cluster.view import State
 
 
+def unsettled(s: Situation) -> bool:
+    return s.node.pending is not None
+
+
 def await_outcome(s: Situation) -> Turn:
     unknown = s.node.pending is not None and s.node.pending.unknown_since is not None
     return stay(s, "closed: the claim's outcome is unknown" if unknown else "claiming")
@@ -57,7 +61,8 @@ def fix_wait(s: Situation) -> Turn:
     return stay(s, sentence, claim=replace(s.claim, open_at=open_at))
 
 
-def may_open(s: Situation) -> bool:
+def wait_over(s: Situation) -> bool:
+    """The old authority is over, and mine is good."""
     claim = s.node.claim
     return (
         claim is not None
@@ -66,6 +71,14 @@ def may_open(s: Situation) -> bool:
         and s.view.authority_epoch == claim.epoch
         and s.now < s.view.authority_until
     )
+
+
+def may_open(s: Situation) -> bool:
+    return s.view.gate == "closed" and wait_over(s)
+
+
+def opened(s: Situation) -> bool:
+    return s.view.gate == "open" and wait_over(s)
 
 
 def open_failed(s: Situation) -> bool:

@@ -22,6 +22,10 @@ def close_again(s: Situation) -> Turn:
     return stay(s, "the gate is not proven closed: closing again", CloseGate("fenced"))
 
 
+def deposed(s: Situation) -> bool:
+    return s.other_holds and s.node.pending is None
+
+
 def rejoin(s: Situation) -> Turn:
     return go(
         s, State.SYNCING, f"joining {s.the_record.holder}, epoch {s.the_record.epoch}", Demote()

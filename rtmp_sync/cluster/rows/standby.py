@@ -31,9 +31,17 @@ def resync(s: Situation) -> Turn:
     return go(s, State.SYNCING, "the record does not list me: syncing")
 
 
+def doubtful(s: Situation) -> bool:
+    return not s.view.link_up or s.view.misses > 0
+
+
 def doubt(s: Situation) -> Turn:
     why = f"{s.view.misses} failed probes" if s.view.link_up else "the link is down"
     return go(s, State.SUSPECT, f"the active origin is in doubt: {why}")
+
+
+def answers_again(s: Situation) -> bool:
+    return s.view.link_up and s.view.answers >= s.view.timing.rise
 
 
 def trust_again(s: Situation) -> Turn:

@@ -13,9 +13,25 @@ from rtmp_sync.cluster.situation import EMPTY, Situation
 from rtmp_sync.cluster.turn import Turn, claim, go, write
 from rtmp_sync.cluster.view import Claim, State, Store
 
+# A record that names its holder for these reasons is served without another claim.
+ADOPTED = ("switchover", "alone")
+
+
+def other_holds(s: Situation) -> bool:
+    return s.other_holds
+
 
 def join(s: Situation) -> Turn:
     return go(s, State.SYNCING, f"joining {s.the_record.other(s.me)}, epoch {s.the_record.epoch}")
+
+
+def peer_in_sync(s: Situation) -> bool:
+    """My earlier boot holds, and the peer has everything that it acknowledged."""
+    return s.earlier_boot_holds and s.peer_listed
+
+
+def may_release(s: Situation) -> bool:
+    return peer_in_sync(s) and not s.the_record.released and s.can_write
 
 
 def release_earlier_boot(s: Situation) -> Turn:
@@ -25,8 +41,27 @@ def release_earlier_boot(s: Situation) -> Turn:
     )
 
 
+def disk_is_good(s: Situation) -> bool:
+    alone = s.earlier_boot_holds and not s.peer_listed
+    return alone and s.has_recorded_epoch and s.free_to_claim
+
+
+def disk_lacks_epoch(s: Situation) -> bool:
+    return s.earlier_boot_holds and not s.peer_listed and not s.has_recorded_epoch
+
+
 def reclaim_from_disk(s: Situation) -> Turn:
     return claim(s, "restarted_alone", lossy=True)
+
+
+def adoptable(s: Situation) -> bool:
+    """The record gives its epoch to this boot, which has not served it yet."""
+    return (
+        s.i_hold
+        and s.the_record.reason in ADOPTED
+        and not s.the_record.released
+        and s.node.epoch < s.the_record.epoch
+    )
 
 
 def adopt(s: Situation) -> Turn:
@@ -36,8 +71,16 @@ def adopt(s: Situation) -> Turn:
     return go(s, State.CLAIMING, sentence, claim=claim)
 
 
+def own_boot_holds(s: Situation) -> bool:
+    return s.i_hold and s.free_to_claim
+
+
 def claim_own_boot(s: Situation) -> Turn:
     return claim(s, "resumed")
+
+
+def better_copy(s: Situation) -> bool:
+    return s.both_closed and s.my_copy_is_better and s.free_to_claim
 
 
 def claim_better_copy(s: Situation) -> Turn:
@@ -62,6 +105,10 @@ def first_may_be_written(s: Situation) -> bool:
         and s.view.position == EMPTY == peer.position
         and not peer.gate_open
     )
+
+
+def no_record(s: Situation) -> bool:
+    return s.record is None and s.view.store is not Store.UNREAD
 
 
 def hold_back(s: Situation) -> Turn:
