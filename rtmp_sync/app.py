@@ -201,7 +201,7 @@ class SharedObject(MutableMapping[str, Any]):
         return f"<SharedObject {obj.full_name} version {obj.version}: {len(self)} slots>"
 
     def __getitem__(self, name: str) -> Any:
-        return amf0.decode(self._fanout.obj.slots[name].value, STORED)[0]
+        return amf0.decode(self._fanout.obj.slots[name], STORED)[0]
 
     def __setitem__(self, name: str, value: object) -> None:
         if value is None:

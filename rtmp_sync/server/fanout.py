@@ -104,9 +104,9 @@ class Fanout:
             amf3 = form[0]
             items = [
                 plain_item(wire.event_remove(key))
-                if slot is None
-                else change_item(key, slot.value, None, amf3)
-                for key, slot in missed
+                if value is None
+                else change_item(key, value, None, amf3)
+                for key, value in missed
             ]
             data = self._pack(form, [_USE_SUCCESS, *items], known=version)
         self._turn.send(subscriber.outbox, 0, data)
@@ -162,11 +162,11 @@ class Fanout:
         told = wire.event_status(code, LEVEL_ERROR)
         alone = False
         if key is not None:
-            slot = self.obj.slots.get(key)
+            value = self.obj.slots.get(key)
             held, alone = (
                 plain_item(wire.event_remove(key))
-                if slot is None
-                else change_item(key, slot.value, None, writer.form[0])
+                if value is None
+                else change_item(key, value, None, writer.form[0])
             )
             told += held  # in one message even if it has references: a status holds no value
         self._answer(writer, (told, alone))
@@ -234,7 +234,7 @@ class Fanout:
 
     def _dump(self, form: Form) -> bytes:
         items = [
-            change_item(key, slot.value, None, form[0]) for key, slot in self.obj.slots.items()
+            change_item(key, value, None, form[0]) for key, value in self.obj.slots.items()
         ]
         data = self._dumps[form] = self._pack(form, [_USE_SUCCESS, _CLEAR, *items], known=0)
         return data

@@ -14,7 +14,7 @@ from typing import Final
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.digest import mark
 
-__all__ = ["BEGUN", "CallState", "Session", "SessionAges", "check_numbers"]
+__all__ = ["BEGUN", "CallState", "Session", "SessionAges", "check_numbers", "session_mark"]
 
 MAX_OPEN_CALLS: Final = 64
 MAX_SESSIONS: Final = 10_000
@@ -79,7 +79,7 @@ class Session:
             self.calls[number] = result
 
     def count(self) -> int:
-        return mark("session", self.key, self.lowest_open, sorted(self.calls.items()))
+        return session_mark(self.key, self.lowest_open, self.calls)
 
 
 class SessionAges:
@@ -109,3 +109,7 @@ class SessionAges:
         return [
             key for key in sessions if now - self._last_used.setdefault(key, now) > SESSION_SECONDS
         ]
+
+
+def session_mark(key: str, lowest_open: int, calls: dict[int, bytes | None]) -> int:
+    return mark("session", key, lowest_open, sorted(calls.items()))

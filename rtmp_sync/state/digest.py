@@ -13,7 +13,7 @@ from typing import Final
 
 from rtmp_sync.wire.packing import pack
 
-__all__ = ["MASK", "mark", "slot_mark", "tombstone_mark"]
+__all__ = ["MASK", "finish_digest", "mark", "slot_mark", "tombstone_mark"]
 
 MASK: Final = (1 << 128) - 1
 _SLOT: Final = struct.Struct(">QI")
@@ -33,3 +33,8 @@ def slot_mark(key: str, value: bytes, version: int) -> int:
 
 def tombstone_mark(key: str, version: int) -> int:
     return mark("deleted", key, version)
+
+
+def finish_digest(total: int, forgotten_highest: int, epoch: int, history_id: str) -> bytes:
+    """The digest of a state. total: the sum of the marks of its instances and sessions."""
+    return mark(total.to_bytes(16), forgotten_highest, epoch, history_id).to_bytes(16)

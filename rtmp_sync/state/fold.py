@@ -16,7 +16,7 @@ from typing import Final
 from rtmp_sync.state import change as kinds
 from rtmp_sync.state.calls import Session
 from rtmp_sync.state.change import Change
-from rtmp_sync.state.digest import MASK, mark
+from rtmp_sync.state.digest import MASK, finish_digest
 from rtmp_sync.state.instance import Instance, RegisteredClient, client_mark
 from rtmp_sync.state.journal import Journal
 from rtmp_sync.state.shared_object import SharedObject
@@ -26,6 +26,9 @@ __all__ = ["LOSSY_VERSION_STEP", "Fold"]
 
 # Bigger than what a client can have seen of one object before a failure was noticed.
 LOSSY_VERSION_STEP: Final = 65_536
+
+# Of objects, instances and sessions each: what `digest` has to count at one go, ~1 ms.
+_MAX_DIRTY: Final = 256
 
 
 class Fold:
@@ -65,7 +68,7 @@ class Fold:
         found = self.instances.get(scope)
         if found is None:
             found = self.instances[scope] = Instance(scope, self.forgotten_highest)
-        self._dirty_instances.add(found)
+        self._touch_instance(found)
         return found
 
     def _editable(self, change: Change) -> SharedObject | None:
@@ -76,8 +79,8 @@ class Fold:
             return None
         for running in self._snapshots:
             running.keep(obj)
-        self._dirty_objects.add(obj)
-        self._dirty_instances.add(instance)
+        self._touch_object(obj)
+        self._touch_instance(instance)
         if change.version > instance.highest:
             instance.highest = change.version
         return obj
@@ -89,7 +92,7 @@ class Fold:
         obj = SharedObject(change.scope, change.name, change.version, change.version)
         instance.objects[change.name] = obj
         instance.highest = max(instance.highest, change.version)
-        self._dirty_objects.add(obj)
+        self._touch_object(obj)
 
     def _slot_set(self, change: Change) -> None:
         obj = self._editable(change)
@@ -165,14 +168,14 @@ class Fold:
         session = self.sessions.get(change.key)
         if session is None:
             session = self.sessions[change.key] = Session(change.key)
+        self._touch_session(session)
         session.begin(change.version, int(change.name))
-        self._dirty_sessions.add(session)
 
     def _call_finished(self, change: Change) -> None:
         session = self.sessions.get(change.key)
         if session is not None:
+            self._touch_session(session)
             session.finish(change.version, change.value)
-            self._dirty_sessions.add(session)
 
     def _session_gone(self, change: Change) -> None:
         session = self.sessions.pop(change.key, None)
@@ -186,13 +189,13 @@ class Fold:
             return
         self.forgotten_highest += LOSSY_VERSION_STEP
         for instance in self.instances.values():
+            self._touch_instance(instance)
             instance.highest += LOSSY_VERSION_STEP
-            self._dirty_instances.add(instance)
             for obj in instance.objects.values():
                 for running in self._snapshots:
                     running.keep(obj)
+                self._touch_object(obj)
                 obj.skip(LOSSY_VERSION_STEP)
-                self._dirty_objects.add(obj)
 
     # Whole copies
 
@@ -213,48 +216,94 @@ class Fold:
         )
 
     def adopt_instance(self, instance: Instance) -> Instance:
+        self._touch_instance(instance)
         self.instances[instance.scope] = instance
-        self._dirty_instances.add(instance)
         return instance
 
     def adopt_object(self, instance: Instance, obj: SharedObject) -> SharedObject:
+        self._touch_object(obj)
         instance.objects[obj.full_name] = obj
-        self._dirty_objects.add(obj)
         return obj
 
     def adopt_session(self, session: Session) -> None:
+        self._touch_session(session)
         self.sessions[session.key] = session
-        self._dirty_sessions.add(session)
 
     # The digest
 
     def digest(self) -> bytes:
         """16 bytes over everything replicated, counted from what changed since the last one."""
+        self._count_objects()
+        self._count_instances()
+        self._count_sessions()
+        journal = self.journal
+        return finish_digest(self._sum, self.forgotten_highest, journal.epoch, journal.history_id)
+
+    def recompute_digest(self) -> bytes:
+        """The same from nothing but the entries: slow, for tests. An audit is `Snapshot`'s."""
+        snapshot = Snapshot(self, [])
+        for _ in snapshot.chunks():
+            pass
+        return snapshot.digest
+
+    def correct(self, snapshot: Snapshot) -> list[str]:
+        """Make the digest that of the entries, after a snapshot was read to its end.
+
+        Returns what the digest was wrong about: something changed it behind the fold's back.
+        """
+        for frozen, counted in snapshot.wrong_objects:
+            if not frozen.source.gone:
+                self._touch_object(frozen.source)
+                frozen.source.correct(frozen, counted)
+        for instance, difference in snapshot.wrong_instances:
+            if self.instances.get(instance.scope) is instance:
+                self._touch_instance(instance)
+                instance.add(difference)
+        for session in snapshot.wrong_sessions:
+            if self.sessions.get(session.key) is session:
+                self._touch_session(session)
+        objects = [
+            f"{one.source.scope} {one.source.full_name}" for one, _ in snapshot.wrong_objects
+        ]
+        clients = [f"{instance.scope} clients" for instance, _ in snapshot.wrong_instances]
+        return objects + clients + [f"session {one.key}" for one in snapshot.wrong_sessions]
+
+    # Something is about to change: it has to be counted again. Never more than a slice's worth.
+
+    def _touch_object(self, obj: SharedObject) -> None:
+        if len(self._dirty_objects) >= _MAX_DIRTY:
+            self._count_objects()
+        self._dirty_objects.add(obj)
+
+    def _touch_instance(self, instance: Instance) -> None:
+        if len(self._dirty_instances) >= _MAX_DIRTY:
+            self._count_instances()
+        self._dirty_instances.add(instance)
+
+    def _touch_session(self, session: Session) -> None:
+        if len(self._dirty_sessions) >= _MAX_DIRTY:
+            self._count_sessions()
+        self._dirty_sessions.add(session)
+
+    def _count_objects(self) -> None:
         for obj in self._dirty_objects:
             new = obj.count_header()
-            self.instances[obj.scope].add(new - obj.header)
+            instance = self.instances[obj.scope]
+            instance.add(new - obj.header)
+            self._dirty_instances.add(instance)
             obj.header = new
         self._dirty_objects.clear()
+
+    def _count_instances(self) -> None:
         for instance in self._dirty_instances:
             new = instance.count()
             self._sum = (self._sum + new - instance.counted) & MASK
             instance.counted = new
         self._dirty_instances.clear()
+
+    def _count_sessions(self) -> None:
         for session in self._dirty_sessions:
             new = session.count()
             self._sum = (self._sum + new - session.counted) & MASK
             session.counted = new
         self._dirty_sessions.clear()
-        return self._finish_digest(self._sum)
-
-    def recompute_digest(self) -> bytes:
-        """The same from nothing but the entries: slow, for audits and tests."""
-        total = sum(instance.recount() for instance in self.instances.values())
-        total += sum(session.count() for session in self.sessions.values())
-        return self._finish_digest(total & MASK)
-
-    def _finish_digest(self, total: int) -> bytes:
-        journal = self.journal
-        return mark(
-            total.to_bytes(16), self.forgotten_highest, journal.epoch, journal.history_id
-        ).to_bytes(16)

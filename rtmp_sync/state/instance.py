@@ -12,7 +12,7 @@ from typing import NamedTuple
 from rtmp_sync.state.digest import MASK, mark
 from rtmp_sync.state.shared_object import SharedObject
 
-__all__ = ["Instance", "RegisteredClient", "client_mark"]
+__all__ = ["Instance", "RegisteredClient", "client_mark", "instance_mark"]
 
 
 class RegisteredClient(NamedTuple):
@@ -43,14 +43,13 @@ class Instance:
         self.sum = (self.sum + marks) & MASK
 
     def count(self) -> int:
-        return mark("instance", self.scope, self.highest, self.started, self.sum.to_bytes(16))
-
-    def recount(self) -> int:
-        total = sum(shared_object.recount() for shared_object in self.objects.values())
-        total += sum(client_mark(name, client) for name, client in self.clients.items())
-        total &= MASK
-        return mark("instance", self.scope, self.highest, self.started, total.to_bytes(16))
+        return instance_mark(self.scope, self.highest, self.started, self.sum)
 
 
 def client_mark(client_id: str, client: RegisteredClient) -> int:
     return mark("client", client_id, client.info, client.epoch)
+
+
+def instance_mark(scope: str, highest: int, started: bool, total: int) -> int:
+    """total: the sum of the marks of its objects and clients."""
+    return mark("instance", scope, highest, started, total.to_bytes(16))

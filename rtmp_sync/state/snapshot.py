@@ -11,24 +11,37 @@ into chunks without regard to where a record ends:
     ("s", ((key, value, version), …))         some slots
     ("t", ((key, version), …))                some tombstones
     ("x", key, lowest open, ((number, result or nil), …))   a session
+
+Every entry that is read is counted again: `header.digest` is what the running sums said at
+the cut, `digest` at the end what was really there. Where they differ, something changed the
+memory behind the fold's back, and `Fold.correct` makes the sums true. An audit of a copy is a
+snapshot whose chunks go nowhere.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rtmp_sync.state.shared_object import SharedObject, Slot
+from rtmp_sync.state.calls import Session, session_mark
+from rtmp_sync.state.digest import MASK, finish_digest, slot_mark, tombstone_mark
+from rtmp_sync.state.instance import Instance, RegisteredClient, client_mark, instance_mark
+from rtmp_sync.state.shared_object import FrozenObject, SharedObject, object_mark
 from rtmp_sync.wire.packing import pack
 
 __all__ = ["Snapshot", "SnapshotHeader"]
 
 if TYPE_CHECKING:
-    from rtmp_sync.state.replicated_state import ReplicatedState
+    from rtmp_sync.state.fold import Fold
 
 CHUNK_BYTES: Final = 64 * 1024
+# Entries after which a chunk ends though it is short: small ones cost time, not bytes.
+CHUNK_ENTRIES: Final = 512
 _GROUP: Final = 256  # slots or tombstones in one record, fewer when their bytes fill a chunk
+
+_Record = tuple[object, ...]
+_Records = Generator[tuple[int, _Record], None, int]  # yields (entries, record)
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,20 +62,26 @@ class SnapshotHeader:
 
 
 @dataclass(frozen=True, slots=True)
-class _Frozen:
-    """An object's content at the cut."""
+class _FrozenInstance:
+    source: Instance
+    identity: tuple[str, int, bool]  # scope, highest, started
+    sum: int
+    clients: dict[str, RegisteredClient]
+    objects: list[SharedObject]
 
-    full_name: str
-    version: int
-    floor: int
-    slots: tuple[tuple[str, Slot], ...]
-    tombstones: tuple[tuple[str, int], ...]
+
+@dataclass(frozen=True, slots=True)
+class _FrozenSession:
+    source: Session
+    lowest_open: int
+    calls: dict[int, bytes | None]
+    counted: int
 
 
 class Snapshot:
-    """`header` at once, then `chunks()`; `close()` when done or given up."""
+    """`header` at once, then `chunks()`, then `digest`; `close()` when done or given up."""
 
-    def __init__(self, state: ReplicatedState, running: list[Snapshot]) -> None:
+    def __init__(self, state: Fold, running: list[Snapshot]) -> None:
         journal = state.journal
         self.header = SnapshotHeader(
             history_id=journal.history_id,
@@ -73,87 +92,124 @@ class Snapshot:
             forgotten_highest=state.forgotten_highest,
             digest=state.digest(),
         )
+        self.digest = b""  # of the entries themselves, once all chunks were read
+        self.closed = False
+        self.wrong_objects: list[tuple[FrozenObject, int]] = []  # and what it comes to
+        self.wrong_instances: list[tuple[Instance, int]] = []  # and how much is missing
+        self.wrong_sessions: list[Session] = []
         self._instances = [
-            (
+            _FrozenInstance(
+                instance,
                 (instance.scope, instance.highest, instance.started),
-                tuple(instance.clients.items()),
-                tuple(instance.objects.values()),
+                instance.sum,
+                instance.clients.copy(),
+                list(instance.objects.values()),
             )
             for instance in state.instances.values()
         ]
         self._sessions = [
-            (session.key, session.lowest_open, tuple(session.calls.items()))
+            _FrozenSession(session, session.lowest_open, session.calls.copy(), session.counted)
             for session in state.sessions.values()
         ]
-        self._waiting = {
-            obj for instance in state.instances.values() for obj in instance.objects.values()
-        }
-        self._kept: dict[SharedObject, _Frozen] = {}
+        self._taken: set[SharedObject] = set()  # read or kept; also what was made after the cut
+        self._kept: dict[SharedObject, FrozenObject] = {}
         self._running = running
         running.append(self)
 
     def keep(self, obj: SharedObject) -> None:
         """Called by the fold before it edits an object."""
-        if obj in self._waiting:
-            self._waiting.discard(obj)
-            self._kept[obj] = _freeze(obj)
+        if obj not in self._taken:
+            self._taken.add(obj)
+            self._kept[obj] = obj.freeze()
 
     def close(self) -> None:
         """Stop keeping copies; `chunks()` must not be read any more."""
         if self in self._running:
             self._running.remove(self)
-        self._waiting.clear()
+        self.closed = True
+        self._taken.clear()
         self._kept.clear()
 
     def chunks(self) -> Iterator[bytes]:
         """The content in pieces of at most 64 KiB; a short piece of work each."""
         buffer = bytearray()
-        for record in self._records():
+        entries = 0
+        for count, record in self._records():
             buffer += pack(record)
+            entries += count
             while len(buffer) >= CHUNK_BYTES:
                 yield bytes(buffer[:CHUNK_BYTES])
                 del buffer[:CHUNK_BYTES]
+                entries = 0
+            if entries >= CHUNK_ENTRIES:
+                yield bytes(buffer)
+                buffer.clear()
+                entries = 0
         if buffer:
             yield bytes(buffer)
 
-    def _records(self) -> Iterator[tuple[object, ...]]:
-        for identity, clients, objects in self._instances:
-            yield ("i", *identity)
-            for client_id, client in clients:
-                yield ("c", client_id, client.info, client.epoch)
-            for obj in objects:
-                yield from _object_records(self._take(obj))
+    def _records(self) -> Iterator[tuple[int, _Record]]:
+        """(how many entries it is worth, record) of everything."""
+        total = 0
+        for instance in self._instances:
+            yield 1, ("i", *instance.identity)
+            counted = yield from self._members(instance)
+            total += instance_mark(*instance.identity, counted)
         for session in self._sessions:
-            yield ("x", *session)
+            key, calls = session.source.key, session.calls
+            counted = session_mark(key, session.lowest_open, calls)
+            if counted != session.counted:
+                self.wrong_sessions.append(session.source)
+            total += counted
+            yield 4 + len(calls), ("x", key, session.lowest_open, tuple(calls.items()))
+        header = self.header
+        self.digest = finish_digest(
+            total & MASK, header.forgotten_highest, header.epoch, header.history_id
+        )
 
-    def _take(self, obj: SharedObject) -> _Frozen:
-        if obj in self._waiting:
-            self._waiting.discard(obj)
-            return _freeze(obj)
-        return self._kept.pop(obj)
+    def _members(self, instance: _FrozenInstance) -> _Records:
+        """An instance's clients and objects; returns the sum of their marks."""
+        clients = objects = believed = 0
+        for client_id, client in instance.clients.items():
+            clients += client_mark(client_id, client)
+            yield 1, ("c", client_id, client.info, client.epoch)
+        for obj in instance.objects:
+            frozen = self._take(obj)
+            believed += frozen.header
+            objects += yield from self._entries(frozen)
+        missing = (clients + believed - instance.sum) & MASK
+        if missing:
+            self.wrong_instances.append((instance.source, missing))
+        return (clients + objects) & MASK
 
+    def _take(self, obj: SharedObject) -> FrozenObject:
+        if obj in self._taken:
+            return self._kept.pop(obj)
+        self._taken.add(obj)
+        return obj.freeze()
 
-def _freeze(obj: SharedObject) -> _Frozen:
-    return _Frozen(
-        obj.full_name,
-        obj.version,
-        obj.floor,
-        tuple(obj.slots.items()),
-        tuple(obj.tombstones.items()),
-    )
-
-
-def _object_records(frozen: _Frozen) -> Iterator[tuple[object, ...]]:
-    yield ("o", frozen.full_name, frozen.version, frozen.floor)
-    group: list[tuple[str, bytes, int]] = []
-    group_bytes = 0
-    for key, slot in frozen.slots:
-        group.append((key, slot.value, slot.version))
-        group_bytes += len(slot.value)
-        if len(group) == _GROUP or group_bytes >= CHUNK_BYTES:
-            yield ("s", group)
-            group, group_bytes = [], 0
-    if group:
-        yield ("s", group)
-    for start in range(0, len(frozen.tombstones), _GROUP):
-        yield ("t", frozen.tombstones[start : start + _GROUP])
+    def _entries(self, frozen: FrozenObject) -> _Records:
+        """An object; returns its mark."""
+        name, versions = frozen.source.full_name, frozen.versions
+        yield 4, ("o", name, frozen.version, frozen.floor)
+        total = size = 0
+        group: list[tuple[str, bytes, int]] = []
+        for key, value in frozen.slots.items():
+            version = versions[key]
+            total += slot_mark(key, value, version)
+            group.append((key, value, version))
+            size += len(value)
+            if len(group) == _GROUP or size >= CHUNK_BYTES:
+                yield len(group), ("s", group)
+                group, size = [], 0
+        if group:
+            yield len(group), ("s", group)
+        tombstones = list(frozen.tombstones.items())
+        for start in range(0, len(tombstones), _GROUP):
+            some = tombstones[start : start + _GROUP]
+            total += sum(tombstone_mark(key, version) for key, version in some)
+            yield len(some), ("t", some)
+        total &= MASK
+        if total != frozen.sum:
+            self.wrong_objects.append((frozen, total))
+        return object_mark(name, frozen.version, frozen.floor, total)

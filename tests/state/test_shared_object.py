@@ -13,7 +13,7 @@ def changed(obj: SharedObject, version: int) -> dict[str, bytes | None] | None:
     found = obj.since(version)
     if found is None:
         return None
-    return {key: slot.value if slot is not None else None for key, slot in found}
+    return dict(found)
 
 
 def test_a_new_object_has_version_1_and_a_new_client_needs_everything():

@@ -9,7 +9,8 @@ import pytest
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.change import MAX_VALUE_BYTES
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.state.snapshot import CHUNK_BYTES
+from rtmp_sync.state.shared_object import SharedObject
+from rtmp_sync.state.snapshot import CHUNK_BYTES, CHUNK_ENTRIES, Snapshot
 from rtmp_sync.state.snapshot_loader import SnapshotLoader
 from rtmp_sync.wire.packing import pack
 from tests.support.changes import change_something, new_state
@@ -43,6 +44,8 @@ def test_a_copy_is_the_state_at_the_cut_whatever_changes_meanwhile(seed):
         if not big.gone:
             active.set_slot(big, "7", b"after the cut", active.next_version(big))
     snapshot.close()
+    assert snapshot.digest == cut_digest
+    assert active.correct(snapshot) == []
     copy = loader.finish(cut_digest)
     assert copy.digest() == copy.recompute_digest() == cut_digest
 
@@ -119,3 +122,102 @@ def test_a_closed_snapshot_keeps_no_copies():
     for _ in range(50):
         change_something(state, rng)
     assert state.digest() == state.recompute_digest()
+
+
+def read(snapshot: Snapshot) -> Snapshot:
+    for _ in snapshot.chunks():
+        pass
+    snapshot.close()
+    return snapshot
+
+
+def flip(state: ReplicatedState, what: str) -> str:
+    """Change an entry in memory behind the fold's back; what an audit must say of it."""
+    instance = state.instances["text/room"]
+    if what == "client":
+        client_id, client = next(iter(instance.clients.items()))
+        instance.clients[client_id] = client._replace(info=b"flipped")
+        return "text/room clients"
+    if what == "session":
+        session = next(iter(state.sessions.values()))
+        session.lowest_open ^= 1
+        return f"session {session.key}"
+    obj = instance.objects["P:big"]
+    if what == "value":
+        obj.slots["1"] = bytes([obj.slots["1"][0] ^ 1]) + obj.slots["1"][1:]
+    elif what == "version":
+        obj.versions["1"] -= 1
+    elif what == "key":
+        obj.slots["1x"], obj.versions["1x"] = obj.slots.pop("1"), obj.versions.pop("1")
+    else:
+        del obj.tombstones["0"]
+    return "text/room P:big"
+
+
+FLIPS = ("value", "version", "key", "tombstone", "client", "session")
+
+
+def state_to_flip() -> ReplicatedState:
+    state = new_state()
+    big = state.shared_object("text/room", "big", "P")
+    for number in range(600):
+        state.set_slot(big, str(number), b"some value", state.next_version(big))
+    state.delete_slot(big, "0", state.next_version(big))
+    state.join_client("text/room", "c1", b"info")
+    state.begin_call(b"s" * 16, 1, 1)
+    state.digest()
+    return state
+
+
+@pytest.mark.parametrize("when", ["at rest", "edited after the cut", "cleared after the cut"])
+@pytest.mark.parametrize("what", FLIPS)
+def test_memory_that_was_changed_behind_the_folds_back_is_found_and_counted(what, when):
+    state = state_to_flip()
+    believed = state.digest()
+    expected = flip(state, what)
+    assert state.digest() == believed
+    snapshot = state.snapshot()
+    big = state.shared_object("text/room", "big", "P")
+    if when == "edited after the cut":
+        for key in ("1", "1x", "0", "2"):
+            state.set_slot(big, key, b"new", state.next_version(big))
+        state.join_client("text/room", "c2", b"info")
+        state.finish_call(b"s" * 16, 1, b"result")
+    elif when == "cleared after the cut":
+        state.clear(big, state.next_version(big))
+    read(snapshot)
+    assert snapshot.digest != snapshot.header.digest == believed
+    assert state.correct(snapshot) == [expected]
+    assert state.digest() == state.recompute_digest()
+    assert state.correct(read(state.snapshot())) == []
+
+
+def test_what_was_wrong_and_is_gone_needs_no_correction():
+    state = state_to_flip()
+    for what in FLIPS[3:] + FLIPS[:1]:
+        flip(state, what)
+    snapshot = read(state.snapshot())
+    state.destroy(state.shared_object("text/room", "big", "P"))
+    state.leave_client("text/room", "c1")
+    state.expire_sessions(0.0)
+    state.expire_sessions(10_000.0)
+    assert len(state.correct(snapshot)) == 3
+    assert not state.sessions
+
+
+def test_a_chunk_is_short_when_its_entries_are_small():
+    state = new_state()
+    obj = state.shared_object("text/a", "x", "P")
+    for number in range(5000):
+        state.set_slot(obj, str(number), b"\x05", state.next_version(obj))
+    loader = SnapshotLoader(state.snapshot().header)
+    most = 0
+    for chunk in state.snapshot().chunks():
+        before = sum(len(one.slots) for one in loader_objects(loader))
+        loader.feed(chunk)
+        most = max(most, sum(len(one.slots) for one in loader_objects(loader)) - before)
+    assert 0 < most <= CHUNK_ENTRIES + 256
+
+
+def loader_objects(loader: SnapshotLoader) -> list[SharedObject]:
+    return [obj for one in loader._copy.instances.values() for obj in one.objects.values()]
