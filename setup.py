@@ -21,6 +21,7 @@ WIRE = Path("rtmp_sync/wire")
 NOT_COMPILED = {
     "__init__",
     "values",  # list and str subclasses, which mypyc cannot make; nothing in it is hot
+    "refusals",  # exceptions with attributes of their own; not hot
     "primitives",  # names that mypyc replaces where they are used
 }
 BUILDING = {"build", "build_ext", "bdist_wheel", "editable_wheel", "install", "develop"}

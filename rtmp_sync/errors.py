@@ -4,6 +4,7 @@ RtmpSyncError
 ├── ProtocolError
 │   ├── LocalProtocolError    you asked for something the protocol cannot say
 │   └── RemoteProtocolError   the peer's bytes are wrong; its connection ends
+│       └── MessageTooLong    announced above the limit
 ├── ConfigError               a configuration key, its value and what would be right
 ├── Reject                    raised by an application to refuse a client
 ├── CallError                 a remote call was answered with `_error`
@@ -21,6 +22,7 @@ __all__ = [
     "ConnectError",
     "ConnectionLost",
     "LocalProtocolError",
+    "MessageTooLong",
     "ProtocolError",
     "Reject",
     "RemoteProtocolError",
@@ -44,6 +46,10 @@ class LocalProtocolError(ProtocolError):
 
 class RemoteProtocolError(ProtocolError):
     """The peer sent what the protocol does not allow, or more than a limit."""
+
+
+class MessageTooLong(RemoteProtocolError):
+    """The peer announced a message above the limit."""
 
 
 class ConfigError(RtmpSyncError):

@@ -16,11 +16,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Final
 
-from rtmp_sync.cluster.link import Link, LinkRefused
+from rtmp_sync.cluster.link import Link, end_said_by
 from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, ReplicationHooks
+from rtmp_sync.cluster.replays import Replays
 from rtmp_sync.cluster.sink import Following, Sink
 from rtmp_sync.cluster.source import Source
-from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.wire.records import (
@@ -34,6 +34,7 @@ from rtmp_sync.wire.records import (
     Promise,
     PromiseRequest,
     Record,
+    Replay,
     Role,
     SnapshotChunk,
     SnapshotEnd,
@@ -42,15 +43,20 @@ from rtmp_sync.wire.records import (
     SyncFull,
     SyncRequest,
 )
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 
-__all__ = ["Exchange", "LinkLost"]
+__all__ = ["Exchange"]
 
 HEARTBEAT_SECONDS: Final = 0.25
-_FROM_A_SOURCE: Final = (SyncContinue, SyncFull, SnapshotChunk, SnapshotEnd, Delta, DigestRequest)
-
-
-class LinkLost(RemoteProtocolError):
-    """Nothing came for ack_timeout, or the peer said goodbye."""
+_FROM_A_SOURCE: Final = (
+    SyncContinue,
+    SyncFull,
+    SnapshotChunk,
+    SnapshotEnd,
+    Delta,
+    DigestRequest,
+    Replay,
+)
 
 
 class Exchange:
@@ -68,11 +74,12 @@ class Exchange:
     ) -> None:
         assert link.peer is not None
         self.link = link
-        self.peer = PeerStatus(link.peer.node_id, link.peer.boot_id)
+        self.peer = PeerStatus(link.peer.node_id, link.peer.boot_id, link.protocol)
         self.role = role
         self.health = OwnHealth()
         self.source = Source(state, link.send)
         self.sink = Sink(state, link.send)
+        self.replays = Replays(link, self.source)
         self.distrusted = False  # the peer's next request is answered with a full copy
         self.on_promise: Callable[[int, float], None] = lambda request_id, valid_seconds: None
         self._state = state
@@ -82,7 +89,9 @@ class Exchange:
         self._ticked_at = now
         self._said_at = now
         self._fenced = -1
+        self._to_replay: list[Replay] = []
         link.epoch = role.epoch
+        link.on_refused = hooks.on_refused
         self._say_role()
         self._say_heartbeat(now)
 
@@ -110,17 +119,23 @@ class Exchange:
                 own=self._state.journal.position,
                 peer=self.peer.node_id,
             )
+            text = f"a snapshot at {events.refused.position}, older than this copy"
+            self._hooks.on_refused(Reason.REGRESSING_SNAPSHOT, text)
         if events.installed or events.applied:
             self._hooks.on_applied()
+        replays, self._to_replay = self._to_replay, []
+        for replay in replays:  # the Changes of these calls are acknowledged
+            self._hooks.on_replay(replay)
 
     def tick(self, now: float) -> None:
-        """Raises LinkLost after `silence` without a message."""
+        """Raises LinkRefused after `silence` without a message."""
         stalled = now - self._ticked_at > 2 * HEARTBEAT_SECONDS
         self._ticked_at = now
         if stalled:  # it was this loop that slept: what came meanwhile is not read yet
             self._heard_at = max(self._heard_at, now - self._silence / 2)
         elif now - self._heard_at > self._silence:
-            raise LinkLost(f"nothing heard for {now - self._heard_at:.2f} s")
+            text = f"nothing heard for {now - self._heard_at:.2f} s"
+            raise LinkRefused(Reason.SILENCE, text)
         if now - self._said_at >= HEARTBEAT_SECONDS:
             self._say_heartbeat(now)
 
@@ -133,11 +148,17 @@ class Exchange:
             self.sink.stop()
         elif stopped:
             self.source.stop()
+            self.replays.stop()
         self._say_role()
         self._follow()
 
     def send_batch(self, batch: Batch, now: float) -> None:
         self.source.send_batch(batch, now)
+        self.replays.send_due()
+
+    def send_replay(self, record: Replay) -> None:
+        """Behind the Changes of its call; left out and counted where it cannot be sent."""
+        self.replays.add(record)
 
     @property
     def has_bulk(self) -> bool:
@@ -145,7 +166,9 @@ class Exchange:
 
     def send_bulk(self) -> bool:
         """One piece of snapshot or backlog; False: there is none."""
-        return self.source.send_bulk()
+        more = self.source.send_bulk()
+        self.replays.send_due()
+        return more
 
     def say(self, record: PromiseRequest | Switchover | Fence | Bye) -> None:
         self.link.send(record)
@@ -156,6 +179,7 @@ class Exchange:
     def close(self) -> None:
         """The link is gone."""
         self.source.stop()
+        self.replays.stop()
         self.sink.stop()
 
     def _say_role(self) -> None:
@@ -185,7 +209,7 @@ class Exchange:
         elif isinstance(record, Ack):
             self._receive_ack(record, now)
         elif isinstance(record, Heartbeat):
-            self._receive_heartbeat(record, now)
+            self._receive_heartbeat(record, epoch, now)
         elif isinstance(record, Role):
             self._receive_role(record)
         elif isinstance(record, SyncRequest):
@@ -193,24 +217,23 @@ class Exchange:
         elif isinstance(record, DigestResponse):
             self.source.receive_digest(record)
         elif isinstance(record, PromiseRequest):
-            seconds = self._hooks.give_promise(record.epoch)
-            valid_ms = int(seconds * 1000) if seconds is not None else 0
-            self.link.send(Promise(record.request_id, valid_ms))
+            self._receive_promise_request(record)
         elif isinstance(record, Promise):
             self.on_promise(record.request_id, record.valid_ms / 1000)
         elif isinstance(record, Fence):
             if record.epoch > self.role.epoch:
                 self._hooks.on_fence(record.epoch, record.holder)
         elif isinstance(record, Switchover):
-            self._hooks.on_switchover(record)
+            self._receive_switchover(record, epoch)
         elif isinstance(record, Bye):
-            raise LinkRefused(record.code, f"the other node said goodbye: {record.text}")
+            raise end_said_by(record)
         else:
-            raise RemoteProtocolError(f"{type(record).__name__} out of turn")
+            raise LinkRefused(Reason.OUT_OF_TURN, f"{type(record).__name__} out of turn")
 
     def _receive_from_source(self, record: Record, epoch: int, now: float) -> None:
         if self.role.serving or self.sink.following is Following.IDLE or epoch < self.role.epoch:
-            self._fence(epoch)  # what a deposed node sent, or what was on its way to a standby
+            # What a deposed node sent, or what was on its way to a standby.
+            self._fence(epoch, f"{type(record).__name__} of epoch {epoch}")
             return
         sink = self.sink
         if isinstance(record, Delta):
@@ -225,6 +248,30 @@ class Exchange:
             sink.receive_end(record)
         elif isinstance(record, DigestRequest):
             sink.receive_digest_request(record)
+        elif isinstance(record, Replay):
+            self._receive_replay(record)
+
+    def _receive_replay(self, record: Replay) -> None:
+        if self.sink.following is not Following.LIVE:
+            return  # it ran in the life of a copy that is not here
+        if record.seq > self._state.journal.head:
+            text = f"Replay of {record.seq} at {self._state.journal.head}"
+            raise LinkRefused(Reason.OUT_OF_TURN, text)
+        self._to_replay.append(record)
+
+    def _receive_promise_request(self, record: PromiseRequest) -> None:
+        """A deposed node is promised nothing."""
+        seconds = None
+        if not self._fence(record.epoch, f"PromiseRequest of epoch {record.epoch}"):
+            seconds = self._hooks.give_promise(record.epoch)
+        valid_ms = int(seconds * 1000) if seconds is not None else 0
+        self.link.send(Promise(record.request_id, valid_ms))
+
+    def _receive_switchover(self, record: Switchover, epoch: int) -> None:
+        """`done` speaks of the epoch that it began: its sender is no longer in it."""
+        epoch = record.epoch if record.step == "done" else epoch
+        if not self._fence(epoch, f"Switchover {record.step} of epoch {epoch}"):
+            self._hooks.on_switchover(record)
 
     def _receive_ack(self, record: Ack, now: float) -> None:
         if not self.role.serving:
@@ -235,12 +282,14 @@ class Exchange:
         if self.source.caught_up and not before:
             self._hooks.on_caught_up()
 
-    def _receive_heartbeat(self, record: Heartbeat, now: float) -> None:
+    def _receive_heartbeat(self, record: Heartbeat, epoch: int, now: float) -> None:
         peer = self.peer
         peer.heartbeat_at = now
         peer.head_seq = record.head_seq
         peer.position = (record.copy_epoch, record.head_seq)
         peer.gate_open = record.gate_open
+        if record.gate_open:
+            self._fence(epoch, f"an open gate in epoch {epoch}")
         peer.health = OwnHealth(record.healthy, record.lb_checks_age, record.loop_lag)
         if self.sink.following is Following.LIVE:
             self.sink.hear_head(record.head_seq, now)
@@ -254,7 +303,7 @@ class Exchange:
         peer.state = record.state
         peer.position = (record.copy_epoch, record.copy_seq)
         if record.serving or record.gate_open:
-            self._fence(record.epoch)
+            self._fence(record.epoch, f"an open gate in epoch {record.epoch}")
         self._hooks.on_role(peer)
         self._follow()
 
@@ -286,7 +335,12 @@ class Exchange:
         """Whether the record I read names the peer as the holder of this epoch."""
         return self.role.epoch == epoch and self.role.holder == self.peer.node_id
 
-    def _fence(self, epoch: int) -> None:
-        if epoch < self.role.epoch and epoch != self._fenced:
+    def _fence(self, epoch: int, what: str) -> bool:
+        """Whether `epoch` is an older one: then its sender is told so, once per epoch."""
+        if epoch >= self.role.epoch:
+            return False
+        self._hooks.on_refused(Reason.OLDER_EPOCH, f"{what}; here it is {self.role.epoch}")
+        if epoch != self._fenced:
             self._fenced = epoch
             self.link.send(Fence(self.role.epoch, self.role.holder))
+        return True

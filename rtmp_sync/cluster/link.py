@@ -17,10 +17,10 @@ lane, records are delivered once and in the order in which they were sent.
 from __future__ import annotations
 
 import hmac
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Final, NoReturn
+from typing import Final, NamedTuple, NoReturn
 
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire.packing import pack
@@ -38,25 +38,30 @@ from rtmp_sync.wire.records import (
     encode_envelope,
     encode_plain,
     lane_of,
+    since,
 )
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 
-__all__ = ["Link", "LinkIdentity", "LinkRefused", "key_id"]
-
-PROTOCOL_MIN: Final = 1
-PROTOCOL_MAX: Final = 1
-
-SAME_NODE: Final = "same_node"
-OTHER_PAIR: Final = "other_pair"
-OTHER_PROTOCOL: Final = "other_protocol"
-BAD_SECRET: Final = "bad_secret"
+__all__ = ["PROTOCOLS", "Link", "LinkIdentity", "LinkLost", "Protocols", "end_said_by", "key_id"]
 
 
-class LinkRefused(RemoteProtocolError):
-    """One side does not want this link. `code` is one of the constants above, or the peer's."""
+class Protocols(NamedTuple):
+    """The versions that a node speaks, both ends included. Two in a row, so that a pair can be
+    upgraded node by node.
 
-    def __init__(self, code: str, text: str) -> None:
-        self.code = code
-        super().__init__(text)
+    1  the first
+    2  Replay
+    """
+
+    min: int
+    max: int
+
+
+PROTOCOLS: Final = Protocols(1, 2)
+
+
+class LinkLost(RemoteProtocolError):
+    """The link ended, and nothing was wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,19 +77,28 @@ class Link:
     """One connection's worth of link.
 
     secrets: the pair's; a rotation has two, of which the acceptor takes either and the dialer
-    offers the first. nonce: 32 random bytes, never used before.
+    offers the first. nonce: 32 random bytes, never used before. protocols: what this node
+    speaks; `protocol` is what both do, the highest, once the link is established.
     """
 
     def __init__(
-        self, me: LinkIdentity, secrets: Sequence[bytes], *, dials: bool, nonce: bytes
+        self,
+        me: LinkIdentity,
+        secrets: Sequence[bytes],
+        *,
+        dials: bool,
+        nonce: bytes,
+        protocols: Protocols = PROTOCOLS,
     ) -> None:
         assert len(nonce) == NONCE_BYTES
         self.me = me
         self.dials = dials
         self.peer: LinkIdentity | None = None
+        self.protocol = 0
         self.established = False
         self.epoch = 0  # of ours, into every envelope
-        self.duplicates = 0
+        self.on_refused: Callable[[Reason, str], None] = lambda reason, text: None
+        self._protocols = protocols
         self._secrets = {key_id(secret): secret for secret in secrets}
         self._secret = secrets[0]
         self._nonce = nonce
@@ -105,8 +119,8 @@ class Link:
             self._receive_envelope(lane, payload)
             return
         record = decode_plain(payload)
-        if isinstance(record, Bye):
-            raise LinkRefused(record.code, f"the other node refused the link: {record.text}")
+        if isinstance(record, Bye) and self.dials:
+            raise end_said_by(record)
         if isinstance(record, Challenge) and self.dials:
             self._receive_challenge(record)
         elif isinstance(record, Hello) and not self.dials and not self._hello:
@@ -114,7 +128,7 @@ class Link:
         elif isinstance(record, Auth) and not self.dials and self._hello:
             self._receive_auth(record)
         else:
-            raise RemoteProtocolError(f"{type(record).__name__} out of turn")
+            raise LinkRefused(Reason.OUT_OF_TURN, f"{type(record).__name__} out of turn")
 
     def records_received(self) -> list[tuple[int, Record]]:
         """(the sender's epoch, record) since the last call."""
@@ -122,8 +136,13 @@ class Link:
         self._records = []
         return records
 
+    def knows(self, record: type[Record]) -> bool:
+        """Whether the version agreed on has this kind of record."""
+        return since(record) <= self.protocol
+
     def send(self, record: Record) -> None:
         """Only once established. Raises LocalProtocolError for a record above 1 MiB."""
+        assert self.knows(type(record))
         lane = lane_of(record)
         payload = encode_envelope(record, lane, self._next_out[lane], self.epoch, self._send_key)
         self._next_out[lane] += 1
@@ -137,24 +156,28 @@ class Link:
 
     def _receive_envelope(self, lane: int, payload: bytes) -> None:
         if lane not in self._next_in:
-            raise RemoteProtocolError(f"a message on chunk stream {lane}")
+            raise LinkRefused(Reason.OTHER_MESSAGE, f"a message on chunk stream {lane}")
         envelope = decode_envelope(payload, lane, self._receive_key)
         expected = self._next_in[lane]
         if envelope.link_seq < expected:
-            self.duplicates += 1
+            self.on_refused(Reason.REPLAYED, f"message {envelope.link_seq} of lane {lane} again")
             return
         if envelope.link_seq > expected:
-            raise RemoteProtocolError(f"gap: message {envelope.link_seq} instead of {expected}")
-        if isinstance(envelope.record, (Hello, Challenge, Auth)):
-            raise RemoteProtocolError(f"{type(envelope.record).__name__} after AUTH")
+            text = f"gap: message {envelope.link_seq} instead of {expected}"
+            raise LinkRefused(Reason.GAP, text)
+        kind = type(envelope.record)
+        if kind in (Hello, Challenge, Auth):
+            raise LinkRefused(Reason.OUT_OF_TURN, f"{kind.__name__} after AUTH")
+        if not self.knows(kind):
+            text = f"{kind.__name__} is unknown in version {self.protocol}"
+            raise LinkRefused(Reason.UNKNOWN_KIND, text)
         self._next_in[lane] = expected + 1
         self._records.append((envelope.epoch, envelope.record))
 
     def _say_hello(self) -> None:
         me = self.me
         hello = Hello(
-            PROTOCOL_MIN,
-            PROTOCOL_MAX,
+            *self._protocols,
             me.pair_id,
             me.node_id,
             me.boot_id,
@@ -166,39 +189,48 @@ class Link:
 
     def _receive_hello(self, hello: Hello, payload: bytes) -> None:
         if hello.pair_id != self.me.pair_id:
-            self._refuse(OTHER_PAIR, f"the pair here is {self.me.pair_id!r}, not {hello.pair_id!r}")
-        if not hello.protocol_min <= PROTOCOL_MAX or not hello.protocol_max >= PROTOCOL_MIN:
-            self._refuse(OTHER_PROTOCOL, f"the protocol here is {PROTOCOL_MIN} to {PROTOCOL_MAX}")
+            text = f"the pair here is {self.me.pair_id!r}, not {hello.pair_id!r}"
+            self._refuse(Reason.OTHER_PAIR, text)
+        mine = self._protocols
+        self.protocol = min(mine.max, hello.protocol_max)
+        if self.protocol < max(mine.min, hello.protocol_min):
+            theirs = f"{hello.protocol_min} to {hello.protocol_max}"
+            text = f"the protocol here is {mine.min} to {mine.max}, not {theirs}"
+            self._refuse(Reason.OTHER_PROTOCOL, text)
         secret = self._secrets.get(hello.key_id)
         if secret is None or len(hello.nonce) != NONCE_BYTES:
-            self._refuse(BAD_SECRET, "the secret of the two nodes differs")
+            self._refuse(Reason.BAD_SECRET, "the secret of the two nodes differs")
         self._secret = secret
         self._hello = payload
         self.peer = LinkIdentity(hello.pair_id, hello.node_id, hello.boot_id)
-        mine = (min(PROTOCOL_MAX, hello.protocol_max), self.me.node_id, self.me.boot_id)
-        self._begin(hello.nonce, self._nonce, (*mine, self._nonce))
-        challenge = Challenge(*mine, self._nonce, self._proof(b"acceptor"))
+        said = (self.protocol, self.me.node_id, self.me.boot_id, self._nonce)
+        self._begin(hello.nonce, self._nonce, said)
+        challenge = Challenge(*said, self._proof(b"acceptor"))
         self._outgoing.append((LANE_URGENT, encode_plain(challenge)))
 
     def _receive_challenge(self, challenge: Challenge) -> None:
         if len(challenge.nonce) != NONCE_BYTES:
-            raise RemoteProtocolError("CHALLENGE: the nonce has 32 bytes")
+            raise LinkRefused(Reason.MALFORMED, "CHALLENGE: the nonce has 32 bytes")
         self.peer = LinkIdentity(self.me.pair_id, challenge.node_id, challenge.boot_id)
         self._begin(self._nonce, challenge.nonce, tuple(challenge)[:-1])
         if not hmac.compare_digest(challenge.mac, self._proof(b"acceptor")):
-            raise LinkRefused(BAD_SECRET, "the other node does not know this pair's secret")
+            raise LinkRefused(Reason.BAD_SECRET, "the other node does not know this pair's secret")
+        if not self._protocols.min <= challenge.protocol <= self._protocols.max:
+            text = f"the other node chose version {challenge.protocol}, unknown here"
+            raise LinkRefused(Reason.OTHER_PROTOCOL, text)
+        self.protocol = challenge.protocol
         self._outgoing.append((LANE_URGENT, encode_plain(Auth(self._proof(b"dialer")))))
         self._establish()
 
     def _receive_auth(self, auth: Auth) -> None:
         if not hmac.compare_digest(auth.mac, self._proof(b"dialer")):
-            raise LinkRefused(BAD_SECRET, "the other node does not know this pair's secret")
+            raise LinkRefused(Reason.BAD_SECRET, "the other node does not know this pair's secret")
         self._establish()
 
     def _establish(self) -> None:
         """Both proved the secret; only now is an id worth complaining about."""
         if self.peer is not None and self.peer.node_id == self.me.node_id:
-            raise LinkRefused(SAME_NODE, f"both nodes have one id: {self.me.node_id!r}")
+            raise LinkRefused(Reason.SAME_NODE, f"both nodes have one id: {self.me.node_id!r}")
         self.established = True
 
     def _begin(self, dialer: bytes, acceptor: bytes, challenge: tuple[object, ...]) -> None:
@@ -213,9 +245,17 @@ class Link:
     def _proof(self, who: bytes) -> bytes:
         return hmac.digest(self._secret, who + self._transcript, "sha256")
 
-    def _refuse(self, code: str, text: str) -> NoReturn:
-        self._outgoing.append((LANE_URGENT, encode_plain(Bye(code, text))))
-        raise LinkRefused(code, text)
+    def _refuse(self, reason: Reason, text: str) -> NoReturn:
+        self._outgoing.append((LANE_URGENT, encode_plain(Bye(reason.value, text))))
+        raise LinkRefused(reason, text)
+
+
+def end_said_by(bye: Bye) -> RemoteProtocolError:
+    """What the peer's goodbye means here: it refused something, or just ends."""
+    text = f"the other node said goodbye: {bye.text}"
+    if bye.code in set(Reason):
+        return LinkRefused(Reason(bye.code), text)
+    return LinkLost(text)
 
 
 def key_id(secret: bytes) -> str:

@@ -7,7 +7,8 @@ from dataclasses import dataclass, field
 
 from rtmp_sync.cluster.sink import DivergentTail
 from rtmp_sync.state.journal import Batch
-from rtmp_sync.wire.records import Switchover
+from rtmp_sync.wire.records import Replay, Switchover
+from rtmp_sync.wire.refusals import Reason
 
 __all__ = ["OwnHealth", "OwnRole", "PeerStatus", "ReplicationHooks"]
 
@@ -38,6 +39,7 @@ class PeerStatus:
 
     node_id: str
     boot_id: str
+    protocol: int = 0  # the version of the link that was agreed on
     epoch: int = 0
     holder: str = ""
     gate_open: bool = False
@@ -79,7 +81,9 @@ class ReplicationHooks:
     on_caught_up()          [source] the peer now follows turn by turn
     on_fence(epoch, holder) the peer knows a higher epoch
     on_switchover(record)   a step of a planned switchover
+    on_replay(record)       a call that the active ran: its Changes are applied and acknowledged
     give_promise(epoch)     seconds for which this node will not claim, None: refused
+    on_refused(reason, text) the peer sent something that counts for nothing; the link goes on
     on_same_id(dialled)     the peer has this node's id; whether this node dialled it
     history(event, fields)  something an operator wants to find later
     """
@@ -94,6 +98,8 @@ class ReplicationHooks:
     on_caught_up: Callable[[], None] = _nothing
     on_fence: Callable[[int, str], None] = _nothing
     on_switchover: Callable[[Switchover], None] = _nothing
+    on_replay: Callable[[Replay], None] = _nothing
     give_promise: Callable[[int], float | None] = _refuse
+    on_refused: Callable[[Reason, str], None] = _nothing
     on_same_id: Callable[[bool], None] = _nothing
     history: Callable[..., None] = _nothing

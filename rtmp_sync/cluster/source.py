@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 from typing import Final
 
-from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.change import encode_changes
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
@@ -36,6 +35,7 @@ from rtmp_sync.wire.records import (
     SyncFull,
     SyncRequest,
 )
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 
 __all__ = ["Feeding", "Source"]
 
@@ -137,11 +137,12 @@ class Source:
         return self.has_bulk
 
     def receive_ack(self, ack: Ack, now: float) -> None:
-        """Raises RemoteProtocolError for more than was sent."""
+        """Raises LinkRefused for more than was sent."""
         if self.feeding is Feeding.IDLE:
             return  # it was on its way when this node stopped feeding
         if ack.applied_seq > self.sent:
-            raise RemoteProtocolError(f"ACK of {ack.applied_seq}, sent {self.sent}")
+            text = f"ACK of {ack.applied_seq}, sent {self.sent}"
+            raise LinkRefused(Reason.ACK_BEYOND, text)
         self.acked = max(self.acked, ack.applied_seq)
         self._answered = True
         unacked = self._unacked

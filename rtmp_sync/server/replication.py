@@ -17,14 +17,15 @@ from typing import Final, Protocol
 import structlog
 
 from rtmp_sync.cluster.exchange import Exchange
-from rtmp_sync.cluster.link import BAD_SECRET, SAME_NODE, LinkIdentity, LinkRefused
+from rtmp_sync.cluster.link import PROTOCOLS, LinkIdentity, Protocols
 from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, ReplicationHooks
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.replication_link import ReplicationLink
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.wire.records import Fence, PromiseRequest, Switchover
+from rtmp_sync.wire.records import Fence, PromiseRequest, Replay, Switchover
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 
 __all__ = ["Replication", "ReplicationHooks"]
 
@@ -43,7 +44,10 @@ class LinkTiming(Protocol):
 
 
 class Replication:
-    """listen and peer are (host, port). secret: the pair's, or two during a rotation."""
+    """listen and peer are (host, port). secret: the pair's, or two during a rotation.
+
+    protocols: the versions of the link that this node speaks.
+    """
 
     def __init__(
         self,
@@ -58,6 +62,7 @@ class Replication:
         dials: bool,
         timing: LinkTiming,
         hooks: ReplicationHooks | None = None,
+        protocols: Protocols = PROTOCOLS,
     ) -> None:
         self.hooks = hooks if hooks is not None else ReplicationHooks()
         self.peer: PeerStatus | None = None  # the last that was heard, also after the link went
@@ -68,6 +73,7 @@ class Replication:
         self.same_id: set[bool] = set()  # whether this node dialled when it met its own id
         self._state = state
         self._me = LinkIdentity(pair_id, node_id, boot_id)
+        self._protocols = protocols
         self._secrets = [secret] if isinstance(secret, bytes) else list(secret)
         self._listen = listen
         self._peer_address = peer
@@ -87,6 +93,7 @@ class Replication:
         self._comparisons: list[asyncio.Future[bool]] = []
         self._distrusted = False
         self._full_copies = self._partial_copies = 0
+        self._replays_left_out = 0
         self._log = structlog.get_logger("rtmp_sync.replication").bind(node=node_id)
 
     async def start(self) -> None:
@@ -197,6 +204,12 @@ class Replication:
         now_made = exchange.source.partial_copies + exchange.sink.partial_copies if exchange else 0
         return self._partial_copies + now_made
 
+    @property
+    def replays_left_out(self) -> int:
+        """Calls that the peer was not told to run too: it was away, or speaks version 1."""
+        exchange = self._exchange
+        return self._replays_left_out + (exchange.replays.left_out if exchange else 0)
+
     # What the node says
 
     def set_role(
@@ -221,6 +234,14 @@ class Replication:
         """This turn's Changes; the backlog has them when no link works."""
         if self._current is not None:
             self._current.send_batch(batch)
+
+    def send_replay(self, record: Replay) -> None:
+        """A call for the peer to run too; after `send_batch` of what it changed, or before."""
+        if self._current is None or self._current.exchange is None:
+            self._replays_left_out += 1
+            return
+        self._current.exchange.send_replay(record)
+        self._current.flush()
 
     async def digest_agrees(self) -> bool:
         """[source] Whether the peer's copy is the same as mine, at the journal's head now.
@@ -300,13 +321,14 @@ class Replication:
         link = self._new_link(dials=False)
         unproven = [other for other in self._links if other.exchange is None]
         if len(unproven) > _MAX_UNPROVEN:
-            unproven[0].end(LinkRefused("crowded", "too many connections without proof"))
+            unproven[0].end(LinkRefused(Reason.CROWDED, "too many connections without proof"))
         return link
 
     def _new_link(self, *, dials: bool) -> ReplicationLink:
         link = ReplicationLink(
             self._me,
             self._secrets,
+            protocols=self._protocols,
             dials=dials,
             deadline=max(self._silence, 0.5),
             begin=self._begin,
@@ -337,7 +359,7 @@ class Replication:
         self._reasons.clear()
         former = self._current
         if former is not None:
-            former.end(LinkRefused("replaced", "a newer link took its place"))
+            former.end(LinkRefused(Reason.REPLACED, "a newer link took its place"))
             self._drop(former)
         hooks = replace(self.hooks, on_role=self._described)
         exchange = Exchange(
@@ -387,6 +409,7 @@ class Replication:
             exchange.close()
             self._full_copies += exchange.source.full_copies + exchange.sink.full_copies
             self._partial_copies += exchange.source.partial_copies + exchange.sink.partial_copies
+            self._replays_left_out += exchange.replays.left_out
         for promise in self._promises.values():
             if not promise.done():
                 promise.set_result(False)
@@ -397,9 +420,9 @@ class Replication:
             self.hooks.on_link(False)
 
     def _count_refusal(self, error: LinkRefused, *, dialled: bool) -> None:
-        if error.code == BAD_SECRET:
+        if error.reason is Reason.BAD_SECRET:
             self._refusals += 1
-        elif error.code == SAME_NODE and dialled not in self.same_id:
+        elif error.reason is Reason.SAME_NODE and dialled not in self.same_id:
             self.same_id.add(dialled)
             self._log.error("same_node_id", text=str(error))
             self.hooks.on_same_id(dialled)

@@ -16,8 +16,8 @@ from typing import Final, cast
 
 import structlog
 
-from rtmp_sync.cluster.exchange import Exchange, LinkLost
-from rtmp_sync.cluster.link import Link, LinkIdentity, LinkRefused
+from rtmp_sync.cluster.exchange import Exchange
+from rtmp_sync.cluster.link import Link, LinkIdentity, LinkLost, Protocols
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection, Role
@@ -37,6 +37,7 @@ from rtmp_sync.server.clock import now
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.wire.constants import REPLICATION
 from rtmp_sync.wire.records import MAX_MESSAGE_BYTES, NONCE_BYTES, Bye
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 
 __all__ = ["APPLICATION", "USER_TYPE", "ReplicationLink"]
 
@@ -75,13 +76,15 @@ class ReplicationLink(asyncio.Protocol):
         me: LinkIdentity,
         secrets_: Sequence[bytes],
         *,
+        protocols: Protocols,
         dials: bool,
         deadline: float,
         begin: Callable[[ReplicationLink], bool],
         lost: Callable[[ReplicationLink, Exception | None], None],
     ) -> None:
         self.dials = dials
-        self.link = Link(me, secrets_, dials=dials, nonce=secrets.token_bytes(NONCE_BYTES))
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        self.link = Link(me, secrets_, dials=dials, nonce=nonce, protocols=protocols)
         self.exchange: Exchange | None = None
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
@@ -203,13 +206,15 @@ class ReplicationLink(asyncio.Protocol):
                 raise RemoteProtocolError(f"connect was refused: {event.info.get('description')}")
             self._speaks = True
         elif self.exchange is not None and not isinstance(event, _PROTOCOL_TALK):
-            raise RemoteProtocolError(f"{type(event).__name__} on the replication link")
+            text = f"{type(event).__name__} on the replication link"
+            raise LinkRefused(Reason.OTHER_MESSAGE, text)
 
     def _take_connect(self, request: ConnectRequested) -> None:
         if request.app != APPLICATION or request.arguments[1:2] != [USER_TYPE]:
             refusal = replies.connect_rejected("This port is for the other origin of the pair.")
             self._write(self._connection.reject_connect(request, refusal))
-            raise RemoteProtocolError(f"connect to {request.app!r} on the replication port")
+            text = f"connect to {request.app!r} on the replication port"
+            raise LinkRefused(Reason.OTHER_MESSAGE, text)
         self._write(self._connection.accept_connect(request))
         self._speaks = True
 
@@ -221,8 +226,8 @@ class ReplicationLink(asyncio.Protocol):
         if self.link.established:
             self._write_messages()
             if not self._begin(self):
-                self.link.send(Bye("not_wanted", "it is the other node that dials"))
-                raise LinkRefused("not_wanted", "it is this node that dials")
+                self.link.send(Bye(Reason.NOT_WANTED.value, "it is the other node that dials"))
+                raise LinkRefused(Reason.NOT_WANTED, "it is this node that dials")
             self._replace_timer(_TICK_SECONDS, self._tick)
 
     def _end_turn(self) -> None:
@@ -236,7 +241,7 @@ class ReplicationLink(asyncio.Protocol):
         self._replace_timer(_TICK_SECONDS, self._tick)
         try:
             self.exchange.tick(now())
-        except LinkLost as error:
+        except LinkRefused as error:  # silence
             self._cut(error)
             return
         self.flush()
@@ -248,7 +253,8 @@ class ReplicationLink(asyncio.Protocol):
         self._timer = self._loop.call_later(seconds, act)
 
     def _too_late(self) -> None:
-        self._cut(LinkLost(f"not established within {self._deadline:g} s"))
+        text = f"not established within {self._deadline:g} s"
+        self._cut(LinkRefused(Reason.NOT_PROVEN, text))
 
     def _cut(self, error: Exception) -> None:
         """End without a word: the peer is not listening."""
@@ -310,4 +316,5 @@ class ReplicationLink(asyncio.Protocol):
             now() - self._crowded_since > SOFT_QUEUE_SECONDS
         )
         if crowded or queued > HARD_QUEUE_BYTES or self.exchange.source.overloaded:
-            self._cut(LinkLost(f"the peer is too slow: {queued} bytes wait"))
+            text = f"the peer is too slow: {queued} bytes wait"
+            self._cut(LinkRefused(Reason.TOO_SLOW, text))

@@ -19,7 +19,7 @@ from __future__ import annotations
 from struct import Struct
 from typing import Final, final
 
-from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
+from rtmp_sync.errors import LocalProtocolError, MessageTooLong, RemoteProtocolError
 from rtmp_sync.wire.constants import (
     ABORT,
     CSID_CONTROL,
@@ -209,7 +209,7 @@ class ChunkReader:
                     f"a header inside a message of {stream.length} bytes says {length} bytes"
                 )
             if length > self._max_message_bytes:
-                raise RemoteProtocolError(
+                raise MessageTooLong(
                     f"a message of {length} bytes; {self._max_message_bytes} are allowed"
                 )
             stream.length = length

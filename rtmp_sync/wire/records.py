@@ -24,6 +24,7 @@ from typing import Any, Final, NamedTuple
 
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.wire.packing import pack, unpack
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 
 # Bigger than this and the peer does not speak our protocol: snapshots come in 64 KiB chunks.
 MAX_MESSAGE_BYTES: Final = 1024 * 1024
@@ -182,6 +183,20 @@ class Bye(NamedTuple):
     text: str
 
 
+class Replay(NamedTuple):
+    """A call that the active ran, for the standby to run too. Since version 2.
+
+    seq: of the last Change that the call made, or the head before it when it made none; the
+    record follows it on the lane. client: who called, arguments: with what; opaque here.
+    """
+
+    seq: int
+    scope: str
+    client: bytes
+    method: str
+    arguments: bytes
+
+
 Record = (
     Hello
     | Challenge
@@ -202,6 +217,7 @@ Record = (
     | DigestRequest
     | DigestResponse
     | Bye
+    | Replay
 )
 
 # Kind, record, the types of its fields. Numbers are the protocol's: never given twice.
@@ -225,6 +241,7 @@ _TABLE: Final[tuple[tuple[int, type[Record], tuple[type, ...]], ...]] = (
     (17, DigestRequest, (int,)),
     (18, DigestResponse, (int, bytes)),
     (19, Bye, (str, str)),
+    (20, Replay, (int, str, bytes, str, bytes)),
 )
 _BY_KIND: Final = {kind: (record, types) for kind, record, types in _TABLE}
 _KIND_OF: Final = {record: kind for kind, record, _ in _TABLE}
@@ -235,7 +252,10 @@ _LANE_OF: Final[dict[type[Record], int]] = {
     SyncContinue: LANE_DELTA,
     Delta: LANE_DELTA,
     DigestRequest: LANE_DELTA,  # it speaks of a place between two deltas
+    Replay: LANE_DELTA,  # it comes after what the call changed
 }
+# The protocol version that a kind came with; all others are of version 1.
+_SINCE: Final[dict[type[Record], int]] = {Replay: 2}
 
 _MAC_HEAD: Final = struct.Struct(">BQQB")
 _DISK_HEAD: Final = struct.Struct(">II")
@@ -247,6 +267,11 @@ MAX_DISK_RECORD_BYTES: Final = 256 * 1024 * 1024
 def lane_of(record: Record) -> int:
     """The chunk stream that a record travels on."""
     return _LANE_OF.get(type(record), LANE_URGENT)
+
+
+def since(record: type[Record]) -> int:
+    """The first protocol version that knows this kind of record."""
+    return _SINCE.get(record, 1)
 
 
 def encode_plain(record: Record) -> bytes:
@@ -281,15 +306,10 @@ def encode_envelope(record: Record, lane: int, link_seq: int, epoch: int, key: b
 
 
 def decode_envelope(payload: bytes, lane: int, key: bytes) -> Envelope:
-    """Raises RemoteProtocolError: nothing of a message with a wrong mac is looked at."""
-    items = _array(payload, "envelope")
-    if len(items) != 5 or [type(item) for item in items] != [int, int, int, bytes, bytes]:
-        raise RemoteProtocolError("envelope: malformed")
-    link_seq, epoch, kind, body, mac = items
-    if not (0 <= link_seq < 2**64 and 0 <= epoch < 2**64 and 0 <= kind < 256):
-        raise RemoteProtocolError("envelope: a number is out of range")
+    """Raises RemoteProtocolError: nothing of a message without a right mac is looked at."""
+    link_seq, epoch, kind, body, mac = _sealed(payload)
     if not hmac.compare_digest(mac, _mac(key, lane, link_seq, epoch, kind, body)):
-        raise RemoteProtocolError("envelope: bad_mac")
+        raise LinkRefused(Reason.BAD_MAC, "envelope: bad_mac")
     return Envelope(link_seq, epoch, _record(kind, _array(body, "message")))
 
 
@@ -320,9 +340,25 @@ def _mac(key: bytes, lane: int, link_seq: int, epoch: int, kind: int, body: byte
     return hmac.digest(key, head + body, "sha256")[:MAC_BYTES]
 
 
+def _sealed(payload: bytes) -> tuple[int, int, int, bytes, bytes]:
+    """The parts of an envelope; what is none has no right mac either."""
+    try:
+        items = _array(payload, "envelope")
+    except LinkRefused:
+        raise  # too large
+    except RemoteProtocolError as error:
+        raise LinkRefused(Reason.BAD_MAC, f"bad_mac: {error}") from None
+    if [type(item) for item in items] != [int, int, int, bytes, bytes]:
+        raise LinkRefused(Reason.BAD_MAC, "bad_mac: not an envelope")
+    link_seq, epoch, kind, body, mac = items
+    if not (0 <= link_seq < 2**64 and 0 <= epoch < 2**64 and 0 <= kind < 256):
+        raise LinkRefused(Reason.BAD_MAC, "bad_mac: a number of the envelope is out of range")
+    return link_seq, epoch, kind, body, mac
+
+
 def _array(data: bytes, what: str) -> tuple[Any, ...]:
     if len(data) > MAX_MESSAGE_BYTES:
-        raise RemoteProtocolError(f"{what}: {len(data)} bytes are above the limit")
+        raise LinkRefused(Reason.TOO_LARGE, f"{what}: {len(data)} bytes are above the limit")
     items: Any = unpack(data, what)
     if type(items) is not tuple:
         raise RemoteProtocolError(f"{what}: not an array")
@@ -332,7 +368,7 @@ def _array(data: bytes, what: str) -> tuple[Any, ...]:
 def _record(kind: object, fields: tuple[Any, ...]) -> Record:
     known = _BY_KIND.get(kind) if type(kind) is int else None
     if known is None:
-        raise RemoteProtocolError(f"message of unknown kind {kind!r}")
+        raise LinkRefused(Reason.UNKNOWN_KIND, f"message of unknown kind {kind!r}")
     make, types = known
     if len(fields) != len(types):
         raise RemoteProtocolError(f"{make.__name__}: {len(fields)} fields")

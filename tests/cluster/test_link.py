@@ -4,16 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from rtmp_sync.cluster.link import (
-    BAD_SECRET,
-    OTHER_PAIR,
-    OTHER_PROTOCOL,
-    SAME_NODE,
-    Link,
-    LinkIdentity,
-    LinkRefused,
-)
+from rtmp_sync.cluster.link import PROTOCOLS, Link, LinkIdentity, LinkLost, Protocols
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
+from rtmp_sync.wire.packing import pack
 from rtmp_sync.wire.records import (
     LANE_DELTA,
     LANE_SNAPSHOT,
@@ -22,23 +15,28 @@ from rtmp_sync.wire.records import (
     Auth,
     Bye,
     Delta,
-    Hello,
     Promise,
     Record,
+    Replay,
+    _mac,
     decode_plain,
+    encode_envelope,
     encode_plain,
 )
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 
 A = LinkIdentity("A+B", "A", "boot-a")
 B = LinkIdentity("A+B", "B", "boot-b")
 
 
-def dialer(me: LinkIdentity = A, *secrets: bytes) -> Link:
-    return Link(me, secrets or [b"secret"], dials=True, nonce=b"d" * 32)
+def dialer(me: LinkIdentity = A, *secrets: bytes, protocols: tuple[int, int] = PROTOCOLS) -> Link:
+    secrets = secrets or (b"secret",)
+    return Link(me, secrets, dials=True, nonce=b"d" * 32, protocols=Protocols(*protocols))
 
 
-def acceptor(me: LinkIdentity = B, *secrets: bytes) -> Link:
-    return Link(me, secrets or [b"secret"], dials=False, nonce=b"a" * 32)
+def acceptor(me: LinkIdentity = B, *secrets: bytes, protocols: tuple[int, int] = PROTOCOLS) -> Link:
+    secrets = secrets or (b"secret",)
+    return Link(me, secrets, dials=False, nonce=b"a" * 32, protocols=Protocols(*protocols))
 
 
 def carry(sender: Link, receiver: Link) -> None:
@@ -54,6 +52,12 @@ def joined(one: Link | None = None, other: Link | None = None) -> tuple[Link, Li
     assert one.established
     assert other.established
     return one, other
+
+
+def _sealed(link: Link, kind: int, body: bytes) -> bytes:
+    """The next urgent envelope of a link, of any kind."""
+    mac = _mac(link._send_key, LANE_URGENT, 0, 0, kind, body)
+    return pack((0, 0, kind, body, mac))
 
 
 def sent(link: Link, *records: Record) -> list[tuple[int, bytes]]:
@@ -94,16 +98,19 @@ def test_each_kind_travels_on_its_lane():
 
 def test_a_duplicate_is_dropped_and_counted():
     one, other = joined()
+    refused = []
+    other.on_refused = lambda reason, text: refused.append(reason)
     [message] = sent(one, Ack(1))
     assert received(other, [message, message, message]) == [Ack(1)]
-    assert other.duplicates == 2
+    assert refused == [Reason.REPLAYED] * 2
 
 
 def test_a_gap_ends_the_link():
     one, other = joined()
     _, second = sent(one, Ack(1), Ack(2))
-    with pytest.raises(RemoteProtocolError, match="gap"):
+    with pytest.raises(LinkRefused, match="gap") as caught:
         received(other, [second])
+    assert caught.value.reason is Reason.GAP
 
 
 def test_a_gap_in_one_lane_is_not_hidden_by_another():
@@ -114,13 +121,23 @@ def test_a_gap_in_one_lane_is_not_hidden_by_another():
         received(other, [second])
 
 
-@pytest.mark.parametrize("at", range(0, 40, 3))
-def test_a_flipped_bit_ends_the_link(at):
+def test_a_bit_flipped_anywhere_is_a_bad_mac():
+    [(lane, payload)] = sent(joined()[0], Delta(1, b"some changes"))
+    for at in range(len(payload)):
+        for bit in range(8):
+            _, other = joined()
+            flipped = payload[:at] + bytes([payload[at] ^ 1 << bit]) + payload[at + 1 :]
+            with pytest.raises(LinkRefused) as caught:
+                received(other, [(lane, flipped)])
+            assert caught.value.reason is Reason.BAD_MAC
+
+
+def test_a_kind_that_nobody_knows_is_refused_by_name():
     one, other = joined()
-    [(lane, payload)] = sent(one, Delta(1, b"some changes"))
-    payload = payload[:at] + bytes([payload[at] ^ 1]) + payload[at + 1 :]
-    with pytest.raises(RemoteProtocolError):
-        received(other, [(lane, payload)])
+    payload = _sealed(one, 99, b"\x90")
+    with pytest.raises(LinkRefused) as caught:
+        other.receive_message(LANE_URGENT, payload)
+    assert caught.value.reason is Reason.UNKNOWN_KIND
 
 
 def test_a_message_moved_to_another_lane_fails_its_mac():
@@ -168,7 +185,7 @@ def test_a_secret_that_differs_is_refused_and_said():
     one, other = dialer(), acceptor(B, b"another")
     with pytest.raises(LinkRefused, match="secret") as caught:
         carry(one, other)
-    assert caught.value.code == BAD_SECRET
+    assert caught.value.reason is Reason.BAD_SECRET
     with pytest.raises(LinkRefused, match="secret of the two nodes differs"):
         carry(other, one)
 
@@ -182,7 +199,7 @@ def test_an_acceptor_without_the_secret_learns_nothing():
     forged = challenge._replace(mac=impostor._proof(b"acceptor"))
     with pytest.raises(LinkRefused) as caught:
         one.receive_message(LANE_URGENT, encode_plain(forged))
-    assert caught.value.code == BAD_SECRET
+    assert caught.value.reason is Reason.BAD_SECRET
     assert one.messages_to_send() == []
 
 
@@ -191,7 +208,7 @@ def test_a_dialer_without_the_secret_is_refused():
     carry(one, other)
     with pytest.raises(LinkRefused) as caught:
         other.receive_message(LANE_URGENT, encode_plain(Auth(b"x" * 32)))
-    assert caught.value.code == BAD_SECRET
+    assert caught.value.reason is Reason.BAD_SECRET
     assert not other.established
 
 
@@ -200,29 +217,72 @@ def test_one_id_on_both_nodes_is_found_by_both_once_it_is_proved():
     carry(one, other)
     with pytest.raises(LinkRefused, match="both nodes have one id: 'A'") as caught:
         carry(other, one)
-    assert caught.value.code == SAME_NODE
+    assert caught.value.reason is Reason.SAME_NODE
     with pytest.raises(LinkRefused) as caught:
         carry(one, other)
-    assert caught.value.code == SAME_NODE
+    assert caught.value.reason is Reason.SAME_NODE
 
 
 def test_another_pair_is_refused_with_a_clear_word():
     one, other = dialer(), acceptor(LinkIdentity("A+C", "C", "boot"))
     with pytest.raises(LinkRefused) as caught:
         carry(one, other)
-    assert caught.value.code == OTHER_PAIR
+    assert caught.value.reason is Reason.OTHER_PAIR
     with pytest.raises(LinkRefused, match="the pair here is 'A\\+C', not 'A\\+B'"):
         carry(other, one)
 
 
-def test_protocols_that_do_not_overlap_are_refused():
-    one, other = dialer(), acceptor()
-    hello = decode_plain(one.messages_to_send()[0][1])
-    assert isinstance(hello, Hello)
-    newer = hello._replace(protocol_min=90, protocol_max=91)
+@pytest.mark.parametrize(
+    ("dials", "accepts", "agreed"),
+    [((1, 2), (1, 2), 2), ((1, 1), (1, 2), 1), ((1, 2), (1, 1), 1), ((2, 3), (1, 2), 2)],
+)
+def test_the_highest_version_that_both_speak_is_agreed_on(dials, accepts, agreed):
+    one, other = joined(dialer(protocols=dials), acceptor(protocols=accepts))
+    assert one.protocol == other.protocol == agreed
+
+
+@pytest.mark.parametrize(("dials", "accepts"), [((3, 4), (1, 2)), ((1, 2), (3, 4))])
+def test_protocols_that_do_not_overlap_are_refused_by_both(dials, accepts):
+    one, other = dialer(protocols=dials), acceptor(protocols=accepts)
+    with pytest.raises(LinkRefused, match="protocol here") as caught:
+        carry(one, other)
+    assert caught.value.reason is Reason.OTHER_PROTOCOL
+    with pytest.raises(LinkRefused, match="protocol here") as caught:
+        carry(other, one)
+    assert caught.value.reason is Reason.OTHER_PROTOCOL
+
+
+def test_a_version_that_was_not_offered_is_not_taken():
+    one, other = dialer(protocols=(1, 1)), acceptor()
+    carry(one, other)
+    [(_, payload)] = other.messages_to_send()
+    challenge = decode_plain(payload)
+    other.protocol = 2
+    said = tuple(challenge._replace(protocol=2))[:-1]
+    other._begin(one._nonce, other._nonce, said)
+    forged = challenge._replace(protocol=2, mac=other._proof(b"acceptor"))
     with pytest.raises(LinkRefused) as caught:
-        other.receive_message(LANE_URGENT, encode_plain(newer))
-    assert caught.value.code == OTHER_PROTOCOL
+        one.receive_message(LANE_URGENT, encode_plain(forged))
+    assert caught.value.reason is Reason.OTHER_PROTOCOL
+
+
+def test_what_is_newer_than_the_agreed_version_is_unknown():
+    one, other = joined(dialer(protocols=(1, 1)))
+    assert not one.knows(Replay)
+    newer = Replay(1, "text/_definst_", b"", "setText", b"")
+    payload = encode_envelope(newer, LANE_DELTA, 0, 0, one._send_key)
+    with pytest.raises(LinkRefused) as caught:
+        other.receive_message(LANE_DELTA, payload)
+    assert caught.value.reason is Reason.UNKNOWN_KIND
+
+
+def test_a_goodbye_has_the_peers_reason_or_none():
+    one = dialer()
+    with pytest.raises(LinkRefused) as caught:
+        one.receive_message(LANE_URGENT, encode_plain(Bye("crowded", "come back later")))
+    assert caught.value.reason is Reason.CROWDED
+    with pytest.raises(LinkLost):
+        dialer().receive_message(LANE_URGENT, encode_plain(Bye("whatever", "text")))
 
 
 @pytest.mark.parametrize(

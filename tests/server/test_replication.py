@@ -9,12 +9,13 @@ from dataclasses import dataclass, field
 
 import pytest
 
+from rtmp_sync.cluster.link import PROTOCOLS, Protocols
 from rtmp_sync.cluster.peer_status import PeerStatus, ReplicationHooks
 from rtmp_sync.cluster.timing import DEFAULT, Timing
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.replication import Replication
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.wire.records import Switchover
+from rtmp_sync.wire.records import Replay, Switchover
 from tests.support.changes import change_something, new_state
 from tests.support.chaos import ChaosProxy
 
@@ -35,6 +36,7 @@ class NodeLog:
     steps: list[Switchover] = field(default_factory=list)
     same_id: set[bool] = field(default_factory=set)
     events: list[str] = field(default_factory=list)
+    replays: list[Replay] = field(default_factory=list)
     promise_seconds: float | None = None
 
 
@@ -56,6 +58,7 @@ class Node:
         secret: bytes = b"secret",
         timing: Timing = DEFAULT,
         pair_id: str = "A+B",
+        protocols: Protocols = PROTOCOLS,
     ) -> None:
         self.replication = Replication(
             self.state,
@@ -68,6 +71,7 @@ class Node:
             dials=dials,
             timing=timing,
             hooks=self.hooks(),
+            protocols=protocols,
         )
         await self.replication.start()
 
@@ -91,6 +95,7 @@ class Node:
             ),
             on_fence=lambda epoch, holder: log.fences.append((epoch, holder)),
             on_switchover=log.steps.append,
+            on_replay=log.replays.append,
             give_promise=lambda epoch: log.promise_seconds,
             on_same_id=log.same_id.add,
             history=lambda event, **fields: log.events.append(event),
@@ -141,11 +146,11 @@ class Pair:
         self.b = Node("B", ReplicatedState())
         self.proxy = ChaosProxy()
 
-    async def start(self) -> None:
+    async def start(self, a: Protocols = PROTOCOLS, b: Protocols = PROTOCOLS) -> None:
         self.a.state.journal.take_batch()
-        await self.b.start(("127.0.0.1", 1), dials=False)
+        await self.b.start(("127.0.0.1", 1), dials=False, protocols=b)
         await self.proxy.start(("127.0.0.1", self.b.replication.port))
-        await self.a.start(self.proxy.address, dials=True)
+        await self.a.start(self.proxy.address, dials=True, protocols=a)
 
     async def connect(self) -> None:
         """A serves epoch 1 and B follows."""

@@ -41,6 +41,7 @@ ALL = [
     records.DigestRequest(99),
     records.DigestResponse(99, b""),
     records.Bye("stopping", "ünïcode"),
+    records.Replay(99, "text/_definst_", b"who", "setText", b"\x02\x00\x02hi"),
 ]
 
 
@@ -67,7 +68,7 @@ def test_every_prefix_of_a_message_is_refused(record):
 
 def test_bulk_and_changes_have_lanes_of_their_own():
     lanes = {type(record).__name__: lane_of(record) for record in ALL}
-    assert lanes["Delta"] == lanes["DigestRequest"] == LANE_DELTA
+    assert lanes["Delta"] == lanes["DigestRequest"] == lanes["Replay"] == LANE_DELTA
     assert lanes["SnapshotChunk"] == LANE_SNAPSHOT
     assert lanes["Ack"] == lanes["Heartbeat"] == lanes["Promise"] == LANE_URGENT
 
