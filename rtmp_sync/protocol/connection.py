@@ -233,6 +233,10 @@ class Connection(Composer):
             self._dead = True
             raise
 
+    def resumed(self, now: float) -> None:
+        """The host reads again: until now it was its own doing that nothing came."""
+        self._timers.received(now)
+
     # --- the protocol's own talk
 
     def _send(self, data: bytes) -> None:

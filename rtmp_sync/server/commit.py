@@ -42,14 +42,19 @@ class CommitPoint:
 
     @property
     def congested(self) -> bool:
-        """So much waits for acknowledgement that writers must be held back."""
+        """So much waits for acknowledgement that nobody who asks for something is read."""
         return (
             self.head - self.level > MAX_WAITING_CHANGES or self._waiting_bytes > MAX_WAITING_BYTES
         )
 
     @property
+    def waiting_bytes(self) -> int:
+        """Of Changes, and of what waits like them."""
+        return self._waiting_bytes
+
+    @property
     def relaxed(self) -> bool:
-        """Few enough wait for held writers to go on."""
+        """Little enough waits for those held back to be read again."""
         return (
             self.head - self.level <= MAX_WAITING_CHANGES // 2
             and self._waiting_bytes <= MAX_WAITING_BYTES // 2
@@ -62,6 +67,12 @@ class CommitPoint:
             self._batches.append((seq, size))
             self._waiting_bytes += size
         self._advance()
+
+    def also_waits(self, seq: int, size: int) -> None:
+        """`size` bytes that are no Change (a `send`) wait for `seq` as Changes do."""
+        if seq > self.level:
+            self._batches.append((seq, size))
+            self._waiting_bytes += size
 
     def peer_acked(self, seq: int) -> None:
         """The peer has applied everything up to `seq`."""

@@ -155,6 +155,7 @@ class Fanout:
     def send(self, raw: bytes, flags: int | None) -> None:
         """Pass AMF0-form values (handler name first) on; the version stays what it is."""
         self._turn.writable()
+        self._turn.commit.also_waits(self._turn.barrier, len(raw))
         self._add(_Op(SEND, None, "", raw, flags))
 
     def refuse(self, writer: Subscriber, code: str, key: str | None = None) -> None:
@@ -233,9 +234,7 @@ class Fanout:
                 writer.outbox.put(barrier, 0, self._pack(form, own))
 
     def _dump(self, form: Form) -> bytes:
-        items = [
-            change_item(key, value, None, form[0]) for key, value in self.obj.slots.items()
-        ]
+        items = [change_item(key, value, None, form[0]) for key, value in self.obj.slots.items()]
         data = self._dumps[form] = self._pack(form, [_USE_SUCCESS, _CLEAR, *items], known=0)
         return data
 

@@ -10,7 +10,9 @@ Always holds:
 - media passes what waits on *other* message streams, never what waits on its own;
 - a client that does not read first loses inter frames until the next key frame (never
   sequence headers, metadata or commands); when even so its outbox is full and something comes,
-  it is stuck, and its connection ends.
+  it is stuck, and its connection ends;
+- what waits for its barrier is not the client's fault: it has a bound of its own, above what
+  the commit point lets writers pile up (`commit.py`).
 """
 
 from __future__ import annotations
@@ -19,13 +21,16 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
-from rtmp_sync.server.commit import CommitPoint
+from rtmp_sync.server.commit import MAX_WAITING_BYTES, CommitPoint
 from rtmp_sync.wire import media
 
 __all__ = ["Outbox", "Outlets", "Transport"]
 
 # The transport's own buffer: enough for one large write to drain while we make the next.
 TRANSPORT_HIGH_WATER = 256 * 1024
+# Beside the limit of what a client may leave unread: all Changes that may wait, and as much
+# again for what many writers have written before they are held back.
+_HELD_BYTES = 2 * MAX_WAITING_BYTES
 
 
 class Transport(Protocol):
@@ -59,8 +64,8 @@ class Outlets:
             if not outbox._waiting:
                 self.waiting.append(outbox)
             outbox._waiting.append(entry)
-            outbox._size += size
-            if outbox._size - size > outbox._limit:
+            outbox._held += size
+            if outbox._held - size > outbox._limit + _HELD_BYTES:
                 outbox._overflow()
 
     def release(self) -> None:
@@ -88,6 +93,7 @@ class Outbox:
     __slots__ = (
         "_dirty",
         "_dropping",
+        "_held",
         "_limit",
         "_on_sent",
         "_outlets",
@@ -108,7 +114,8 @@ class Outbox:
         self._ready: list[bytes] = []
         self._waiting: deque[tuple[int, int, bytes]] = deque()
         self._waiting_streams: dict[int, int] = {}  # msid -> how many of its messages wait
-        self._size = 0
+        self._size = 0  # of what is ready
+        self._held = 0  # of what waits
         self._dirty = False
         self._paused = False
         self._dropping: set[int] = set()  # message streams that wait for a key frame
@@ -119,14 +126,17 @@ class Outbox:
     @property
     def size(self) -> int:
         """Bytes that wait here (the transport has a buffer of its own)."""
-        return self._size
+        return self._size + self._held
 
     def open(self, transport: Transport) -> None:
         """Write to `transport` from now on."""
         self._transport = transport
 
     def finish(self, on_sent: Callable[[], None]) -> None:
-        """Have `on_sent` called once everything put so far was handed to the transport."""
+        """Have `on_sent` called once everything put so far was handed to the transport.
+
+        Called by the turn, at whose end everything was put (`Turn.finish`).
+        """
         self._on_sent = on_sent
         if not self._dirty:
             self._dirty = True
@@ -138,7 +148,7 @@ class Outbox:
         self._ready.clear()
         self._waiting.clear()
         self._waiting_streams.clear()
-        self._size = 0
+        self._size = self._held = 0
 
     def put(self, barrier: int, msid: int, data: bytes) -> None:
         """Send `data`, whole messages of stream `msid`, once `barrier` is committed."""
@@ -147,31 +157,38 @@ class Outbox:
         if barrier > self._outlets.commit.level or self._waiting:
             self._wait(barrier, msid, data)
         else:
-            self._ready.append(data)
-            if not self._dirty:
-                self._dirty = True
-                self._outlets.dirty.append(self)
-        self._size += len(data)
-        if self._size - len(data) > self._limit:  # one message may be longer: a large object
-            self._overflow()
+            self._be_ready(data)
+            if self._size - len(data) > self._limit:  # one message may be longer: a large object
+                self._overflow()
+
+    def put_at_once(self, data: bytes) -> None:
+        """Send what says nothing about the state, past everything that waits."""
+        if self._transport is not None:
+            self._be_ready(data)
+
+    def withdraw(self, data: bytes) -> bool:
+        """Take back a message, this very object, that waits; False: it has left."""
+        for index, (barrier, msid, waiting) in enumerate(self._waiting):
+            if waiting is data:
+                self._waiting[index] = (barrier, msid, b"")
+                self._held -= len(data)
+                return True
+        return False
 
     def put_media(self, msid: int, data: bytes, flags: int) -> None:
         """Send one media message, unless the client is too slow for it (`wire.media` flags)."""
         if self._transport is None:
             return
-        if (self._paused or self._dropping) and self._must_drop(msid, flags):
+        waits = msid in self._waiting_streams
+        if (waits or self._paused or self._dropping) and self._must_drop(msid, flags):
             self.dropped_frames += 1
             return
-        if msid in self._waiting_streams:
+        if waits:
             self._wait(self._waiting[-1][0], msid, data)
         else:
-            self._ready.append(data)
-            if not self._dirty:
-                self._dirty = True
-                self._outlets.dirty.append(self)
-        self._size += len(data)
-        if self._size > self._limit:
-            self._overflow()
+            self._be_ready(data)
+            if self._size > self._limit:
+                self._overflow()
 
     def release(self, level: int) -> bool:
         """Write what waited for `level` or less; returns whether anything still waits."""
@@ -181,12 +198,14 @@ class Outbox:
             barrier, msid, data = waiting[0]
             if barrier <= level and not msid and self._transport is not None:
                 waiting.clear()
-                self._size -= len(data)
+                self._held -= len(data)
                 self._transport.write(data)
                 return False
         while waiting and waiting[0][0] <= level:
             _, msid, data = waiting.popleft()
             ready.append(data)
+            self._held -= len(data)
+            self._size += len(data)
             if msid:
                 self._one_less(msid)
         if ready:
@@ -220,12 +239,22 @@ class Outbox:
             self._dirty = True
             self._outlets.dirty.append(self)
 
+    def _be_ready(self, data: bytes) -> None:
+        self._ready.append(data)
+        self._size += len(data)
+        if not self._dirty:
+            self._dirty = True
+            self._outlets.dirty.append(self)
+
     def _wait(self, barrier: int, msid: int, data: bytes) -> None:
         if not self._waiting:
             self._outlets.waiting.append(self)
         self._waiting.append((barrier, msid, data))
+        self._held += len(data)
         if msid:  # no media is on stream 0
             self._waiting_streams[msid] = self._waiting_streams.get(msid, 0) + 1
+        if self._held - len(data) > self._limit + _HELD_BYTES:
+            self._overflow()
 
     def _one_less(self, msid: int) -> None:
         left = self._waiting_streams[msid] - 1
@@ -237,7 +266,7 @@ class Outbox:
     def _must_drop(self, msid: int, flags: int) -> bool:
         if flags & media.SEQUENCE_HEADER or not flags & (media.VIDEO | media.AUDIO):
             return False
-        behind = self._size
+        behind = self._held if msid in self._waiting_streams else self._size
         if flags & media.AUDIO:
             return behind > self._limit // 2  # small, and missed more than a picture
         if behind > self._limit // 4:

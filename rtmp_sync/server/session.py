@@ -21,7 +21,13 @@ from rtmp_sync.app import Client
 from rtmp_sync.errors import CallError, ConnectionLost, ProtocolError, RemoteProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection
-from rtmp_sync.protocol.events import CallAnswered, ConnectRequested, Event
+from rtmp_sync.protocol.events import (
+    CallAnswered,
+    CommandReceived,
+    ConnectRequested,
+    Event,
+    SharedObjectReceived,
+)
 from rtmp_sync.server.admission import Admitted, Refused, admit, session_key_of
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.clock import now
@@ -35,6 +41,8 @@ if TYPE_CHECKING:
     from rtmp_sync.server.sessions import Sessions
 
 __all__ = ["Session"]
+
+_ASKING = (CommandReceived, SharedObjectReceived)  # events whose answers wait like Changes
 
 
 class Session(asyncio.Protocol):
@@ -55,7 +63,8 @@ class Session(asyncio.Protocol):
         self._turn = sessions.turn
         self._transport: asyncio.Transport | None = None
         self._address = ""
-        self._held: deque[Event] | None = None  # events that wait for the connect decision
+        self._events: deque[Event] = deque()  # those that wait until this client is read again
+        self._deciding = False  # the application has the client's connect before it
         self._reading = True
         self._timer: asyncio.TimerHandle | None = None
         self._calls: dict[int, asyncio.Future[object]] = {}
@@ -95,7 +104,8 @@ class Session(asyncio.Protocol):
             return
         try:
             self.connection.receive_data(data, now())
-            self._handle(self.connection.events_received())
+            self._events += self.connection.events_received()
+            self._handle()
         except (ProtocolError, Deposed) as error:
             self._transmit()
             self.end(str(error))
@@ -131,7 +141,7 @@ class Session(asyncio.Protocol):
 
     def begin_admission(self, request: ConnectRequested) -> None:
         """Hold everything else until the application has decided."""
-        self._held = deque()
+        self._deciding = True
         self._pause()
         admission = admit(self._sessions.instances, request, self, self._address)
 
@@ -187,7 +197,8 @@ class Session(asyncio.Protocol):
 
     def disconnect(self, description: str) -> None:
         """Tell the client that it has to go, then close."""
-        self.tell("onStatus", replies.status(LEVEL_STATUS, CONNECT_CLOSED, description))
+        values = replies.status(LEVEL_STATUS, CONNECT_CLOSED, description)
+        self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
         self._close_when_sent(description or "disconnected by the application")
 
     # Ends
@@ -205,6 +216,7 @@ class Session(asyncio.Protocol):
             self.outbox.flush()
             self._transport.close()
         else:
+            self.outbox.close()  # a promotion of this very process may come before connection_lost
             self._transport.abort()
 
     def hold(self) -> None:
@@ -213,15 +225,19 @@ class Session(asyncio.Protocol):
 
     def go_on(self) -> None:
         """Read again, if nothing stands against it."""
-        if self._reading or self._held is not None or self._sessions.holds(self):
+        if self._reading or self._deciding or self._sessions.holds(self) or self.closing:
             return
+        assert self._transport is not None  # it is not closing
         self._reading = True
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.resume_reading()
+        self._transport.resume_reading()
+        self.connection.resumed(now())
+        self._arm()
+        if self._events:
+            self._sessions.loop.call_soon(self.data_received, b"")
 
     def _close_when_sent(self, reason: str) -> None:
         self.ended = self.ended or reason
-        self.outbox.finish(lambda: self.end(reason, clean=True))
+        self._turn.finish(self.outbox, lambda: self.end(reason, clean=True))
 
     def _forget_call(self, transaction: int) -> None:
         """It was answered, or its caller waits no longer."""
@@ -244,20 +260,20 @@ class Session(asyncio.Protocol):
 
     # Inside
 
-    def _handle(self, events: list[Event]) -> None:
-        before = self._turn.barrier
-        for event in events:
-            if self._held is not None:
-                self._held.append(event)
-            elif not self.ended:
-                dispatch(self, event)
-        if self._turn.barrier != before and self._turn.commit.congested:
-            self._sessions.hold_back(self)
+    def _handle(self) -> None:
+        """What has happened, in order; what comes after this client was paused waits."""
+        events = self._events
+        while events and self._reading and not self.ended:
+            event = events.popleft()
+            dispatch(self, event)
+            if self._turn.congested and isinstance(event, _ASKING):
+                self._sessions.hold_back(self)
 
     def _decided(
         self, request: ConnectRequested, result: Admitted, error: BaseException | None
     ) -> None:
         """The application's word on connect."""
+        self._deciding = False
         if self.closing:
             if error is None:  # accepted, but gone meanwhile
                 result.instance.disconnected(result.client, "lost")
@@ -273,8 +289,6 @@ class Session(asyncio.Protocol):
             return
         try:
             self._join(request, result)
-            held, self._held = self._held or deque(), None
-            self._handle(list(held))
         except (ProtocolError, Deposed) as refusal:
             if not self.joined and self._turn.authorised:
                 result.instance.disconnected(result.client, "lost")  # accepted all the same
@@ -308,7 +322,10 @@ class Session(asyncio.Protocol):
             self._transport.write(data)
 
     def _arm(self) -> None:
-        """Have the timer ring no later than the protocol's next deadline."""
+        """Have the timer ring no later than the protocol's next deadline. While nothing is read
+        of a client there is none: its silence is ours."""
+        if not self._reading:
+            return
         deadline = self.connection.next_deadline()
         if deadline is None or self._transport is None:
             return
@@ -323,6 +340,8 @@ class Session(asyncio.Protocol):
 
     def _ring(self) -> None:
         self._timer = None
+        if not self._reading:
+            return
         try:
             self.connection.handle_timeout(now())
         except RemoteProtocolError as error:

@@ -102,7 +102,7 @@ class Sessions:
             session.end(reason)
 
     def hold_back(self, session: Session) -> None:
-        """Too much waits for acknowledgement: read nothing more of this writer for now."""
+        """Too much waits for acknowledgement: read nothing more of this client for now."""
         self._held_back.add(session)
         session.hold()
 

@@ -19,7 +19,7 @@ import structlog
 
 from rtmp_sync.server.authority import Authority, Deposed
 from rtmp_sync.server.clock import now
-from rtmp_sync.server.commit import CommitPoint
+from rtmp_sync.server.commit import MAX_WAITING_CHANGES, CommitPoint
 from rtmp_sync.server.outbox import Outbox, Outlets
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
@@ -47,6 +47,7 @@ class Turn:
         self.on_relaxed: Callable[[], None] = lambda: None
         self._pending: list[Pending] = []
         self._replies: list[tuple[Outbox, int, bytes]] = []
+        self._finishing: list[tuple[Outbox, Callable[[], None]]] = []
         self._scheduled = False
         commit.on_advance = self._advanced
 
@@ -54,6 +55,13 @@ class Turn:
     def barrier(self) -> int:
         """What a message made now must wait for."""
         return self.state.journal.head
+
+    @property
+    def congested(self) -> bool:
+        """So much waits for acknowledgement, this turn's Changes too, that nothing more may be
+        asked for."""
+        commit = self.commit
+        return self.barrier - commit.level > MAX_WAITING_CHANGES or commit.congested
 
     @property
     def authorised(self) -> bool:
@@ -92,6 +100,11 @@ class Turn:
         if not self._scheduled:
             self.schedule()
 
+    def finish(self, outbox: Outbox, on_sent: Callable[[], None]) -> None:
+        """Have `on_sent` called when all that this turn has for a client has left."""
+        self._finishing.append((outbox, on_sent))
+        self.schedule()
+
     async def committed(self) -> None:
         """Wait until everything done so far may be shown."""
         await self.commit.wait(self.barrier)
@@ -119,6 +132,9 @@ class Turn:
             replies, self._replies = self._replies, []
             for outbox, msid, data in replies:
                 outbox.put(barrier, msid, data)
+        finishing, self._finishing = self._finishing, []
+        for outbox, on_sent in finishing:
+            outbox.finish(on_sent)
         if self.authorised:
             self.outlets.flush()
 
