@@ -13,11 +13,12 @@ import structlog
 
 from rtmp_sync.cluster.sink import DivergentTail
 from rtmp_sync.config import Config
+from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.history import History
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.storage.journal_file import JournalFile
+from rtmp_sync.storage.journal_file import JournalFile, LoadReport
 from rtmp_sync.storage.state_directory import StateDirectory
 
 __all__ = ["Persistence"]
@@ -48,15 +49,13 @@ class Persistence:
         """Lock the directory and fill the state with what is in it. Raises ConfigError."""
         self._directory.open()
         self._history = History(self._directory.path / "history.jsonl")
-        report = await asyncio.to_thread(
-            self._journal.load, self._state, reconnect_grace=self._grace
-        )
+        report = await asyncio.to_thread(self._load)
         for damage in report.damage:
-            self._history.record("journal_damaged", damage=damage)
+            self._history.record("journal_damaged", damage=str(damage))
         self._journal.on_written = self._written
         self._journal.on_failed = self._failed
         self._journal.on_recovered = self._recovered
-        self._journal.begin(self._state)
+        self._journal.begin()
         return self._history
 
     async def stop(self) -> None:
@@ -99,13 +98,21 @@ class Persistence:
             return
         self._history.record("divergent_saved", epoch=tail.epoch, file=str(path))
 
+    def _load(self) -> LoadReport:
+        try:
+            return self._journal.load(self._state, reconnect_grace=self._grace)
+        except OSError as error:
+            self._directory.close()
+            fix = f"cannot be read ({error}); look after the disk, or give another directory"
+            raise ConfigError("storage.state", str(self._directory.path), fix) from error
+
     def _written(self, seq: int) -> None:
         self._commit.disk_written(seq)
         self._wake(seq)
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, reason: str) -> None:
         assert self._history is not None  # nothing is written before `start`
-        self._history.record("persist_failed", error=str(error))
+        self._history.record("persist_failed", reason=reason)
         self._commit.set_require_disk(False)
         self._wake(None)
 

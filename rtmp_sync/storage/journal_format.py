@@ -8,15 +8,17 @@ content: head, chunks of the state, an empty record as its end. A journal's: hea
 The head names the generation and what the file starts from, with the digest of that state:
 a journal is only ever replayed on the very state that it was written after, so files that a
 crash left over do no harm, and a tail that the pair never had can't come back.
+
+A snapshot is all or nothing: its digest, in the head, covers the whole state. A journal is
+good up to its first bad record.
 """
 
 from __future__ import annotations
 
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Final
 
 from rtmp_sync.errors import RemoteProtocolError
@@ -29,12 +31,14 @@ from rtmp_sync.wire.records import decode_disk_record, encode_disk_record
 
 __all__ = [
     "SNAPSHOT",
+    "SNAPSHOT_UNFINISHED",
+    "Damage",
     "DamagedFile",
     "JournalHead",
     "batch_record",
     "generations",
     "head_record",
-    "journal_path",
+    "journal_name",
     "read_journal",
     "read_snapshot",
     "record",
@@ -43,13 +47,31 @@ __all__ = [
 ]
 
 SNAPSHOT: Final = "snapshot"
+SNAPSHOT_UNFINISHED: Final = "snapshot.new"
 _JOURNAL: Final = "journal."
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct(">II")
 
 
+@dataclass(frozen=True, slots=True)
+class Damage:
+    """What of a file was not used: `size` bytes from `offset` on, and why."""
+
+    file: str
+    offset: int
+    size: int
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{self.file}: {self.reason} at byte {self.offset}, cut there ({self.size} bytes)"
+
+
 class DamagedFile(Exception):
-    """A file whose content is not what was written; the text says where."""
+    """A file whose content is not what was written."""
+
+    def __init__(self, damage: Damage) -> None:
+        super().__init__(str(damage))
+        self.damage = damage
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,14 +83,15 @@ class JournalHead:
     base_digest: bytes
 
 
-def journal_path(directory: Path, generation: int) -> Path:
-    return directory / f"{_JOURNAL}{generation:010d}"
+def journal_name(generation: int) -> str:
+    return f"{_JOURNAL}{generation:010d}"
 
 
-def generations(directory: Path) -> list[int]:
-    """Of the journals that exist, in order."""
-    names = (path.name.removeprefix(_JOURNAL) for path in directory.glob(f"{_JOURNAL}*"))
-    return sorted(int(name) for name in names if name.isascii() and name.isdigit())
+def generations(names: Iterable[str]) -> list[int]:
+    """Of the journals among these files, in order."""
+    numbers = [name.removeprefix(_JOURNAL) for name in names if name.startswith(_JOURNAL)]
+    known = [int(number) for number in numbers if number.isascii() and number.isdigit()]
+    return sorted(number for number in known if journal_name(number)[len(_JOURNAL) :] in numbers)
 
 
 def record(content: bytes) -> bytes:
@@ -102,61 +125,67 @@ def snapshot_head_record(generation: int, header: SnapshotHeader) -> bytes:
     )
 
 
-def read_snapshot(path: Path) -> tuple[int, ReplicatedState]:
-    """(generation, state). Raises DamagedFile, OSError."""
-    data = path.read_bytes()
-    contents = _contents(data)
+def read_snapshot(data: bytes, name: str = SNAPSHOT) -> tuple[int, ReplicatedState]:
+    """(generation, state). Raises DamagedFile."""
+    at = 0
+    reason = "no end"
     try:
-        version, generation, *fields = unpack(next(contents), "snapshot head")
-        if version != _VERSION:
-            raise DamagedFile(f"{path.name}: format {version} is not known")
-        header = SnapshotHeader(*fields)
-        loader = SnapshotLoader(header)
-        for content in contents:
-            if not content:
-                return int(generation), loader.finish(header.digest)
-            loader.feed(content)
-    except (RemoteProtocolError, StopIteration, ValueError, TypeError) as error:
-        raise DamagedFile(f"{path.name}: {error or 'empty'}") from error
-    raise DamagedFile(f"{path.name}: it has no end")
-
-
-def read_journal(path: Path) -> tuple[JournalHead, bytes, int]:
-    """(head, all bytes, where the batches begin). Raises DamagedFile, OSError."""
-    data = path.read_bytes()
-    content = next(_contents(data), None)
-    try:
-        version, generation, base_seq, base_digest = unpack(content or b"", "journal head")
+        loader: SnapshotLoader | None = None
+        generation = 0
+        for start, content in _records(data):
+            at = start
+            if loader is None:
+                version, generation, *fields = unpack(content, "snapshot head")
+                if version != _VERSION:
+                    raise _damaged(name, data, 0, f"format {version} is not known")
+                loader = SnapshotLoader(SnapshotHeader(*fields))
+            elif content:
+                loader.feed(content)
+            else:
+                return generation, loader.finish(loader.header.digest)
+            at = start + _HEAD.size + len(content)
     except (RemoteProtocolError, ValueError, TypeError) as error:
-        raise DamagedFile(f"{path.name}: it has no head") from error
+        reason = str(error)
+    raise _damaged(name, data, at, reason)
+
+
+def read_journal(data: bytes, name: str) -> tuple[JournalHead, int]:
+    """(head, where the batches begin). Raises DamagedFile."""
+    _, content = next(_records(data), (0, b""))
+    try:
+        version, generation, base_seq, base_digest = unpack(content, "journal head")
+    except (RemoteProtocolError, ValueError, TypeError) as error:
+        raise _damaged(name, data, 0, "no head") from error
     if version != _VERSION:
-        raise DamagedFile(f"{path.name}: format {version} is not known")
-    assert content is not None
-    return JournalHead(generation, base_seq, base_digest), data, _HEAD.size + len(content)
+        raise _damaged(name, data, 0, f"format {version} is not known")
+    return JournalHead(generation, base_seq, base_digest), _HEAD.size + len(content)
 
 
-def replay(state: ReplicatedState, path: Path, data: bytes, offset: int) -> None:
+def replay(state: ReplicatedState, data: bytes, offset: int, name: str) -> None:
     """Apply the batches from `offset` on. Raises DamagedFile at the first bad one."""
     while offset < len(data):
         found = decode_disk_record(data, offset)
         if found is None:
-            raise DamagedFile(
-                f"{path.name}: bad record at byte {offset}, cut there ({len(data) - offset} bytes)"
-            )
-        first_seq, _, batch, offset = found
+            raise _damaged(name, data, offset, "bad record")
+        first_seq, _, batch, end = found
         try:
             state.apply_batch(first_seq, batch)
         except RemoteProtocolError as error:
-            raise DamagedFile(f"{path.name}: {error}") from error
+            raise _damaged(name, data, offset, str(error)) from error
+        offset = end
 
 
-def _contents(data: bytes) -> Iterator[bytes]:
-    """The contents of the records, up to the first bad one."""
+def _damaged(name: str, data: bytes, offset: int, reason: str) -> DamagedFile:
+    return DamagedFile(Damage(name, offset, len(data) - offset, reason))
+
+
+def _records(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """(offset, content) of the records, up to the first bad one."""
     offset = 0
     while offset + _HEAD.size <= len(data):
         length, checksum = _HEAD.unpack_from(data, offset)
         content = data[offset + _HEAD.size : offset + _HEAD.size + length]
         if len(content) != length or zlib.crc32(content) != checksum:
             return
-        yield content
+        yield offset, content
         offset += _HEAD.size + length

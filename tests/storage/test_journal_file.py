@@ -13,10 +13,9 @@ from pathlib import Path
 import pytest
 
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.storage import journal_file as module
-from rtmp_sync.storage import journal_writer
+from rtmp_sync.storage import disk_journal, disk_lane
 from rtmp_sync.storage.journal_file import JournalFile, LoadReport
-from rtmp_sync.storage.journal_format import SNAPSHOT, generations, journal_path
+from rtmp_sync.storage.journal_format import SNAPSHOT, generations, journal_name
 from tests.support.changes import change_something, new_state
 
 SCOPE = "text/_definst_"
@@ -31,15 +30,32 @@ async def until(condition: Callable[[], bool]) -> None:
 class Disk:
     """A state, its journal file and what the file reported."""
 
-    def __init__(self, directory: Path, state: ReplicatedState | None = None, **options: int):
-        self.state = state if state is not None else new_state()
+    def __init__(self, directory: Path, **options: int) -> None:
+        self.state = ReplicatedState()
         self.file = JournalFile(directory, **options)
+        self.report = self.file.load(self.state)
         self.written = 0
         self.failures: list[str] = []
         self.recovered = 0
         self.file.on_written = lambda seq: setattr(self, "written", seq)
-        self.file.on_failed = lambda error: self.failures.append(str(error))
+        self.file.on_failed = self.failures.append
         self.file.on_recovered = lambda: setattr(self, "recovered", self.recovered + 1)
+
+    def begin(self, first: ReplicatedState | None = None) -> None:
+        """Go on after what was found; a new state is written from its first Change on."""
+        self.file.begin()
+        if self.state.empty:
+            batch = (first or new_state()).journal.take_batch()
+            assert batch is not None
+            self.file.write(self.state.apply_batch(batch.first_seq, batch.data))
+
+    def compact(self) -> None:
+        self.file._journal._copy_wanted = True
+        self.state.join_client(SCOPE, "compacted", b"")
+        self.turn()
+
+    async def copied(self) -> None:
+        await until(lambda: not self.file._journal.copying)
 
     def turn(self) -> None:
         batch = self.state.journal.take_batch()
@@ -52,15 +68,6 @@ class Disk:
                 change_something(self.state, rng)
             self.turn()
 
-    async def begin(self) -> None:
-        """Write a new state from its first Change on."""
-        state = self.state
-        self.state = ReplicatedState()
-        self.file.begin(self.state)
-        for batch in [state.journal.take_batch()]:
-            assert batch is not None
-            self.file.write(self.state.apply_batch(batch.first_seq, batch.data))
-
     async def settle(self) -> None:
         await until(lambda: self.written == self.state.journal.head)
 
@@ -72,7 +79,7 @@ def reload(directory: Path, **options: float) -> tuple[ReplicatedState, LoadRepo
 
 async def test_what_was_written_is_there_again(tmp_path):
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     disk.change(random.Random(1), 60)
     await disk.settle()
     await disk.file.stop()
@@ -87,7 +94,7 @@ async def test_what_was_written_is_there_again(tmp_path):
 
 async def test_a_process_that_was_killed_loses_nothing_that_was_reported(tmp_path):
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     disk.change(random.Random(2), 30)
     await disk.settle()
     state, _ = reload(tmp_path)  # the first process never stopped
@@ -97,7 +104,7 @@ async def test_a_process_that_was_killed_loses_nothing_that_was_reported(tmp_pat
 
 async def test_the_backlog_is_there_again_too(tmp_path):
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     disk.change(random.Random(3), 10)
     await disk.settle()
     await disk.file.stop()
@@ -110,14 +117,14 @@ async def test_the_backlog_is_there_again_too(tmp_path):
 async def test_compaction_while_writing_loses_nothing(tmp_path, seed):
     rng = random.Random(seed)
     disk = Disk(tmp_path, compact_bytes=1500)
-    await disk.begin()
+    disk.begin()
     for _ in range(60):
         disk.change(rng, 3)
         await asyncio.sleep(0)
     await disk.settle()
-    await disk.file.copied()
+    await disk.copied()
     assert disk.file.compactions > 0
-    assert len(generations(tmp_path)) <= 2
+    assert len(generations(os.listdir(tmp_path))) <= 2
     disk.change(rng, 5)
     await disk.settle()
     await disk.file.stop()
@@ -128,12 +135,13 @@ async def test_compaction_while_writing_loses_nothing(tmp_path, seed):
 
 async def test_a_crash_within_compaction_leaves_what_was_before(tmp_path):
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     disk.change(random.Random(4), 40)
-    disk.file._copy()
-    await disk.file.copied()
+    disk.compact()
+    await disk.copied()
     disk.change(random.Random(5), 10)
-    disk.file._copy()  # a new journal begins; its snapshot is never finished
+    disk.compact()  # a new journal begins; its snapshot is never finished
+    disk.file._journal.stop()
     disk.change(random.Random(6), 10)
     await disk.settle()
     await disk.file.stop()
@@ -145,25 +153,24 @@ async def test_a_crash_within_compaction_leaves_what_was_before(tmp_path):
 
 async def test_restarts_go_on_where_the_last_one_ended(tmp_path):
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     rng = random.Random(7)
     for _ in range(12):
         disk.change(rng, 5)
         await disk.settle()
         await disk.file.stop()
-        disk = Disk(tmp_path, ReplicatedState())
-        report = disk.file.load(disk.state)
-        assert report.damage == ()
-        disk.file.begin(disk.state)
-    await disk.file.copied()
-    assert len(generations(tmp_path)) < 12
+        disk = Disk(tmp_path)
+        assert disk.report.damage == ()
+        disk.begin()
+    await disk.copied()
+    assert len(generations(os.listdir(tmp_path))) < 12
     await disk.file.stop()
 
 
 async def written_journal(directory: Path) -> tuple[Path, list[bytes]]:
     """One journal of ten batches, and the digest after each of them."""
     disk = Disk(directory)
-    await disk.begin()
+    disk.begin()
     digests = [ReplicatedState().digest(), disk.state.digest()]
     for number in range(9):
         disk.state.join_client(SCOPE, f"c{number}", b"info")
@@ -171,8 +178,8 @@ async def written_journal(directory: Path) -> tuple[Path, list[bytes]]:
         digests.append(disk.state.digest())
     await disk.settle()
     await disk.file.stop()
-    [generation] = generations(directory)
-    return journal_path(directory, generation), digests
+    [generation] = generations(os.listdir(directory))
+    return directory / journal_name(generation), digests
 
 
 async def test_a_torn_or_flipped_record_cuts_the_journal_there_and_says_so(tmp_path):
@@ -192,10 +199,10 @@ async def test_a_torn_or_flipped_record_cuts_the_journal_there_and_says_so(tmp_p
 async def test_a_damaged_end_does_not_hide_what_is_written_later(tmp_path):
     path, digests = await written_journal(tmp_path)
     path.write_bytes(path.read_bytes()[:-3])
-    disk = Disk(tmp_path, ReplicatedState())
-    assert disk.file.load(disk.state).damage != ()
+    disk = Disk(tmp_path)
+    assert disk.report.damage != ()
     assert disk.state.digest() == digests[9]
-    disk.file.begin(disk.state)
+    disk.begin()
     disk.state.join_client(SCOPE, "later", b"")
     disk.turn()
     await disk.settle()
@@ -206,10 +213,10 @@ async def test_a_damaged_end_does_not_hide_what_is_written_later(tmp_path):
 
 async def test_a_damaged_snapshot_is_named_and_nothing_is_made_up(tmp_path):
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     disk.change(random.Random(8), 40)
-    disk.file._copy()
-    await disk.file.copied()
+    disk.compact()
+    await disk.copied()
     await disk.file.stop()
     path = tmp_path / SNAPSHOT
     content = bytearray(path.read_bytes())
@@ -217,12 +224,12 @@ async def test_a_damaged_snapshot_is_named_and_nothing_is_made_up(tmp_path):
     path.write_bytes(content)
     state, report = reload(tmp_path)
     assert state.empty
-    assert "snapshot" in report.damage[0]
+    assert report.damage[0].file == SNAPSHOT
 
 
 async def test_a_copy_that_took_the_states_place_voids_the_old_journal(tmp_path):
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     disk.change(random.Random(9), 20)
     await disk.settle()
     head = disk.state.journal.head
@@ -244,25 +251,25 @@ async def test_a_copy_that_took_the_states_place_voids_the_old_journal(tmp_path)
 
 async def test_an_old_journal_is_never_replayed_on_another_state_of_the_same_seq(tmp_path):
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     disk.change(random.Random(10), 20)
     await disk.settle()
     await disk.file.stop()
     before = disk.state.digest()
-    intruder = Disk(tmp_path / "other", new_state(history_id="h9"))
     (tmp_path / "other").mkdir()
-    await intruder.begin()
+    intruder = Disk(tmp_path / "other")
+    intruder.begin(new_state(history_id="h9"))
     while intruder.state.journal.head < disk.state.journal.head:
         intruder.state.join_client(SCOPE, "c", b"")
     intruder.turn()
-    intruder.file._copy()
-    await intruder.file.copied()
+    intruder.compact()
+    await intruder.copied()
     intruder.state.join_client(SCOPE, "d", b"")
     intruder.turn()
     await intruder.settle()
     await intruder.file.stop()
-    left_over = journal_path(tmp_path / "other", max(generations(tmp_path / "other")))
-    left_over.rename(journal_path(tmp_path, 99))
+    left_over = journal_name(max(generations(os.listdir(tmp_path / "other"))))
+    (tmp_path / "other" / left_over).rename(tmp_path / journal_name(99))
     state, _ = reload(tmp_path)
     assert state.digest() == before
 
@@ -279,21 +286,21 @@ async def test_a_copy_older_than_the_grace_is_stale_in_its_temporary_part(tmp_pa
 
 
 async def test_an_idle_node_says_that_it_lives(tmp_path, monkeypatch):
-    monkeypatch.setattr(journal_writer, "ALIVE_SECONDS", 0.01)
+    monkeypatch.setattr(disk_lane, "ALIVE_SECONDS", 0.01)
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     await disk.settle()
-    [generation] = generations(tmp_path)
-    path = journal_path(tmp_path, generation)
+    [generation] = generations(os.listdir(tmp_path))
+    path = tmp_path / journal_name(generation)
     os.utime(path, (1, 1))
     await until(lambda: path.stat().st_mtime > 1)
     await disk.file.stop()
 
 
 async def test_a_full_disk_is_reported_once_and_recovers_with_a_new_copy(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(disk_journal, "RETRY_SECONDS", 0.01)
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     await disk.settle()
     full = threading.Event()
     full.set()
@@ -304,7 +311,7 @@ async def test_a_full_disk_is_reported_once_and_recovers_with_a_new_copy(tmp_pat
             raise OSError(28, "No space left on device")
         return write(fd, data)
 
-    monkeypatch.setattr(journal_writer.os, "write", refuse)
+    monkeypatch.setattr(disk_lane.os, "write", refuse)
     disk.change(random.Random(11), 5)
     await until(lambda: disk.file.failed)
     disk.change(random.Random(12), 5)
@@ -321,10 +328,10 @@ async def test_a_full_disk_is_reported_once_and_recovers_with_a_new_copy(tmp_pat
 
 
 async def test_a_disk_that_hangs_is_given_up_and_comes_back(tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "HUNG_SECONDS", 0.05)
-    monkeypatch.setattr(module, "RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(disk_journal, "HUNG_SECONDS", 0.05)
+    monkeypatch.setattr(disk_journal, "RETRY_SECONDS", 0.01)
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     await disk.settle()
     go_on = threading.Event()
     write = os.write
@@ -333,7 +340,7 @@ async def test_a_disk_that_hangs_is_given_up_and_comes_back(tmp_path, monkeypatc
         go_on.wait(10)
         return write(fd, data)
 
-    monkeypatch.setattr(journal_writer.os, "write", hang)
+    monkeypatch.setattr(disk_lane.os, "write", hang)
     disk.change(random.Random(14), 3)
     await until(lambda: disk.file.failed)
     go_on.set()
@@ -347,9 +354,9 @@ async def test_a_disk_that_hangs_in_a_new_copy_is_given_up_though_no_batch_waits
     tmp_path, monkeypatch
 ):
     """A promotion waits for `written_seq`, which a copy from the other node holds back."""
-    monkeypatch.setattr(module, "HUNG_SECONDS", 0.05)
+    monkeypatch.setattr(disk_journal, "HUNG_SECONDS", 0.05)
     disk = Disk(tmp_path)
-    await disk.begin()
+    disk.begin()
     await disk.settle()
     go_on = threading.Event()
     write = os.write
@@ -359,7 +366,7 @@ async def test_a_disk_that_hangs_in_a_new_copy_is_given_up_though_no_batch_waits
             go_on.wait(10)
         return write(fd, data)
 
-    monkeypatch.setattr(journal_writer.os, "write", hang)
+    monkeypatch.setattr(disk_lane.os, "write", hang)
     disk.state.install(new_state(epoch=2, history_id="h2"))
     disk.file.begin_anew()
     await until(lambda: disk.file.failed)
@@ -371,7 +378,7 @@ async def test_without_a_disk_there_are_no_files(tmp_path):
     file = JournalFile(tmp_path, mode="off")
     state = new_state()
     assert file.load(ReplicatedState()).age_seconds is None
-    file.begin(state)
+    file.begin()
     batch = state.journal.take_batch()
     assert batch is not None
     file.write(batch)
@@ -382,9 +389,9 @@ async def test_without_a_disk_there_are_no_files(tmp_path):
 
 async def test_fsync_waits_for_the_disk_itself(tmp_path, monkeypatch):
     synced = []
-    monkeypatch.setattr(journal_writer.os, "fdatasync", synced.append)
+    monkeypatch.setattr(disk_lane.os, "fdatasync", synced.append)
     disk = Disk(tmp_path, mode="fsync")
-    await disk.begin()
+    disk.begin()
     await disk.settle()
     await disk.file.stop()
     assert synced
