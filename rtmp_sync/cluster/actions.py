@@ -59,7 +59,10 @@ class AskPromise:
 
 @dataclass(frozen=True, slots=True)
 class CompareDigests:
-    """Ask whether the peer's copy is the same as mine; the answer comes in a later view."""
+    """Ask whether the peer's copy is the same as mine; the answer, which names the question,
+    comes in a later view."""
+
+    question: int = 0  # the member numbers them
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,11 +87,12 @@ class Prepare:
 
 @dataclass(frozen=True, slots=True)
 class Switchover:
-    """Tell the peer how the switchover ended: "abort" or "done"."""
+    """Tell the peer how the switchover goes: "ready" (the standby), "abort" or "done"."""
 
     kind: str
     switch_id: str
-    epoch: int
+    epoch: int = 0
+    final_seq: int = 0
 
 
 @dataclass(frozen=True, slots=True)

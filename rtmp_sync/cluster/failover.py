@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rtmp_sync.cluster.actions import Action, AskPromise, Cas, CloseGate, Happened
-from rtmp_sync.cluster.record import first_record
+from rtmp_sync.cluster.record import Record, first_record
 from rtmp_sync.cluster.rows import active, claiming, fenced, standby, start, switchover
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, nothing_to_do, stay, write
@@ -64,13 +64,13 @@ def decide(node: Node, view: View, now: float) -> Turn:
     return replace(turn, actions=(*extra, *turn.actions))
 
 
-def require_peer(node: Node, view: View) -> bool:
+def require_peer(node: Node, mode: str, record: Record | None) -> bool:
     """Whether an acknowledgement to a client waits for the peer's: by the stricter of what
     the record says and what an unsettled attempt may have made of it."""
-    if view.policy.mode != "semi":
-        return view.policy.mode == "strict"
-    listed = view.record is None or bool(view.record.sync)
-    return listed or node.pending is not None or node.hold is not None
+    listed = record is None or bool(record.sync)
+    if mode == "async":
+        return listed  # until the record of another mode is corrected
+    return mode == "strict" or listed or node.pending is not None or node.hold is not None
 
 
 def beats(node: Node) -> bool:

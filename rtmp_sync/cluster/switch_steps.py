@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from rtmp_sync.server.effects import Link
+from rtmp_sync.cluster.actions import Switchover
 
 __all__ = ["SwitchStep", "SwitchSteps"]
 
@@ -31,9 +31,14 @@ class SwitchSteps:
     """What was heard, and what is to be answered."""
 
     def __init__(self) -> None:
+        self._mine = ("", 0)  # as the active one: what the peer is to be ready for
         self._asked: SwitchStep | None = None  # as the standby: not answered yet
         self._ready: tuple[str, int] | None = None
         self._aborted = ""
+
+    def holding(self, switch_id: str, final_seq: int) -> None:
+        """As the active one: writes are held, the last one is `final_seq`."""
+        self._mine = (switch_id, final_seq)
 
     def heard(self, step: SwitchStep) -> None:
         match step.step:
@@ -47,16 +52,23 @@ class SwitchSteps:
             case _:  # done: the record says so too
                 self._asked = None
 
-    def answer(self, link: Link | None, head: int) -> None:
-        """As the standby: say that the last held write is here, once it is."""
+    def link_changed(self) -> None:
+        """What was asked on a link is answered on that link or not at all."""
+        self._asked = None
+
+    def answer(self, head: int) -> Switchover | None:
+        """As the standby: the word that the last held write is here, once it is."""
         asked = self._asked
-        if asked is not None and link is not None and head >= asked.final_seq:
-            self._asked = None
-            link.switchover("ready", switch_id=asked.switch_id, final_seq=asked.final_seq)
+        if asked is None or head < asked.final_seq:
+            return None
+        self._asked = None
+        return Switchover("ready", asked.switch_id, final_seq=asked.final_seq)
 
-    def is_ready(self, switch_id: str, final_seq: int) -> bool:
+    @property
+    def is_ready(self) -> bool:
         """As the active one: the peer has everything up to the held writes."""
-        return self._ready == (switch_id, final_seq)
+        return self._ready == self._mine
 
-    def is_aborted(self, switch_id: str) -> bool:
-        return bool(switch_id) and self._aborted == switch_id
+    @property
+    def is_aborted(self) -> bool:
+        return bool(self._mine[0]) and self._aborted == self._mine[0]

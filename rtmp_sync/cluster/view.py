@@ -98,6 +98,7 @@ class Policy:
     cold_start_alone: float = inf
     guard_lost: str = "alarm"
     drain_seconds: float = 0.0
+    digest_seconds: float = 60.0  # between comparisons of the two copies
 
 
 @dataclass(frozen=True, slots=True)

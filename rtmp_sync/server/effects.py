@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from rtmp_sync.cluster.surroundings import LinkFacts
 from rtmp_sync.firewalls.base import GateState
 from rtmp_sync.server.authority import Authority
 
-__all__ = ["Chronicle", "Commit", "Effects", "GateReader", "Link", "LinkPeer", "SelfTest"]
+__all__ = ["Chronicle", "Commit", "Effects", "GateReader", "Link", "SelfTest"]
 
 
 class Chronicle(Protocol):
@@ -29,38 +30,8 @@ class SelfTest(Protocol):
     def ok(self) -> bool: ...
 
 
-class LinkPeer(Protocol):
-    """The other node, as it last described itself over the link."""
-
-    @property
-    def boot_id(self) -> str: ...
-    @property
-    def epoch(self) -> int: ...
-    @property
-    def gate_open(self) -> bool: ...
-    @property
-    def state(self) -> str: ...
-    @property
-    def position(self) -> tuple[int, int]: ...
-
-
-class Link(Protocol):
-    """The replication link, seen from the watchdog."""
-
-    @property
-    def connected(self) -> bool: ...
-    @property
-    def peer(self) -> LinkPeer | None: ...
-    @property
-    def acked(self) -> int: ...
-    @property
-    def oldest_unacked_at(self) -> float | None: ...
-    @property
-    def peer_caught_up(self) -> bool: ...
-    @property
-    def in_sync(self) -> bool: ...
-    @property
-    def lag_changes(self) -> int: ...
+class Link(LinkFacts, Protocol):
+    """The replication link, moved by the watchdog."""
 
     def set_role(
         self, *, epoch: int, holder: str, gate_open: bool, state: str, serving: bool

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Protocol
 
-from rtmp_sync.cluster.observer import Observer
+from rtmp_sync.cluster.member import Member
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.effects import Effects
 
@@ -27,16 +27,14 @@ class Prober:
     def __init__(
         self,
         effects: Effects,
-        observer: Observer,
+        member: Member,
         probe: Probe | None,
         *,
         interval_seconds: float,
         wake: Callable[[], None],
     ) -> None:
-        self.rejected = False  # the peer lives, and does not accept our credentials
-        self.self_test_fails = 0  # in a row
         self._effects = effects
-        self._observer = observer
+        self._member = member
         self._probe = probe
         self._interval_seconds = interval_seconds
         self._wake = wake
@@ -44,7 +42,7 @@ class Prober:
     async def run(self) -> None:
         while True:
             begun = now()
-            await self._round()
+            await self._round(begun)
             self._wake()
             await asyncio.sleep(max(0.0, begun + self._interval_seconds - now()))
 
@@ -52,13 +50,11 @@ class Prober:
         if self._probe is not None:
             await self._probe.close()
 
-    async def _round(self) -> None:
+    async def _round(self, begun: float) -> None:
         answers: dict[str, bool | None] = {}
         if self._effects.replication is not None:
             answers["link"] = self._effects.replication.connected
         if self._probe is not None:
             answers["admin"] = await self._probe()
-            self.rejected = answers["admin"] is None
-        self._observer.probed(answers)
-        well = self._effects.self_test().ok
-        self.self_test_fails = 0 if well else self.self_test_fails + 1
+        self._member.probed(answers, begun=begun, now=now())
+        self._member.self_tested(self._effects.self_test().ok)

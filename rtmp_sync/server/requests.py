@@ -1,11 +1,12 @@
-"""What operators ask of the watchdog: by command, or by an edit of the pair file."""
+"""Operators at the watchdog's door: a command, and the wait for its answer."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from dataclasses import dataclass
 
-from rtmp_sync.cluster.view import HAND_EDIT, Request
+from rtmp_sync.cluster.member import Member
 from rtmp_sync.server.clock import now
 
 __all__ = ["Requests", "Result"]
@@ -20,43 +21,32 @@ class Result:
 
 
 class Requests:
-    """One command at a time; an edit of the line stays a wish until the line says otherwise."""
+    """`wake` is called when the member has something new to look at."""
 
-    def __init__(self) -> None:
-        self._command: Request | None = None
+    def __init__(self, member: Member, wake: Callable[[], None]) -> None:
+        self._member = member
+        self._wake = wake
         self._answer: asyncio.Future[Result] | None = None
-        self._edit: Request | None = None
-
-    @property
-    def current(self) -> Request | None:
-        """What the failover table looks at."""
-        return self._command or self._edit
 
     async def command(self, kind: str, by: str, *, patience_seconds: float) -> Result:
-        """Have it in `current` until it is answered."""
-        if self._command is not None:
-            return Result(False, f"another request is under way: {self._command.kind}")
+        """Have the member see to it, and say what came of it."""
+        if not self._member.ask(kind, by, now()):
+            return Result(False, "another request is under way")
         answer: asyncio.Future[Result] = asyncio.get_running_loop().create_future()
-        self._command, self._answer = Request(kind, by, now()), answer
+        self._answer = answer
+        self._wake()
         try:
             async with asyncio.timeout(patience_seconds):
                 return await answer
         except TimeoutError:
             return Result(False, f"{kind} was not possible within {patience_seconds:.0f} s")
         finally:
-            self._command = self._answer = None
+            if self._answer is answer:
+                self._answer = None
+                self._member.withdraw()
 
     def answer(self, done: bool, text: str) -> None:
-        """The table settled what was asked."""
+        """The member settled what was asked."""
         if self._answer is not None and not self._answer.done():
             self._answer.set_result(Result(done, text))
-            self._command = None
-
-    def note_edit(self, wished: bool) -> bool:
-        """Whether the line wishes another holder; True when that is news."""
-        news = wished and self._edit is None
-        if not wished:
-            self._edit = None
-        elif self._edit is None:
-            self._edit = Request("switchover", HAND_EDIT, now())
-        return news
+            self._answer = None

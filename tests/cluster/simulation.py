@@ -332,7 +332,7 @@ class Process:
             other.following = False
         if self.unacked_since is None:
             self.unacked_since = self.clock
-        if not require_peer(self.node, self.view()):
+        if not require_peer(self.node, self.world.policy.mode, self.observer.record):
             self.world.acknowledge(self, with_peer=False)
 
     # -- the store --------------------------------------------------------------------

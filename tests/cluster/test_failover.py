@@ -623,27 +623,27 @@ def test_a_peer_that_does_not_keep_up_is_recorded_out_of_sync_first(facts: dict[
     record = written(turn)
     assert (record.sync, record.epoch, record.holder) == ((), 3, "A")
     assert turn.state is State.ACTIVE
-    assert require_peer(turn.node, serving(A_HOLDS, **facts))
-    assert not require_peer(replace(turn.node, pending=None), serving(record, **facts))
+    assert require_peer(turn.node, "semi", A_HOLDS)
+    assert not require_peer(replace(turn.node, pending=None), "semi", record)
 
 
 def test_with_the_store_away_writes_are_held_and_nothing_is_recorded() -> None:
     away = serving(A_HOLDS, link_up=False, store=Store.UNREACHABLE)
     turn = decide(ACTIVE, away, NOW)
     assert not turn.actions
-    assert require_peer(turn.node, away)
+    assert require_peer(turn.node, "semi", away.record)
 
 
 def test_strict_never_acknowledges_alone_and_keeps_a_lost_peer_listed() -> None:
     strict = {"policy": Policy(mode="strict")}
     assert not decide(ACTIVE, serving(A_HOLDS, link_up=False, **strict), NOW).actions
-    assert require_peer(ACTIVE, serving(A_ALONE, **strict))
+    assert require_peer(ACTIVE, "strict", A_ALONE)
     other_boot = serving(A_HOLDS, peer=replace(PEER, boot_id="b2"), **strict)
     assert written(decide(ACTIVE, other_boot, NOW)).sync == ()
 
 
 def test_async_waits_for_nobody() -> None:
-    assert not require_peer(ACTIVE, serving(A_ALONE, policy=Policy(mode="async")))
+    assert not require_peer(ACTIVE, "async", A_ALONE)
 
 
 def test_a_peer_that_caught_up_is_taken_back_in_sync_step_by_step() -> None:
@@ -651,17 +651,17 @@ def test_a_peer_that_caught_up_is_taken_back_in_sync_step_by_step() -> None:
     compared = decide(ACTIVE, seen, NOW)
     assert found(compared, do.CompareDigests)
     assert compared.node.hold == Hold(10, "b1", NOW)
-    assert require_peer(compared.node, seen)  # held from now on
+    assert require_peer(compared.node, "semi", seen.record)  # held from now on
     assert not decide(compared.node, seen, NOW + 0.1).actions
     not_acked = replace(seen, digest_agrees=True)
     assert not decide(compared.node, not_acked, NOW + 0.1).actions
     recorded = decide(compared.node, replace(not_acked, acked=10), NOW + 0.1)
     assert written(recorded).sync == (InSync("B", "b1"),)
-    assert require_peer(recorded.node, seen)
+    assert require_peer(recorded.node, "semi", seen.record)
     landed = serving(written(recorded), digest_agrees=True)
     done = decide(recorded.node, landed, NOW + 0.2)
     assert done.node.hold is None
-    assert require_peer(done.node, landed)
+    assert require_peer(done.node, "semi", landed.record)
 
 
 @pytest.mark.parametrize(
@@ -673,7 +673,7 @@ def test_a_peer_that_falls_behind_again_is_not_waited_for(facts: dict[str, Any])
     seen = serving(A_ALONE, **facts)
     turn = decide(held, seen, NOW)
     assert turn.node.hold is None
-    assert not require_peer(turn.node, seen)
+    assert not require_peer(turn.node, "semi", seen.record)
     quiet = decide(turn.node, serving(A_ALONE), NOW + 0.5)
     assert quiet.node.hold is None
     assert decide(turn.node, serving(A_ALONE), NOW + 1.5).node.hold is not None

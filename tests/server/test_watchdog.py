@@ -13,7 +13,6 @@ from rtmp_sync.cluster.view import CasResult, Outcome, Policy
 from rtmp_sync.coordinators.base import Attempt
 from rtmp_sync.coordinators.none import NoneCoordinator
 from rtmp_sync.errors import ConfigError
-from rtmp_sync.server import watchdog as watchdog_module
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.guard_pipe import GuardPipe
 from rtmp_sync.server.watchdog import Watchdog
@@ -133,14 +132,14 @@ async def test_after_a_switchover_the_old_active_has_its_time_to_follow(pair: Pa
 
 
 async def test_a_node_without_a_peer_looks_no_more_often_than_it_probes(
-    pair: PairDouble, monkeypatch: pytest.MonkeyPatch
+    pair: PairDouble,
 ) -> None:
     cut(pair.a, pair.b)
     await until(lambda: not pair.a.commit.require_peer)
     since = now()
     await until(lambda: now() - since > 2 * TIMING.ack_timeout)
     for origin in (pair.a, pair.b):
-        assert origin.watchdog._next_look() > TIMING.probe_interval / 2
+        assert origin.watchdog.member.next_look(now()) > TIMING.probe_interval / 2
 
 
 async def test_a_switchover_to_a_peer_that_is_not_ready_is_refused(pair: PairDouble) -> None:
@@ -267,15 +266,14 @@ async def test_a_hand_over_of_unknown_outcome_is_settled_before_anybody_serves(
     assert record.epoch > 1
 
 
-async def test_copies_that_differ_are_recorded_and_repaired(
-    pair: PairDouble, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(watchdog_module, "DIGEST_SECONDS", 0.0)
+async def test_copies_that_differ_are_recorded_and_repaired(tmp_path: Path) -> None:
+    pair = PairDouble(tmp_path, Policy(digest_seconds=0.0))
+    await pair.start()
     pair.a.link.equal = False
     await until(lambda: pair.a.link.repairs > 0)
-    monkeypatch.setattr(watchdog_module, "DIGEST_SECONDS", 60.0)
     assert "digest_mismatch" in [event["event"] for event in pair.a.history.events()]
     await until(pair.b.watchdog.health_standby)
+    await pair.stop()
 
 
 async def test_an_error_of_the_watchdog_itself_closes_the_gate(pair: PairDouble) -> None:
