@@ -64,13 +64,17 @@ class PairNode:
 
 
 class PairDirectory:
-    """The folder `path` of a pair whose front door listens on `port`."""
+    """The folder `path` of a pair whose front door listens on `port`.
 
-    def __init__(self, path: Path, *, port: int, apps: Path) -> None:
+    link: where the first node dials the second one; None: straight to it.
+    """
+
+    def __init__(self, path: Path, *, port: int, apps: Path, link: Address | None = None) -> None:
         self.path = path.absolute()
         self.front = Address("127.0.0.1", port)
         self.nodes = tuple(self._node(slot) for slot in (0, 1))
         self._apps = apps.absolute()
+        self._link = link or self.nodes[1].replication
         self._lock: int | None = None
 
     def _node(self, slot: int) -> PairNode:
@@ -112,11 +116,14 @@ class PairDirectory:
         _create_secret(self.path / "secret", secrets.token_hex(32))
         _create_secret(self.path / "admin.password", secrets.token_urlsafe(18))
         first, second = self.nodes
-        for node, peer in ((first, second), (second, first)):
+        for node, peer, dialled in (
+            (first, second, self._link),
+            (second, first, first.replication),
+        ):
             node.folder.mkdir(exist_ok=True)
-            _write_whole(node.config, self._config(node, peer))
+            _write_whole(node.config, self._config(node, peer, dialled))
 
-    def _config(self, node: PairNode, peer: PairNode) -> str:
+    def _config(self, node: PairNode, peer: PairNode, dialled: Address) -> str:
         text = json.dumps  # a JSON string without non-ASCII escapes beyond \u is a TOML string
         return (
             "# Written by `rtmp-sync pair` at each start.\n"
@@ -124,7 +131,7 @@ class PairDirectory:
             f"[rtmp]\nlisten = {text(str(node.rtmp))}\n\n"
             "[replication]\n"
             f"listen = {text(str(node.replication))}\n"
-            f"peer = {text(str(peer.replication))}\n"
+            f"peer = {text(str(dialled))}\n"
             f"secret_file = {text(str(self.path / 'secret'))}\n\n"
             "[failover]\n"
             f"pair_file = {text(str(self.path / 'MainOriginConfig.txt'))}\n"

@@ -58,6 +58,7 @@ async def test_a_thawed_node_acknowledges_nothing_and_shows_nobody_anything(pair
             direct = NetConnection(reconnect=False)
             await direct.connect(pair.url("proof/freeze", tap.address), "direct", "Writer")
             board = await direct.shared_object("board-c00", persistent=True)
+            load.history.set_sent(("board-c00", "direct"), 1)
             await board.set("direct", 1.0)
             at = pair.signal(active, signal.SIGSTOP, guard=True)
             load.history.fault(at, f"SIGSTOP of {active.id} and its guard")

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections import deque
 from typing import cast
+
+SLICE_BYTES = 4096  # of what passes slowly: small enough that a heartbeat is never late by a slice
 
 
 class ChaosProxy:
@@ -13,7 +16,11 @@ class ChaosProxy:
         self.refuse = False
         self.cut_after_bytes: int | None = None
         self.frozen = False
+        self.silent_callers: bool | None = None  # True: nothing from callers, False: to them
+        self.bytes_per_second: float | None = None
         self._corrupt: bytes | None = None
+        self._flip = False
+        self._repeat = False
         self._target = ("127.0.0.1", 0)
         self._server: asyncio.Server | None = None
         self._ends: set[_End] = set()
@@ -44,14 +51,32 @@ class ChaosProxy:
         for end in self._ends:
             end.transport.pause_reading()
 
+    def resume(self) -> None:
+        """Take again what stalled."""
+        for end in self._ends:
+            end.transport.resume_reading()
+
+    def silence(self, *, callers: bool) -> None:
+        """Let nothing through that comes from the callers, or nothing that goes to them."""
+        self.silent_callers = callers
+
     def thaw(self) -> None:
         """Let through what comes; what was frozen is gone with its connections."""
         self.cut()
         self.frozen = False
+        self.silent_callers = None
 
     def corrupt_next(self, marker: bytes) -> None:
         """Flip a bit where these bytes pass next."""
         self._corrupt = marker
+
+    def flip_next(self) -> None:
+        """Flip a bit in the middle of what passes next."""
+        self._flip = True
+
+    def repeat_next(self) -> None:
+        """Let pass twice what passes next."""
+        self._repeat = True
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -77,13 +102,20 @@ class ChaosProxy:
 
     def changed(self, data: bytes, end: _End) -> bytes | None:
         """What of `data` goes on; None: the connection ends here."""
-        if self.frozen:
+        if self.frozen or self.silent_callers is end.caller:
             return b""
         if end.caller and self.cut_after_bytes is not None:
             self.cut_after_bytes -= len(data)
             if self.cut_after_bytes <= 0:
                 self.cut_after_bytes = None
                 return None
+        if self._repeat:
+            self._repeat = False
+            data += data
+        if self._flip:
+            self._flip = False
+            at = len(data) // 2
+            data = data[:at] + bytes([data[at] ^ 1]) + data[at + 1 :]
         if self._corrupt is None or self._corrupt not in data:
             return data
         at = data.index(self._corrupt)
@@ -107,6 +139,7 @@ class _End(asyncio.Protocol):
         self.other: _End | None = None
         self._proxy = proxy
         self._early: list[bytes] = []
+        self._slow: deque[bytes] = deque()
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -127,8 +160,33 @@ class _End(asyncio.Protocol):
         changed = self._proxy.changed(data, self)
         if changed is None:
             self.abort()
+        elif self._slow or self._proxy.bytes_per_second is not None:
+            self._pass_slowly(changed)
         else:
             self.other.transport.write(changed)
+
+    def _pass_slowly(self, data: bytes) -> None:
+        """In slices, each after its time; nothing more is taken meanwhile."""
+        slices = [data[at : at + SLICE_BYTES] for at in range(0, len(data), SLICE_BYTES)]
+        idle = not self._slow
+        self._slow.extend(slices)
+        if idle and slices:
+            self.transport.pause_reading()
+            self._pass_later()
+
+    def _pass_later(self) -> None:
+        rate = self._proxy.bytes_per_second
+        seconds = len(self._slow[0]) / rate if rate is not None else 0.0
+        asyncio.get_running_loop().call_later(seconds, self._pass_slice)
+
+    def _pass_slice(self) -> None:
+        if self.other is None or self.transport.is_closing():
+            return
+        self.other.transport.write(self._slow.popleft())
+        if self._slow:
+            self._pass_later()
+        else:
+            self.transport.resume_reading()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._proxy.closed(self)

@@ -1,27 +1,36 @@
-"""When each node's gate was open, by its own `/history`, in CLOCK_BOOTTIME seconds.
+"""When each node's gate was open, by its own history file, in CLOCK_BOOTTIME seconds.
 
 A node notes `gate_opened` and `gate_closed`; one that is killed notes nothing, so the test says
-when that was. Between two nodes the intervals must be disjoint (I1).
+when that was. A frozen one does nothing: if closing the gate is all it does once it is thawed,
+the gate was of no use to anybody from the freeze on. Between two nodes the intervals must be
+disjoint (I1).
 """
 
 from __future__ import annotations
 
+import contextlib
+import json
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
 
 from .history import Interval, overlaps
-from .pair import Node, Pair, now, within
+from .pair import Node, Pair, now
+
+CLOSED_BY = 3.0  # seconds after a thaw; what is closed later was open in between
+OPENED, CLOSED = "gate_opened", "gate_closed"
 
 
 @dataclass(slots=True)
 class GateLog:
-    """Collects over a run of a pair; `problems` after it."""
+    """Collects over a run of a pair; `problems` after it, or after any `collect`."""
 
     pair: Pair
     since: float = field(default_factory=now)
-    intervals: list[Interval] = field(default_factory=list)
     _open_at_start: str = ""
+    _events: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
+    _read: dict[str, int] = field(default_factory=dict)  # bytes of each history file
     _deaths: dict[str, list[float]] = field(default_factory=dict)
+    _freezes: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
     async def __aenter__(self) -> GateLog:
         active = await self.pair.active()
@@ -29,39 +38,71 @@ class GateLog:
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
-        if kind is None:
-            for node in self.pair.nodes():
-                await self._collect(node)
+        self.collect()
 
     def ended(self, node: Node, at: float) -> None:
         """The node's process was killed at `at`, and its gate with it."""
         self._deaths.setdefault(node.id, []).append(at)
 
+    def frozen(self, node: Node, since: float, until: float) -> None:
+        """The node's process did not run from `since` until `until`."""
+        self._freezes.setdefault(node.id, []).append((since, until))
+
+    def collect(self) -> None:
+        """Read what the nodes have noted since the last time."""
+        for node in self.pair.nodes():
+            self._collect(node)
+
+    def intervals(self) -> list[Interval]:
+        """Of both nodes."""
+        found = []
+        for node, events in self._events.items():
+            open_at = self.since if node == self._open_at_start else None
+            changes = [*events, *((at, "killed") for at in self._deaths.get(node, []))]
+            found += intervals(node, changes, self._freezes.get(node, []), open_at=open_at)
+        return found
+
     def problems(self) -> list[str]:
         """A sentence for each moment at which both were open; and if nothing was noted."""
-        if not self.intervals:
+        found = self.intervals()
+        if not found:
             return ["no node noted that its gate was opened"]
-        return overlaps(self.intervals)
+        return overlaps(found)
 
-    async def _collect(self, node: Node) -> None:
-        events = await within(
-            30, f"the history of {node.id}", lambda: self.pair.history(self.pair.node(node.id))
-        )
-        self.intervals += self._intervals(node.id, events)
+    def _collect(self, node: Node) -> None:
+        path = self.pair.directory / node.id / "state" / "history.jsonl"
+        known = self._events.setdefault(node.id, [])
+        newest = known[-1][0] if known else self.since
+        with contextlib.suppress(FileNotFoundError):
+            content = path.read_bytes()
+            if len(content) < self._read.get(node.id, 0):  # begun anew
+                self._read[node.id] = 0
+            *lines, cut_short = content[self._read.get(node.id, 0) :].split(b"\n")
+            self._read[node.id] = len(content) - len(cut_short)
+            for line in lines:
+                with contextlib.suppress(ValueError):  # the writer was killed in its middle
+                    event = json.loads(line)
+                    if float(event["clock"]) > newest and event["event"] in (OPENED, CLOSED):
+                        known.append((float(event["clock"]), event["event"]))
 
-    def _intervals(self, owner: str, events: list[dict[str, Any]]) -> list[Interval]:
-        changes = [(float(event["clock"]), str(event["event"])) for event in events]
-        changes += [(at, "killed") for at in self._deaths.get(owner, [])]
-        found = []
-        opened = self.since if owner == self._open_at_start else None
-        for at, what in sorted(changes):
-            if at < self.since:  # an earlier test's; what it killed, only it knows
-                continue
-            if what == "gate_opened" and opened is None:
-                opened = at
-            elif what in ("gate_closed", "killed") and opened is not None:
-                found.append(Interval(owner, opened, at))
-                opened = None
-        if opened is not None:
-            found.append(Interval(owner, opened, now()))
-        return found
+
+def intervals(
+    owner: str,
+    changes: Iterable[tuple[float, str]],
+    freezes: Iterable[tuple[float, float]],
+    *,
+    open_at: float | None = None,
+) -> list[Interval]:
+    """changes: (when, gate_opened | gate_closed | killed); open_at: it was open before them."""
+    found = []
+    opened = open_at
+    for at, what in sorted(changes):
+        if what == OPENED and opened is None:
+            opened = at
+        elif what != OPENED and opened is not None:
+            stopped = [f for f, thaw in freezes if opened <= f <= at <= thaw + CLOSED_BY]
+            found.append(Interval(owner, opened, min([at, *stopped])))
+            opened = None
+    if opened is not None:
+        found.append(Interval(owner, opened, now()))
+    return found

@@ -2,12 +2,14 @@
 
 Every write carries a number that its client never uses twice and that only grows. A slot is
 written by one client, so whoever looks at it sees numbers that only grow, too; one that falls
-was shown and then taken back. The rules:
+was shown and then taken back. A slot that is not there shows the number of a delete. The rules:
 
 - *lost*: a read that began after the acknowledgement shows less than what was acknowledged;
 - *vanished* (I8): a read that began after somebody saw a value shows less than that, or one
-  observer sees a slot fall;
+  observer sees a slot, or the version of an object, fall;
+- *phantom*: somebody sees what the slot's writer never sent;
 - *duplicate*: a keyed call took effect twice;
+- *stale*: a reader that was told all changes shows something else than the object holds;
 - *accepts*: the origin's process, epoch and CLOCK_BOOTTIME when it ran a method, told in the
   result; the intervals of two epochs must be disjoint, an epoch has one process (I1, I2).
 
@@ -18,11 +20,15 @@ from __future__ import annotations
 
 import bisect
 import statistics
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 
+from .slot_writes import SlotWrites
+
 Slot = tuple[str, str]  # (object, key)
+Counted = tuple[str, str]  # (method, client)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,23 +62,36 @@ def overlaps(intervals: list[Interval]) -> list[str]:
 
 @dataclass(slots=True)
 class Client:
-    """What one writing client got acknowledged."""
+    """What one writing client got acknowledged. `acked_at`: since the last `compact`."""
 
     name: str
     acked_at: list[float] = field(default_factory=list)
-    sets: int = 0
-    calls: int = 0
+    acknowledged: int = 0
     unknown: int = 0
     last_call: int = 0
+
+    def acked(self, at: float) -> None:
+        self.acknowledged += 1
+        self.acked_at.append(at)
 
 
 @dataclass(frozen=True, slots=True)
 class Gap:
     """The longest time between two acknowledged writes of one client around a fault."""
 
-    fault: int
     client: str
+    fault: str
     seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Floors:
+    """What a look that begins now must at least show."""
+
+    acked: dict[Slot, int]
+    seen: dict[Slot, int]
+    runs_acked: dict[Counted, int]
+    runs_seen: dict[Counted, int]
 
 
 @dataclass(slots=True)
@@ -80,13 +99,19 @@ class History:
     """The record of one run; filled by `load`, judged by `problems`."""
 
     clients: dict[str, Client] = field(default_factory=dict)
+    writes: dict[Slot, SlotWrites] = field(default_factory=lambda: defaultdict(SlotWrites))
     acked: dict[Slot, int] = field(default_factory=dict)
     seen: dict[Slot, int] = field(default_factory=dict)
+    runs_asked: Counter[Counted] = field(default_factory=Counter)
+    runs_acked: Counter[Counted] = field(default_factory=Counter)
+    runs_seen: dict[Counted, int] = field(default_factory=dict)
     faults: list[tuple[float, str]] = field(default_factory=list)
     accepts: dict[str, Interval] = field(default_factory=dict)
     lost: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    phantoms: list[str] = field(default_factory=list)
     duplicates: list[str] = field(default_factory=list)
+    stale: list[str] = field(default_factory=list)
     full_reads: int = 0
     rested_at: float = float("inf")  # when the writers had stopped because they were told to
 
@@ -95,12 +120,22 @@ class History:
     def client(self, name: str) -> Client:
         return self.clients.setdefault(name, Client(name))
 
+    def set_sent(self, slot: Slot, number: int, *, deletes: bool = False) -> None:
+        self.writes[slot].sent(number, deletes=deletes)
+
     def set_acked(self, client: Client, slot: Slot, number: int, at: float) -> None:
         self.acked[slot] = max(number, self.acked.get(slot, 0))
-        client.sets += 1
-        client.acked_at.append(at)
+        client.acked(at)
 
-    def call_acked(self, client: Client, number: int, answer: CallAnswer, at: float) -> None:
+    def call_sent(self, client: Client, method: str) -> None:
+        """A call that is to run once, numbered or not."""
+        self.runs_asked[method, client.name] += 1
+
+    def call_acked(self, client: Client, method: str, at: float) -> None:
+        self.runs_acked[method, client.name] += 1
+        client.acked(at)
+
+    def note_acked(self, client: Client, number: int, answer: CallAnswer, at: float) -> None:
         """Judge the result of call `number`: what the method found when it ran."""
         if answer.previous < client.last_call:
             self.lost.append(
@@ -110,8 +145,7 @@ class History:
         if answer.repeated:
             self.duplicates.append(f"{client.name}: {answer.repeated} by call {number}")
         client.last_call = number
-        client.calls += 1
-        client.acked_at.append(at)
+        self.call_acked(client, "note", at)
         owner = f"epoch {answer.epoch} of process {answer.pid}"
         was = self.accepts.get(owner)
         first, last = (was.start, was.end) if was else (answer.at, answer.at)
@@ -122,35 +156,60 @@ class History:
 
     # ---- readers ----
 
-    def floors(self) -> tuple[dict[Slot, int], dict[Slot, int]]:
-        """What a read that begins now must at least show: (acknowledged, seen)."""
-        return dict(self.acked), dict(self.seen)
+    def floors(self) -> Floors:
+        return Floors(
+            dict(self.acked), dict(self.seen), dict(self.runs_acked), dict(self.runs_seen)
+        )
 
-    def full_read(
-        self,
-        values: Mapping[Slot, int],
-        floors: tuple[dict[Slot, int], dict[Slot, int]],
-        reader: str,
-    ) -> None:
+    def full_read(self, values: Mapping[Slot, int], floors: Floors, reader: str) -> None:
         """Judge a complete look at the objects in `values` that began at `floors`."""
-        acked, seen = floors
-        for slot, number in acked.items():
-            if values.get(slot, 0) < number:
-                self.lost.append(f"{reader}: {slot} shows {values.get(slot, 0)}, acked {number}")
-        for slot, number in seen.items():
-            if values.get(slot, 0) < number:
-                self.vanished.append(f"{reader}: {slot} shows {values.get(slot, 0)}, seen {number}")
+        for slot in floors.acked.keys() | floors.seen.keys() | values.keys():
+            shown = self._judge(
+                slot,
+                values.get(slot),
+                acked=floors.acked.get(slot, 0),
+                seen=floors.seen.get(slot, 0),
+                reader=reader,
+            )
+            self.seen[slot] = max(shown, self.seen.get(slot, 0))
         self.full_reads += 1
-        for slot, number in values.items():
-            self.seen[slot] = max(number, self.seen.get(slot, 0))
+
+    def runs_read(self, runs: Mapping[Counted, int], floors: Floors, reader: str) -> None:
+        """Judge how often each method ran for each client, by a look that began at `floors`."""
+        for what, floor, found in (
+            ("acked", floors.runs_acked, self.lost),
+            ("seen", floors.runs_seen, self.vanished),
+        ):
+            for counted, number in floor.items():
+                if runs.get(counted, 0) < number:
+                    ran = runs.get(counted, 0)
+                    found.append(f"{reader}: {counted} ran {ran} times, {what} {number}")
+        for counted, number in runs.items():
+            self.runs_seen[counted] = max(number, self.runs_seen.get(counted, 0))
+            if number > self.runs_asked[counted]:
+                asked = self.runs_asked[counted]
+                self.duplicates.append(f"{reader}: {counted} ran {number} times, asked {asked}")
 
     def observer(self, name: str) -> Observer:
         return Observer(self, name)
 
+    def _judge(self, slot: Slot, value: int | None, *, acked: int, seen: int, reader: str) -> int:
+        """The number that this look at the slot shows: the value's, or that of a delete."""
+        writes = self.writes[slot]
+        number = value if value is not None else writes.deleted_since(max(acked, seen)) or 0
+        text = "nothing" if value is None else str(value)
+        if number < acked:
+            self.lost.append(f"{reader}: {slot} shows {text}, acked {acked}")
+        if number < seen:
+            self.vanished.append(f"{reader}: {slot} shows {text}, seen {seen}")
+        if value is not None and not writes.was_sent(value):
+            self.phantoms.append(f"{reader}: {slot} shows {text}, which nobody sent")
+        return number
+
     # ---- verdict ----
 
     def acknowledged(self) -> int:
-        return sum(len(client.acked_at) for client in self.clients.values())
+        return sum(client.acknowledged for client in self.clients.values())
 
     def gaps(self, *, before: float = 0.5, after: float = 1.0) -> list[Gap]:
         """For each fault and client the longest pause that begins near the fault.
@@ -159,27 +218,31 @@ class History:
         fault or `after` seconds after it (acknowledgements already under way arrive late). No
         later write at all is a pause without end, unless the writers were told to rest.
         """
-        found = []
-        for index, (at, _) in enumerate(self.faults):
-            for client in self.clients.values():
-                times = client.acked_at
-                begin = bisect.bisect_left(times, at - before)
-                end = bisect.bisect_right(times, at + after)
-                if begin == end:  # silent all along: the pause began earlier
-                    begin = max(0, begin - 1)
-                longest = 0.0
-                for position in range(begin, max(end, begin + 1)):
-                    acked_at = times[position] if times else at
-                    following = times[position + 1 : position + 2] or [self.rested_at]
-                    longest = max(longest, following[0] - acked_at)
-                found.append(Gap(index, client.name, longest))
-        return found
+        return [
+            Gap(client.name, what, self._gap(client.acked_at, at, before, after))
+            for at, what in self.faults
+            for client in self.clients.values()
+        ]
+
+    def _gap(self, times: list[float], at: float, before: float, after: float) -> float:
+        begin = bisect.bisect_left(times, at - before)
+        end = bisect.bisect_right(times, at + after)
+        if begin == end:  # silent all along: the pause began earlier
+            begin = max(0, begin - 1)
+        longest = 0.0
+        for position in range(begin, max(end, begin + 1)):
+            acked_at = times[position] if times else at
+            following = times[position + 1 : position + 2] or [self.rested_at]
+            longest = max(longest, following[0] - acked_at)
+        return longest
 
     def problems(self) -> list[str]:
         """One sentence for each broken promise; empty is what must be."""
         found = [f"lost: {text}" for text in self.lost]
         found += [f"vanished: {text}" for text in self.vanished]
+        found += [f"phantom: {text}" for text in self.phantoms]
         found += [f"twice: {text}" for text in self.duplicates]
+        found += [f"stale: {text}" for text in self.stale]
         found += [f"two accepted: {text}" for text in overlaps(list(self.accepts.values()))]
         found += [
             f"one epoch, two processes: {first.owner}, {second.owner}"
@@ -187,11 +250,17 @@ class History:
             if first.owner.split()[:2] == second.owner.split()[:2]
         ]
         found += [
-            f"never served again: {gap.client} after fault {gap.fault}"
+            f"never served again: {gap.client} after {gap.fault}"
             for gap in self.gaps()
             if gap.seconds == float("inf")
         ]
         return found
+
+    def compact(self) -> None:
+        """Forget what a verdict has judged: the faults so far, and when what was acknowledged."""
+        self.faults.clear()
+        for client in self.clients.values():
+            del client.acked_at[:-1]
 
     def figures(self) -> dict[str, float]:
         """The numbers of the run; gaps in milliseconds."""
@@ -203,6 +272,7 @@ class History:
             "full_reads": self.full_reads,
             "lost": len(self.lost),
             "vanished": len(self.vanished),
+            "phantoms": len(self.phantoms),
             "duplicates": len(self.duplicates),
             "gap_median_ms": round(statistics.median(gaps), 1) if gaps else 0.0,
             "gap_worst_ms": round(max(gaps), 1) if gaps else 0.0,
@@ -227,15 +297,27 @@ class Observer:
     history: History
     name: str
     last: dict[Slot, int] = field(default_factory=dict)
+    versions: dict[str, int] = field(default_factory=dict)
 
-    def saw(self, slot: Slot, number: int) -> None:
-        before = self.last.get(slot, 0)
+    def saw(self, slot: Slot, value: int | None) -> None:
+        """The slot was shown; None: it is not there."""
+        history, before = self.history, self.last.get(slot, 0)
+        if value is None:
+            number = history.writes[slot].deleted_since(before) or 0
+        else:
+            number = value
+            if not history.writes[slot].was_sent(value):
+                history.phantoms.append(f"{self.name}: {slot} shows {value}, which nobody sent")
         if number < before:
-            self.history.vanished.append(f"{self.name}: {slot} fell from {before} to {number}")
+            text = "nothing" if value is None else str(value)
+            history.vanished.append(f"{self.name}: {slot} fell from {before} to {text}")
         self.last[slot] = number
-        self.history.seen[slot] = max(number, self.history.seen.get(slot, 0))
+        history.seen[slot] = max(number, history.seen.get(slot, 0))
 
-    def lost_sight(self, slot: Slot) -> None:
-        """The slot was reported deleted: nobody deletes any."""
-        if self.last.get(slot, 0):
-            self.history.vanished.append(f"{self.name}: {slot} was deleted")
+    def saw_version(self, object_name: str, version: int) -> None:
+        before = self.versions.get(object_name, 0)
+        if version < before:
+            self.history.vanished.append(
+                f"{self.name}: {object_name} went back from version {before} to {version}"
+            )
+        self.versions[object_name] = version

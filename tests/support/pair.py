@@ -53,6 +53,14 @@ class Node:
     log: Path
 
 
+@dataclass(frozen=True, slots=True)
+class Living:
+    """Pids of a node's processes. Two of a kind: the old one is just ending."""
+
+    origins: list[int]
+    guards: list[int]
+
+
 def now() -> float:
     """CLOCK_BOOTTIME in seconds: comparable with the times the origins report."""
     return time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -107,7 +115,8 @@ class Pair:
     """A `pair` process and what it started.
 
     `start` returns once `pair.json` is there; `stop` asks it to end and returns its exit code;
-    `clean_up` ends whatever is left, whatever happened before.
+    `clean_up` ends whatever is left, whatever happened before. link: "host:port" of a proxy
+    through which the first node dials the second.
     """
 
     def __init__(
@@ -117,6 +126,7 @@ class Pair:
         port: int | None = None,
         apps: Path | None = None,
         environment: dict[str, str] | None = None,
+        link: str | None = None,
     ) -> None:
         self.port = port or free_port_range()
         self.directory = directory or Path(tempfile.mkdtemp(prefix="rtmp-sync-pair-"))
@@ -124,6 +134,7 @@ class Pair:
         self._apps = apps
         self._mark = uuid.uuid4().hex
         self._environment = environment or {}
+        self._link = link
         self.process: subprocess.Popen[bytes] | None = None
         self.output = self.directory / "pair-output.txt"
 
@@ -133,7 +144,10 @@ class Pair:
         """Start the process and wait for `pair.json`."""
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "pair.json").unlink(missing_ok=True)
-        command = [sys.executable, "-m", "rtmp_sync", "pair", "--dir", str(self.directory)]
+        program = ["rtmp_sync", "pair"]
+        if self._link is not None:
+            program = ["tests.support.linked_pair", "--link", self._link]
+        command = [sys.executable, "-m", *program, "--dir", str(self.directory)]
         command += ["--port", str(self.port), "--apps", str(self._apps or self._collect_apps())]
         environment = {**os.environ, **self._environment, MARK: self._mark}
         environment.setdefault("COLUMNS", "200")
@@ -207,6 +221,17 @@ class Pair:
                     state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
                     if state not in "ZX":
                         yield int(entry.name)
+
+    def living(self, node: Node) -> Living:
+        """The processes of a node, found by their command lines."""
+        config = str(self.directory / node.id / "config.toml").encode()
+        origins, guards = [], []
+        for pid in self.processes():
+            with contextlib.suppress(OSError):
+                words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+                if b"serve" in words and config in words:
+                    (origins if b"--no-guard" in words else guards).append(pid)
+        return Living(origins, guards)
 
     # ---- what it says ----
 

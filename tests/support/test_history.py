@@ -1,4 +1,4 @@
-"""The judge of the takeover proof must find what it is there for."""
+"""The judge of the proofs must find what it is there for."""
 
 from __future__ import annotations
 
@@ -20,13 +20,18 @@ def test_a_clean_run_has_no_problems() -> None:
     client = history.client("c00")
     watcher = history.observer("w0")
     for number in range(1, 5):
-        history.set_acked(client, SLOT, number, at=float(number))
+        history.set_sent(SLOT, number)
         watcher.saw(SLOT, number)
-    history.call_acked(client, 5, answer(0), at=5.0)
-    history.call_acked(client, 6, answer(5), at=6.0)
+        history.set_acked(client, SLOT, number, at=float(number))
+    history.note_acked(client, 5, answer(0), at=5.0)
+    history.note_acked(client, 6, answer(5), at=6.0)
     history.full_read({SLOT: 4}, history.floors(), "reader")
+    history.set_sent(SLOT, 7, deletes=True)
+    watcher.saw(SLOT, None)
+    history.set_acked(client, SLOT, 7, at=7.0)
+    history.full_read({}, history.floors(), "reader")
     assert history.problems() == []
-    assert history.acknowledged() == 6
+    assert history.acknowledged() == 7
 
 
 def test_an_acknowledged_set_that_is_gone_is_lost() -> None:
@@ -37,6 +42,44 @@ def test_an_acknowledged_set_that_is_gone_is_lost() -> None:
     assert len(history.lost) == 2
 
 
+def test_an_acknowledged_delete_that_did_not_happen_is_lost() -> None:
+    history = History()
+    client = history.client("c00")
+    history.set_sent(SLOT, 6)
+    history.set_sent(SLOT, 7, deletes=True)
+    history.set_acked(client, SLOT, 7, at=1.0)
+    history.full_read({SLOT: 6}, history.floors(), "reader")
+    assert len(history.lost) == 1
+
+
+def test_a_slot_that_nobody_deleted_and_is_gone_has_vanished() -> None:
+    history = History()
+    watcher = history.observer("w0")
+    history.set_sent(SLOT, 5, deletes=True)
+    history.set_sent(SLOT, 6)
+    watcher.saw(SLOT, 6)
+    watcher.saw(SLOT, None)
+    history.full_read({}, history.floors(), "reader")
+    assert len(history.vanished) == 2
+
+
+def test_a_value_that_nobody_sent_is_a_phantom() -> None:
+    history = History()
+    history.set_sent(SLOT, 6)
+    history.set_sent(SLOT, 7, deletes=True)
+    history.observer("w0").saw(SLOT, 7)
+    history.full_read({SLOT: 8, ("board", "s9"): 1}, history.floors(), "reader")
+    assert len(history.phantoms) == 3
+
+
+def test_a_version_that_goes_back_has_vanished() -> None:
+    history = History()
+    watcher = history.observer("w0")
+    for version in (4, 4, 5, 3):
+        watcher.saw_version("board", version)
+    assert len(history.vanished) == 1
+
+
 def test_a_write_acknowledged_while_the_read_runs_may_be_missing_from_it() -> None:
     history = History()
     floors = history.floors()
@@ -45,11 +88,22 @@ def test_a_write_acknowledged_while_the_read_runs_may_be_missing_from_it() -> No
     assert history.problems() == []
 
 
+def test_what_is_forgotten_after_a_verdict_is_still_a_floor() -> None:
+    history = History()
+    history.set_acked(history.client("c00"), SLOT, 7, at=1.0)
+    history.fault(1.5, "kill")
+    history.compact()
+    assert history.acknowledged() == 1
+    assert history.gaps() == []
+    history.full_read({}, history.floors(), "reader")
+    assert len(history.lost) == 1
+
+
 def test_an_acknowledged_call_that_left_no_trace_is_lost() -> None:
     history = History()
     client = history.client("c00")
-    history.call_acked(client, 2, answer(0), at=1.0)
-    history.call_acked(client, 4, answer(0), at=2.0)
+    history.note_acked(client, 2, answer(0), at=1.0)
+    history.note_acked(client, 4, answer(0), at=2.0)
     assert len(history.lost) == 1
 
 
@@ -70,7 +124,24 @@ def test_a_value_that_somebody_saw_and_a_later_read_does_not_show_has_vanished()
 
 def test_a_call_that_ran_twice_is_a_duplicate() -> None:
     history = History()
-    history.call_acked(history.client("c00"), 3, answer(3, repeated=3), at=1.0)
+    history.note_acked(history.client("c00"), 3, answer(3, repeated=3), at=1.0)
+    assert len(history.duplicates) == 1
+
+
+def test_runs_are_counted_against_what_was_asked_and_answered() -> None:
+    history = History()
+    client = history.client("c00")
+    for _ in range(2):
+        history.call_sent(client, "step")
+    history.call_acked(client, "step", at=1.0)
+    for runs in (1, 2):
+        history.runs_read({("step", "c00"): runs}, history.floors(), "reader")
+    assert history.problems() == []
+    history.runs_read({("step", "c00"): 1}, history.floors(), "reader")
+    assert len(history.vanished) == 1
+    history.runs_read({}, history.floors(), "reader")
+    assert len(history.lost) == 1
+    history.runs_read({("step", "c00"): 3}, history.floors(), "reader")
     assert len(history.duplicates) == 1
 
 
@@ -79,7 +150,7 @@ def accepting(*runs: tuple[int, int, float]) -> History:
     history = History()
     client = history.client("c00")
     for number, (pid, epoch, at) in enumerate(runs, start=1):
-        history.call_acked(client, number, answer(number - 1, pid=pid, epoch=epoch, at=at), at)
+        history.note_acked(client, number, answer(number - 1, pid=pid, epoch=epoch, at=at), at)
     return history
 
 
