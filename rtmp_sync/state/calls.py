@@ -9,12 +9,21 @@ for 10 minutes after its last use.
 from __future__ import annotations
 
 from enum import Enum
-from typing import Final
+from typing import Final, NamedTuple
 
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.digest import mark
 
-__all__ = ["BEGUN", "CallState", "Session", "SessionAges", "check_numbers", "session_mark"]
+__all__ = [
+    "BEGUN",
+    "Begun",
+    "CallState",
+    "OpenCall",
+    "Session",
+    "SessionAges",
+    "check_numbers",
+    "session_mark",
+]
 
 MAX_OPEN_CALLS: Final = 64
 MAX_SESSIONS: Final = 10_000
@@ -38,20 +47,36 @@ class CallState(Enum):
 BEGUN: Final = CallState.BEGUN
 
 
+class Begun(NamedTuple):
+    """A call without a result: of which instance, and in which epoch it began."""
+
+    scope: str
+    method: str
+    epoch: int
+
+
+class OpenCall(NamedTuple):
+    """A begun call and whose it is; session: hex."""
+
+    session: str
+    number: int
+    begun: Begun
+
+
 class Session:
     __slots__ = ("calls", "counted", "key", "lowest_open")
 
     def __init__(self, key: str) -> None:
         self.key = key  # hex
         self.lowest_open = 0
-        self.calls: dict[int, bytes | None] = {}  # result by number; None: begun
+        self.calls: dict[int, bytes | Begun] = {}  # results by number
         self.counted = 0  # its mark as last counted by the state's digest
 
     def outcome(self, number: int) -> CallState | bytes | None:
         """What is known of a call; raises RemoteProtocolError for one declared closed."""
         if number in self.calls:
             result = self.calls[number]
-            return BEGUN if result is None else result
+            return BEGUN if isinstance(result, Begun) else result
         if number < self.lowest_open:
             raise RemoteProtocolError(
                 f"call {number} is below the lowest open call {self.lowest_open}"
@@ -66,12 +91,12 @@ class Session:
         if still_open >= MAX_OPEN_CALLS:
             raise RemoteProtocolError(f"more than {MAX_OPEN_CALLS} calls are open")
 
-    def begin(self, number: int, lowest_open: int) -> None:
+    def begin(self, number: int, lowest_open: int, begun: Begun) -> None:
         if lowest_open > self.lowest_open:
             self.lowest_open = lowest_open
             for closed in [other for other in self.calls if other < lowest_open]:
                 del self.calls[closed]
-        self.calls[number] = None
+        self.calls[number] = begun
 
     def finish(self, number: int, result: bytes) -> None:
         """Store a result, unless the client closed the call meanwhile."""
@@ -85,12 +110,14 @@ class Session:
 class SessionAges:
     """When each session was last used, by this node's clock; not replicated.
 
-    A node that was just promoted has seen none of them: they count from its first look.
+    A node that was just promoted has seen none of them: they count from its first look, those
+    that were on its disk from when it last lived, `unused_seconds` before.
     """
 
-    __slots__ = ("_last_used", "_used")
+    __slots__ = ("_last_used", "_unused_seconds", "_used")
 
-    def __init__(self) -> None:
+    def __init__(self, unused_seconds: float = 0.0) -> None:
+        self._unused_seconds = unused_seconds
         self._used: set[str] = set()
         self._last_used: dict[str, float] = {}
 
@@ -106,10 +133,13 @@ class SessionAges:
         for key in self._used:
             self._last_used[key] = now
         self._used.clear()
+        first_seen = now - self._unused_seconds
         return [
-            key for key in sessions if now - self._last_used.setdefault(key, now) > SESSION_SECONDS
+            key
+            for key in sessions
+            if now - self._last_used.setdefault(key, first_seen) > SESSION_SECONDS
         ]
 
 
-def session_mark(key: str, lowest_open: int, calls: dict[int, bytes | None]) -> int:
+def session_mark(key: str, lowest_open: int, calls: dict[int, bytes | Begun]) -> int:
     return mark("session", key, lowest_open, sorted(calls.items()))

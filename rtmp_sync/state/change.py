@@ -14,7 +14,7 @@ mean depends on the kind:
 | CLIENT_LEFT      | instance | client id     |             |              |              |
 | INSTANCE_STARTED | instance |               |             |              |              |
 | INSTANCE_STOPPED | instance |               |             |              |              |
-| CALL_BEGUN       |          | lowest open   | session hex |              | call number  |
+| CALL_BEGUN       | instance | lowest open   | session hex | method       | call number  |
 | CALL_FINISHED    |          |               | session hex | result       | call number  |
 | SESSION_GONE     |          |               | session hex |              |              |
 | EPOCH_STARTED    |          | history id    | boot id     | b"lossy"/b"" | epoch        |

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rtmp_sync.state import change as kinds
-from rtmp_sync.state.calls import Session
+from rtmp_sync.state.calls import Begun, Session
 from rtmp_sync.state.change import Change
 from rtmp_sync.state.digest import MASK, finish_digest
 from rtmp_sync.state.instance import Instance, RegisteredClient, client_mark
@@ -169,7 +169,9 @@ class Fold:
         if session is None:
             session = self.sessions[change.key] = Session(change.key)
         self._touch_session(session)
-        session.begin(change.version, int(change.name))
+        method = change.value.decode("utf-8", "replace")
+        begun = Begun(change.scope, method, self.journal.epoch)
+        session.begin(change.version, int(change.name), begun)
 
     def _call_finished(self, change: Change) -> None:
         session = self.sessions.get(change.key)

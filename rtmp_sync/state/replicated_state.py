@@ -9,7 +9,14 @@ from __future__ import annotations
 
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.state import change as kinds
-from rtmp_sync.state.calls import MAX_SESSIONS, CallState, SessionAges, check_numbers
+from rtmp_sync.state.calls import (
+    MAX_SESSIONS,
+    Begun,
+    CallState,
+    OpenCall,
+    SessionAges,
+    check_numbers,
+)
 from rtmp_sync.state.change import Change, check_size
 from rtmp_sync.state.fold import Fold
 from rtmp_sync.state.journal import Batch, Journal
@@ -54,6 +61,16 @@ class ReplicatedState(Fold):
         """
         known = self.sessions.get(session.hex())
         return known.outcome(number) if known is not None else None
+
+    def open_calls(self) -> list[OpenCall]:
+        """The calls of this epoch without a result: those that its end interrupts."""
+        epoch = self.journal.epoch
+        return [
+            OpenCall(key, number, known)
+            for key, session in self.sessions.items()
+            for number, known in session.calls.items()
+            if isinstance(known, Begun) and known.epoch == epoch
+        ]
 
     # The active's mutators
 
@@ -103,7 +120,9 @@ class ReplicatedState(Fold):
         """Drop the clients, temporary objects and variables of an instance."""
         self._commit(Change(kinds.INSTANCE_STOPPED, scope, "", "", b"", 0))
 
-    def begin_call(self, session: bytes, number: int, lowest_open: int) -> None:
+    def begin_call(
+        self, session: bytes, number: int, lowest_open: int, scope: str = "", method: str = ""
+    ) -> None:
         """Raises RemoteProtocolError when the client may not open this call."""
         check_numbers(number, lowest_open)
         key = session.hex()
@@ -114,7 +133,8 @@ class ReplicatedState(Fold):
         elif len(self.sessions) >= MAX_SESSIONS:
             self._end_session(next(iter(self.sessions)))
         self._ages.use(key)
-        self._commit(Change(kinds.CALL_BEGUN, "", str(lowest_open), key, b"", number))
+        change = Change(kinds.CALL_BEGUN, scope, str(lowest_open), key, method.encode(), number)
+        self._commit(change)
 
     def finish_call(self, session: bytes, number: int, result: bytes) -> None:
         self._commit(Change(kinds.CALL_FINISHED, "", "", session.hex(), result, number))
@@ -124,6 +144,11 @@ class ReplicatedState(Fold):
         for key in self._ages.expired(self.sessions, now):
             self._end_session(key)
 
+    def slept(self, seconds: float) -> None:
+        """This copy comes from a disk that was last written so long ago: for as long nobody used
+        its sessions."""
+        self._ages = SessionAges(seconds)
+
     def start_epoch(self, epoch: int, boot_id: str, history_id: str, *, lossy: bool) -> None:
         """A promotion: from here on this copy is the pair's."""
         flag = kinds.LOSSY if lossy else b""
@@ -132,11 +157,10 @@ class ReplicatedState(Fold):
             self.drop_temporary()
 
     def drop_temporary(self) -> None:
-        """Keep persistent objects only: the pair was away for longer than clients wait."""
+        """Keep persistent objects only, and sessions, whose clients may wait for longer: the
+        pair was away for longer than clients have to come back."""
         for scope in list(self.instances):
             self.stop_instance(scope)
-        for key in list(self.sessions):
-            self._end_session(key)
         self.temporary_stale = False
 
     # The standby
@@ -160,7 +184,9 @@ class ReplicatedState(Fold):
             self.apply(change)
         batch = Batch(first_seq, len(changes), data)
         journal.accept(batch)
-        self.temporary_stale = False
+        if self.temporary_stale:
+            self.temporary_stale = False
+            self._ages = SessionAges()  # its active knows who used what meanwhile
         return batch
 
     def snapshot(self) -> Snapshot:

@@ -10,7 +10,8 @@ into chunks without regard to where a record ends:
     ("o", full name, version, floor)          one of its objects; slots and tombstones follow
     ("s", ((key, value, version), …))         some slots
     ("t", ((key, version), …))                some tombstones
-    ("x", key, lowest open, ((number, result or nil), …))   a session
+    ("x", key, lowest open, ((number, result), …))   a session; of a begun call (scope, method,
+                                              epoch) in place of its result
 
 Every entry that is read is counted again: `header.digest` is what the running sums said at
 the cut, `digest` at the end what was really there. Where they differ, something changed the
@@ -24,7 +25,7 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
 
-from rtmp_sync.state.calls import Session, session_mark
+from rtmp_sync.state.calls import Begun, Session, session_mark
 from rtmp_sync.state.digest import MASK, finish_digest, slot_mark, tombstone_mark
 from rtmp_sync.state.instance import Instance, RegisteredClient, client_mark, instance_mark
 from rtmp_sync.state.shared_object import FrozenObject, SharedObject, object_mark
@@ -74,7 +75,7 @@ class _FrozenInstance:
 class _FrozenSession:
     source: Session
     lowest_open: int
-    calls: dict[int, bytes | None]
+    calls: dict[int, bytes | Begun]
     counted: int
 
 

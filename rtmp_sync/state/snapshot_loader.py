@@ -12,7 +12,7 @@ from typing import Any, Final
 from msgpack.exceptions import BufferFull
 
 from rtmp_sync.errors import RemoteProtocolError
-from rtmp_sync.state.calls import MAX_OPEN_CALLS, Session
+from rtmp_sync.state.calls import MAX_OPEN_CALLS, Begun, Session
 from rtmp_sync.state.change import MAX_VALUE_BYTES
 from rtmp_sync.state.instance import Instance, RegisteredClient, client_mark
 from rtmp_sync.state.journal import Journal
@@ -95,9 +95,11 @@ class SnapshotLoader:
             self._object.bury(key, version)
 
     def _load_session(
-        self, key: str, lowest_open: int, calls: tuple[tuple[int, bytes | None], ...]
+        self, key: str, lowest_open: int, calls: tuple[tuple[int, bytes | tuple[Any, ...]], ...]
     ) -> None:
         session = Session(key)
         session.lowest_open = lowest_open
-        session.calls = dict(calls)
+        session.calls = {
+            number: known if isinstance(known, bytes) else Begun(*known) for number, known in calls
+        }
         self._copy.adopt_session(session)

@@ -5,7 +5,16 @@ from __future__ import annotations
 import pytest
 
 from rtmp_sync.errors import RemoteProtocolError
-from rtmp_sync.state.calls import BEGUN, MAX_OPEN_CALLS, MAX_SESSIONS, SESSION_SECONDS
+from rtmp_sync.state.calls import (
+    BEGUN,
+    MAX_OPEN_CALLS,
+    MAX_SESSIONS,
+    SESSION_SECONDS,
+    Begun,
+    OpenCall,
+)
+from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.state.snapshot_loader import SnapshotLoader
 from tests.support.changes import new_state
 
 KEY = b"\x01" * 16
@@ -92,3 +101,59 @@ def test_a_result_for_a_call_that_the_client_closed_is_dropped():
     state.begin_call(KEY, 2, 2)
     state.finish_call(KEY, 1, b"late")
     assert list(state.sessions[KEY.hex()].calls) == [2]
+
+
+@pytest.mark.parametrize(("slept", "kept"), [(500.0, True), (601.0, False)])
+def test_a_session_ages_while_the_pair_is_away(slept, kept):
+    state = new_state()
+    state.begin_call(KEY, 1, 1)
+    state.temporary_stale = True  # it was away for longer than clients have to come back
+    state.slept(slept)
+    state.start_epoch(2, "boot", "h2", lossy=False)
+    state.expire_sessions(0.0)
+    assert (state.sessions != {}) is kept
+    state.expire_sessions(SESSION_SECONDS - 499.0)
+    assert state.sessions == {}
+
+
+def test_a_session_that_is_used_after_the_pair_was_away_is_as_good_as_new():
+    state = new_state()
+    state.begin_call(KEY, 1, 1)
+    state.slept(500.0)
+    state.start_epoch(2, "boot", "h2", lossy=False)
+    state.begin_call(KEY, 2, 1)
+    state.expire_sessions(0.0)
+    state.expire_sessions(SESSION_SECONDS)
+    assert list(state.sessions) == [KEY.hex()]
+
+
+def test_what_a_copy_from_the_active_tells_of_a_session_is_not_old():
+    """This node slept, the pair did not."""
+    active, standby = new_state(), ReplicatedState()
+    active.begin_call(KEY, 1, 1)
+    active.journal.take_batch()
+    standby.temporary_stale = True
+    standby.slept(10_000.0)
+    for batch in active.journal.since("h1", 0) or []:
+        standby.apply_batch(batch.first_seq, batch.data)
+    standby.start_epoch(2, "boot", "h2", lossy=False)
+    standby.expire_sessions(0.0)
+    assert list(standby.sessions) == [KEY.hex()]
+
+
+def test_the_calls_that_an_epoch_leaves_unfinished_are_known_by_name():
+    state = new_state()
+    state.begin_call(KEY, 1, 1, "text/room", "setText")
+    state.begin_call(KEY, 2, 1, "text/room", "getText")
+    state.finish_call(KEY, 2, b"r")
+    epoch = state.journal.epoch
+    left = [OpenCall(KEY.hex(), 1, Begun("text/room", "setText", epoch))]
+    assert state.open_calls() == left
+    snapshot = state.snapshot()
+    loader = SnapshotLoader(snapshot.header)
+    for chunk in snapshot.chunks():
+        loader.feed(chunk)
+    assert loader.finish(snapshot.digest).open_calls() == left
+    state.start_epoch(epoch + 1, "boot", "h2", lossy=False)
+    assert state.open_calls() == []
+    assert state.call_outcome(KEY, 1) is BEGUN
