@@ -9,6 +9,12 @@
 backlog) leaves by `send_bulk`, one piece a call, as the host's write buffer allows, so that
 it never stands before a heartbeat.
 
+What happens during a copy and until it was caught up with waits here, beside the backlog, which
+may be too short for it: at most 64 MiB or a quarter of the copy, whichever is more. A standby
+that needs more is given up (`overloaded`) and begins again when it returns. A copy is counted
+again while it is sent, and its end tells the digest of what was really there: memory that was
+changed behind the digest's back is found by it, and never makes a copy fail.
+
 Always holds: what was sent ends at `sent`, without a gap; acked <= sent.
 """
 
@@ -39,7 +45,7 @@ from rtmp_sync.wire.refusals import LinkRefused, Reason
 
 __all__ = ["Feeding", "Source"]
 
-MAX_WAITING_BYTES: Final = 64 * 1024 * 1024  # beyond, the standby is hopelessly behind
+MAX_WAITING_BYTES: Final = 64 * 1024 * 1024  # a few seconds of all that an origin can take
 _MAX_DELTA_BYTES: Final = 1024 * 1024 - 1024  # a message, less its envelope
 _MAX_LAG: Final = 4096  # Changes that may wait for acks; fewer is "caught up"
 
@@ -65,6 +71,7 @@ class Source:
         self.ack_seconds = 0.0  # how long the last acknowledgement took
         self.overloaded = False
         self.on_compared: Callable[[bool], None] = lambda agrees: None
+        self.on_corrected: Callable[[list[str]], None] = lambda entries: None
         self._waiting: deque[Batch] = deque()
         self._waiting_bytes = 0
         self._unacked: deque[tuple[int, float]] = deque()  # (last seq, when it was sent)
@@ -73,6 +80,7 @@ class Source:
         self._request_id = 0
         self._chunks: Iterator[bytes] = iter(())
         self._chunk_count = 0
+        self._copied_bytes = 0
         self._compare_wanted = False
         self._compared: tuple[int, bytes] | None = None  # seq, my digest there
 
@@ -89,6 +97,11 @@ class Source:
             and self._answered
             and self._state.journal.head - self.acked <= _MAX_LAG
         )
+
+    @property
+    def copying(self) -> bool:
+        """Whether the next piece of bulk is one of a whole copy."""
+        return self.feeding is Feeding.COPYING
 
     @property
     def has_bulk(self) -> bool:
@@ -123,7 +136,8 @@ class Source:
         elif self.feeding is not Feeding.IDLE:
             self._waiting.append(batch)
             self._waiting_bytes += len(batch.data)
-            self.overloaded = self._waiting_bytes > MAX_WAITING_BYTES
+            most = max(MAX_WAITING_BYTES, self._copied_bytes // 4)
+            self.overloaded = self._waiting_bytes > most
 
     def send_bulk(self) -> bool:
         """Send the next piece of bulk; False when there is none (any more)."""
@@ -194,7 +208,7 @@ class Source:
         self.full_copies += 1
         self._snapshot = self._state.snapshot()
         self._chunks = self._snapshot.chunks()
-        self._chunk_count = 0
+        self._chunk_count = self._copied_bytes = 0
         header = self._snapshot.header
         previous_id, previous_end = header.previous or ("", 0)
         self.sent = header.cut_seq
@@ -214,15 +228,18 @@ class Source:
         )
 
     def _send_chunk(self) -> None:
-        assert self._snapshot is not None
+        snapshot = self._snapshot
+        assert snapshot is not None
         chunk = next(self._chunks, None)
         if chunk is not None:
             self._send(SnapshotChunk(self._request_id, self._chunk_count, chunk))
             self._chunk_count += 1
+            self._copied_bytes += len(chunk)
             return
-        digest = self._snapshot.header.digest
-        self._send(SnapshotEnd(self._request_id, self._chunk_count, digest))
-        self._snapshot.close()
+        self._send(SnapshotEnd(self._request_id, self._chunk_count, snapshot.digest))
+        snapshot.close()
+        if snapshot.digest != snapshot.header.digest:
+            self.on_corrected(self._state.correct(snapshot))
         self._snapshot = None
         self._catch_up()
 

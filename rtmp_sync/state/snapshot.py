@@ -38,8 +38,8 @@ if TYPE_CHECKING:
 
 CHUNK_BYTES: Final = 64 * 1024
 # Entries after which a chunk ends though it is short: small ones cost time, not bytes.
-CHUNK_ENTRIES: Final = 512
-_GROUP: Final = 256  # slots or tombstones in one record, fewer when their bytes fill a chunk
+CHUNK_ENTRIES: Final = 128
+_GROUP: Final = 64  # slots or tombstones in one record, fewer when their bytes fill a chunk
 
 _Record = tuple[object, ...]
 _Records = Generator[tuple[int, _Record], None, int]  # yields (entries, record)

@@ -1,7 +1,7 @@
 """SnapshotLoader: builds a copy of the state beside the one that is in use.
 
 Feed it the chunks in their order, then `finish`: the copy is handed over only when its
-digest, counted from the entries that arrived, is the one the sender had at its cut.
+digest, counted from the entries that arrived, is that of the entries the sender read.
 """
 
 from __future__ import annotations
@@ -66,7 +66,7 @@ class SnapshotLoader:
             epoch=header.epoch,
             head=header.cut_seq,
         )
-        if not copy.digest() == digest == header.digest:
+        if copy.digest() != digest:
             raise RemoteProtocolError("snapshot: the digest differs")
         return copy
 

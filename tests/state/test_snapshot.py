@@ -216,7 +216,7 @@ def test_a_chunk_is_short_when_its_entries_are_small():
         before = sum(len(one.slots) for one in loader_objects(loader))
         loader.feed(chunk)
         most = max(most, sum(len(one.slots) for one in loader_objects(loader)) - before)
-    assert 0 < most <= CHUNK_ENTRIES + 256
+    assert 0 < most <= CHUNK_ENTRIES + 64
 
 
 def loader_objects(loader: SnapshotLoader) -> list[SharedObject]:
