@@ -89,9 +89,15 @@ class Config(Section):
 
         return policy_of(self)
 
-    def secret(self) -> bytes:
-        """The pair's shared secret, without surrounding white space; raises ConfigError."""
-        return _read_secret("replication.secret_file", self.replication.secret_file)
+    def secrets(self) -> list[bytes]:
+        """The pair's shared secret, and the one before while it is replaced; without
+        surrounding white space. Raises ConfigError."""
+        replication = self.replication
+        secrets = [_read_secret("replication.secret_file", replication.secret_file)]
+        if replication.secret_file_old is not None:
+            old = _read_secret("replication.secret_file_old", replication.secret_file_old)
+            secrets.append(old)
+        return secrets
 
     def password(self) -> str:
         """The password of `admin.user`; raises ConfigError."""

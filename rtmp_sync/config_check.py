@@ -48,6 +48,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
     """Returns (errors, warnings) about what the configuration points at."""
     findings = _Findings()
     _check_secrets(config, findings)
+    _check_tls(config, findings)
     if store:
         _check_pair_file(config, findings)
     _check_drivers(config, findings)
@@ -57,11 +58,12 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
 
 
 def _check_secrets(config: Config, findings: _Findings) -> None:
-    if (path := config.replication.secret_file) is not None:
-        size = _secret_size("replication.secret_file", path, findings)
-        if size is not None and size < SECRET_BYTES_MIN:
-            fix = f"holds {size} bytes; make it at least {SECRET_BYTES_MIN} random ones"
-            findings.error("replication.secret_file", str(path), fix)
+    for name in ("secret_file", "secret_file_old"):
+        if (path := getattr(config.replication, name)) is not None:
+            size = _secret_size(f"replication.{name}", path, findings)
+            if size is not None and size < SECRET_BYTES_MIN:
+                fix = f"holds {size} bytes; make it at least {SECRET_BYTES_MIN} random ones"
+                findings.error(f"replication.{name}", str(path), fix)
     if (path := config.admin.password_file) is not None:
         size = _secret_size("admin.password_file", path, findings)
         if size == 0:
@@ -84,6 +86,18 @@ def _secret_size(key: str, path: Path, findings: _Findings) -> int | None:
         fix = f"others may read it (mode {stat.S_IMODE(mode):04o}); chmod 600 it"
         findings.warn(key, str(path), fix)
     return len(content)
+
+
+def _check_tls(config: Config, findings: _Findings) -> None:
+    from rtmp_sync.config_tls import check_link_tls
+
+    try:
+        warning = check_link_tls(config.replication)
+    except ConfigError as error:
+        findings.errors.append(error)
+    else:
+        if warning is not None:
+            findings.warnings.append(warning)
 
 
 def _check_pair_file(config: Config, findings: _Findings) -> None:

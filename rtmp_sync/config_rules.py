@@ -32,6 +32,8 @@ TIMING_KEYS = (
     "guard_deadline",
 )
 
+TLS_KEYS = ("tls_certificate", "tls_key", "tls_ca")
+
 
 def broken_rules(config: Config) -> list[ConfigError]:
     """Every rule that the configuration violates."""
@@ -42,6 +44,7 @@ def broken_rules(config: Config) -> list[ConfigError]:
         *_addresses_differ(config),
         *_peer_is_another(config),
         *_mode_fits(config),
+        *_link_keys_fit(config),
         *(ConfigError(key, value, fix) for key, value, fix in timing_of(config).violations()),
     ]
 
@@ -159,3 +162,16 @@ def _mode_fits(config: Config) -> Iterator[ConfigError]:
             "for example 1000"
         )
         yield ConfigError("failover.promote_lag_max", NOT_GIVEN, fix)
+
+
+def _link_keys_fit(config: Config) -> Iterator[ConfigError]:
+    replication = config.replication
+    if replication.secret_file_old is not None and replication.secret_file is None:
+        fix = "give the file with the new secret; secret_file_old only adds the one before"
+        yield ConfigError("replication.secret_file", NOT_GIVEN, fix)
+    given = {name: getattr(replication, name) for name in TLS_KEYS}
+    if any(given.values()) and not all(given.values()):
+        fix = "TLS of the link needs tls_certificate, tls_key and tls_ca together; give it too"
+        for name, value in given.items():
+            if value is None:
+                yield ConfigError(f"replication.{name}", NOT_GIVEN, fix)

@@ -105,11 +105,24 @@ class ReplicationSection(Section):
     """The other origin's `replication.listen`, as reached from here."""
     secret_file: ConfigPath | None = None
     """File with the secret that both origins share, at least 16 bytes, mode 0600."""
+    secret_file_old: ConfigPath | None = None
+    """While the secret is replaced: the file with the one before, which is accepted too. Give
+    it on one origin after the other, each with the new `secret_file`, and restart it; then
+    remove it the same way. The link works all the time."""
+    tls_certificate: ConfigPath | None = None
+    """TLS for the link, the same on both origins: PEM file with this origin's certificate, for
+    client and server use. Host names in it are not looked at: the secret proves the node."""
+    tls_key: ConfigPath | None = None
+    """PEM file with that certificate's key, without a passphrase, mode 0600."""
+    tls_ca: ConfigPath | None = None
+    """PEM file with the authority that both origins' certificates come from."""
     mode: Literal["async", "semi", "strict"] = "semi"
     """What an acknowledgement to a client waits for: `semi` the other origin while it is in
     sync, `strict` always the other origin, `async` nothing (may lose acknowledged updates)."""
     ack_timeout: Seconds | None = None
     """Seconds after which a silent other origin is recorded as out of sync."""
+    snapshot_rate: Bytes = 104_857_600
+    """Bytes a second at which a whole copy is sent to the other origin, at most."""
     reconnect_grace: SecondsOrZero = 30.0
     """Seconds that clients of the old active have to return after a takeover."""
 

@@ -76,7 +76,7 @@ def test_a_complete_pair_passes_without_a_warning(folder: Path) -> None:
     config = load(folder, pair())
     assert config.check() == []
     assert config.coordinator == "file"
-    assert config.secret() == b"0123456789abcdef"
+    assert config.secrets() == [b"0123456789abcdef"]
     assert config.password() == "correct horse"
 
 

@@ -32,4 +32,4 @@ def counters(origin: Origin) -> Iterator[Figure]:
         yield "full_resyncs", replication.full_copies, "whole copies sent or received"
         yield "partial_resyncs", replication.partial_copies, "resyncs from a backlog"
         yield "links_lost", replication.links_lost, "ends of the replication link"
-        yield "bad_macs", replication.bad_macs, "link messages whose MAC was wrong"
+        yield "bad_macs", replication.refusals["bad_mac"], "link messages whose MAC was wrong"

@@ -14,12 +14,13 @@ told so (FENCE).
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 from rtmp_sync.cluster.link import Link, end_said_by
 from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, ReplicationHooks
 from rtmp_sync.cluster.replays import Replays
-from rtmp_sync.cluster.sink import Following, Sink
+from rtmp_sync.cluster.sink import DivergentTail, Following, Sink
 from rtmp_sync.cluster.source import Source
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
@@ -48,6 +49,9 @@ from rtmp_sync.wire.refusals import LinkRefused, Reason
 __all__ = ["Exchange"]
 
 HEARTBEAT_SECONDS: Final = 0.25
+# For saving a divergent tail. A disk that hangs for longer has its own alarm, and the pair needs
+# its standby more than an operator needs what nobody else ever saw.
+TAIL_SECONDS: Final = 2.0
 _FROM_A_SOURCE: Final = (
     SyncContinue,
     SyncFull,
@@ -78,6 +82,7 @@ class Exchange:
         self.role = role
         self.health = OwnHealth()
         self.source = Source(state, link.send)
+        self.source.on_corrected = self._corrected
         self.sink = Sink(state, link.send)
         self.replays = Replays(link, self.source)
         self.distrusted = False  # the peer's next request is answered with a full copy
@@ -85,9 +90,12 @@ class Exchange:
         self._state = state
         self._hooks = hooks
         self._silence = silence
+        self._now = now
         self._heard_at = now
         self._ticked_at = now
         self._said_at = now
+        self._tail: DivergentTail | None = None  # is being saved
+        self._held_since = now
         self._fenced = -1
         self._to_replay: list[Replay] = []
         link.epoch = role.epoch
@@ -97,7 +105,7 @@ class Exchange:
 
     def receive(self, lane: int, payload: bytes, now: float) -> None:
         """Raises RemoteProtocolError: close the link."""
-        self._heard_at = now
+        self._now = self._heard_at = now
         self.link.receive_message(lane, payload)
         for epoch, record in self.link.records_received():
             self._receive(record, epoch, now)
@@ -105,8 +113,6 @@ class Exchange:
     def end_turn(self) -> None:
         self.sink.end_turn()
         events = self.sink.take_events()
-        for tail in events.divergent:
-            self._hooks.on_divergent(tail)
         if events.installed:
             self._hooks.on_installed()
         else:
@@ -126,11 +132,16 @@ class Exchange:
         replays, self._to_replay = self._to_replay, []
         for replay in replays:  # the Changes of these calls are acknowledged
             self._hooks.on_replay(replay)
+        for tail in events.divergent:  # last: a host that saves nothing lets go at once
+            self._tail = tail
+            self._held_since = self._now
+            self._hooks.on_divergent(tail, partial(self._let_go, tail))
 
     def tick(self, now: float) -> None:
         """Raises LinkRefused after `silence` without a message."""
         stalled = now - self._ticked_at > 2 * HEARTBEAT_SECONDS
-        self._ticked_at = now
+        self._now = self._ticked_at = now
+        self._give_up_tail()
         if stalled:  # it was this loop that slept: what came meanwhile is not read yet
             self._heard_at = max(self._heard_at, now - self._silence / 2)
         elif now - self._heard_at > self._silence:
@@ -181,6 +192,23 @@ class Exchange:
         self.source.stop()
         self.replays.stop()
         self.sink.stop()
+        self._tail = None
+
+    def _corrected(self, entries: list[str]) -> None:
+        self._hooks.history("memory_corrupted", entries=entries)
+
+    def _let_go(self, tail: DivergentTail) -> None:
+        """The host has saved `tail`, or could not: now the copy that waits takes its place."""
+        if self._tail is tail:
+            self._tail = None
+            self.sink.release_held(self._now)
+            self.end_turn()
+
+    def _give_up_tail(self) -> None:
+        tail = self._tail
+        if tail is not None and self._now - self._held_since > TAIL_SECONDS:
+            self._hooks.history("divergent_given_up", epoch=tail.epoch, seconds=TAIL_SECONDS)
+            self._let_go(tail)
 
     def _say_role(self) -> None:
         role = self.role

@@ -63,6 +63,10 @@ def _nothing(*_: object, **__: object) -> None:
     """A hook that nobody is interested in."""
 
 
+def _save_nothing(_: object, let_go: Callable[[], None]) -> None:
+    let_go()
+
+
 def _refuse(_: int) -> float | None:
     return None
 
@@ -77,7 +81,9 @@ class ReplicationHooks:
     on_applied()            a turn of the peer was applied, or a copy installed
     on_batch(batch)         one applied batch, for the journal file
     on_installed()          a whole copy took the place of this one: the journal file begins anew
-    on_divergent(tail)      just dropped: what this copy had and the pair never will
+    on_divergent(tail, let_go) what this copy has and the pair never will: save it, then call
+                            let_go(), also when it could not be saved; the copy of the active
+                            waits for that
     on_caught_up()          [source] the peer now follows turn by turn
     on_fence(epoch, holder) the peer knows a higher epoch
     on_switchover(record)   a step of a planned switchover
@@ -94,7 +100,7 @@ class ReplicationHooks:
     on_applied: Callable[[], None] = _nothing
     on_batch: Callable[[Batch], None] = _nothing
     on_installed: Callable[[], None] = _nothing
-    on_divergent: Callable[[DivergentTail], None] = _nothing
+    on_divergent: Callable[[DivergentTail, Callable[[], None]], None] = _save_nothing
     on_caught_up: Callable[[], None] = _nothing
     on_fence: Callable[[int, str], None] = _nothing
     on_switchover: Callable[[Switchover], None] = _nothing

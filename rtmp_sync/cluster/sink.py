@@ -6,6 +6,9 @@
                  is right, and until then the old one stays what it was
     DELTA     -> applied, whole or not at all; acknowledged at the end of the turn
 
+What only the old copy has, because the pair went on without it, is handed out first: the new
+one is held until the host has saved that (`release_held`).
+
 Regression guard: a snapshot whose position is below this copy's is refused, unless the
 record names its sender as the holder of its epoch. So a node that restarted empty cannot
 wipe the pair, and a tail that nobody has any more cannot block it either.
@@ -44,6 +47,7 @@ class Following(Enum):
     IDLE = "idle"
     REQUESTED = "requested"
     LOADING = "loading"
+    HOLDING = "holding"  # the new copy is complete; what only the old one has is being saved
     REFUSED = "refused"  # the peer's copy is older than mine, and no record says it is right
     LIVE = "live"
 
@@ -80,6 +84,8 @@ class Sink:
         self._behind_since: float | None = None
         self._events = SinkEvents()
         self._loader: SnapshotLoader | None = None
+        self._held: ReplicatedState | None = None
+        self._held_records: list[Delta | DigestRequest] = []
         self._request_id = 0
         self._next_chunk = 0
         self._ack_due = False
@@ -114,7 +120,8 @@ class Sink:
     def stop(self) -> None:
         """Follow nobody; the copy stays what it is."""
         self.following = Following.IDLE
-        self._loader = None
+        self._loader = self._held = None
+        self._held_records.clear()
         self._head_heard = 0
         self._behind_since = None
         self._ack_due = False
@@ -170,18 +177,34 @@ class Sink:
         if loader is None or record.chunks != self._next_chunk:
             raise RemoteProtocolError("unexpected end of a snapshot")
         copy = loader.finish(record.digest)
-        tail = self._divergent_tail(loader.header)
-        if tail is not None:
-            self._events.divergent.append(tail)
         self._loader = None
-        self._state.install(copy)
-        self._events.installed = True
-        self.full_copies += 1
-        self.following = Following.LIVE
-        self._ack_due = True
+        tail = self._divergent_tail(loader.header)
+        if tail is None:
+            self._install(copy)
+            return
+        self._held = copy
+        self.following = Following.HOLDING
+        self._events.divergent.append(tail)
+
+    def release_held(self, now: float) -> None:
+        """The tail was saved: take the copy that waits for it, if there is one."""
+        copy, self._held = self._held, None
+        if copy is None:
+            return
+        self._install(copy)
+        records = list(self._held_records)
+        self._held_records.clear()
+        for record in records:
+            if isinstance(record, Delta):
+                self.receive_delta(record, now)
+            else:
+                self.receive_digest_request(record)
 
     def receive_delta(self, record: Delta, now: float) -> None:
         if self._ignores(self._request_id) or self.following is Following.REQUESTED:
+            return
+        if self.following is Following.HOLDING:
+            self._held_records.append(record)
             return
         if self.following is not Following.LIVE:
             raise RemoteProtocolError("DELTA without a copy to apply it to")
@@ -200,6 +223,8 @@ class Sink:
             self._behind_since = now
 
     def receive_digest_request(self, record: DigestRequest) -> None:
+        if self.following is Following.HOLDING:
+            self._held_records.append(record)
         if self.following is not Following.LIVE:
             return
         self._digest_asked = record.seq
@@ -216,6 +241,13 @@ class Sink:
         events = self._events
         self._events = SinkEvents()
         return events
+
+    def _install(self, copy: ReplicatedState) -> None:
+        self._state.install(copy)
+        self._events.installed = True
+        self.full_copies += 1
+        self.following = Following.LIVE
+        self._ack_due = True
 
     def _ignores(self, request_id: int) -> bool:
         """What answers an earlier request, or goes on though it was refused."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rtmp_sync.cluster.peer_status import PeerStatus
+from rtmp_sync.config_tls import link_tls
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.replication import Replication, ReplicationHooks
 
@@ -43,11 +44,13 @@ class PairLink:
             node_id=node_id,
             pair_id="+".join(nodes),
             boot_id=origin.boot_id,
-            secret=config.secret(),
+            secret=config.secrets(),
             listen=config.replication.listen,
             peer=peer,
             dials=node_id == nodes[0],
             timing=config.timing(),
+            tls=link_tls(config.replication),
+            snapshot_rate=config.replication.snapshot_rate,
             hooks=hooks,
         )
 

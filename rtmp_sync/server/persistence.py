@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Callable
 
 import structlog
 
@@ -44,6 +45,11 @@ class Persistence:
     def failed(self) -> bool:
         """`persist_failed`: what happens now is not on this disk."""
         return self._journal.failed
+
+    @property
+    def written_seq(self) -> int:
+        """Everything up to it is on this disk."""
+        return self._journal.written_seq
 
     async def start(self) -> History:
         """Lock the directory and fill the state with what is in it. Raises ConfigError."""
@@ -83,11 +89,15 @@ class Persistence:
         """Another copy took this one's place: so it does on the disk."""
         self._journal.begin_anew()
 
-    def save_divergent(self, tail: DivergentTail) -> None:
-        """Keep what this copy had and the pair never will, for an operator to look at."""
+    def save_divergent(self, tail: DivergentTail, let_go: Callable[[], None]) -> None:
+        """Keep what this copy has and the pair never will, for an operator to look at.
+
+        let_go: called when it is saved and listed, or cannot be.
+        """
         task = asyncio.get_running_loop().create_task(self._save_divergent(tail))
         self._saving.add(task)
         task.add_done_callback(self._saving.discard)
+        task.add_done_callback(lambda _: let_go())
 
     async def _save_divergent(self, tail: DivergentTail) -> None:
         assert self._history is not None  # there is a tail only after `start`

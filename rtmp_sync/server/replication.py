@@ -1,15 +1,16 @@
 """Replication: this node's end of the link to the other origin of the pair.
 
-The node that the pair names first dials, and redials every 0.2 s; both listen, so that two
-nodes with one id find each other too. Whatever comes, at most one link is in use: the one
-that was established last. What is said on it is `cluster.exchange`; this is where sockets,
-tasks and timers are.
+The node that the pair names first dials (`replication_dialer`); both listen
+(`replication_acceptor`), so that two nodes with one id find each other too. Whatever comes, at
+most one link is in use: the one that was established last. What is said on it is
+`cluster.exchange`; why one ended, `replication_refusals`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import math
+import secrets
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Final, Protocol
@@ -17,22 +18,22 @@ from typing import Final, Protocol
 import structlog
 
 from rtmp_sync.cluster.exchange import Exchange
-from rtmp_sync.cluster.link import PROTOCOLS, LinkIdentity, Protocols
+from rtmp_sync.cluster.link import PROTOCOLS, Link, LinkIdentity, Protocols
 from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, ReplicationHooks
-from rtmp_sync.errors import ConfigError
+from rtmp_sync.config_tls import LinkTls
+from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.replication_acceptor import Acceptor
+from rtmp_sync.server.replication_dialer import Dialer
 from rtmp_sync.server.replication_link import ReplicationLink
+from rtmp_sync.server.replication_refusals import Refusals
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.wire.records import Fence, PromiseRequest, Replay, Switchover
-from rtmp_sync.wire.refusals import LinkRefused, Reason
+from rtmp_sync.wire.records import NONCE_BYTES, Fence, PromiseRequest, Replay, Switchover
+from rtmp_sync.wire.refusals import LinkRefused, Reason, reason_of
 
 __all__ = ["Replication", "ReplicationHooks"]
 
-REDIAL_SECONDS: Final = 0.2
-AFTER_BAD_SECRET_SECONDS: Final = 2.0
-_BAD_SECRETS: Final = 3  # in a row, before waiting longer
-_MAX_UNPROVEN: Final = 8  # connections that have not shown the secret yet
 BACKLOG_SECONDS: Final = 3600.0  # how long the backlog is kept for a peer that is away
 
 
@@ -46,7 +47,8 @@ class LinkTiming(Protocol):
 class Replication:
     """listen and peer are (host, port). secret: the pair's, or two during a rotation.
 
-    protocols: the versions of the link that this node speaks.
+    tls: None for a link that is not encrypted. snapshot_rate: bytes a second. protocols: the
+    versions of the link that this node speaks.
     """
 
     def __init__(
@@ -62,31 +64,40 @@ class Replication:
         dials: bool,
         timing: LinkTiming,
         hooks: ReplicationHooks | None = None,
+        tls: LinkTls | None = None,
+        snapshot_rate: float = math.inf,
         protocols: Protocols = PROTOCOLS,
     ) -> None:
         self.hooks = hooks if hooks is not None else ReplicationHooks()
         self.peer: PeerStatus | None = None  # the last that was heard, also after the link went
         self.lost_at: float | None = None
         self.links_lost = 0
-        self.bad_macs = 0
         self.digest_mismatches = 0
         self.same_id: set[bool] = set()  # whether this node dialled when it met its own id
         self._state = state
         self._me = LinkIdentity(pair_id, node_id, boot_id)
         self._protocols = protocols
         self._secrets = [secret] if isinstance(secret, bytes) else list(secret)
+        self._tls = tls
+        self._snapshot_rate = snapshot_rate
         self._listen = listen
-        self._peer_address = peer
         self._dials = dials
         self._silence = timing.ack_timeout
+        self._deadline = max(self._silence, 0.5)
         self._role = OwnRole()
         self._health = OwnHealth()
         self._current: ReplicationLink | None = None
         self._links: set[ReplicationLink] = set()
-        self._server: asyncio.Server | None = None
-        self._dialer: asyncio.Task[None] | None = None
+        self._refusals = Refusals(node_id, self.hooks.history)
+        self._acceptor = Acceptor(lambda: self._new_link(self._secrets, dials=False), peer[0])
+        self._dialer = Dialer(
+            peer,
+            self._secrets,
+            deadline=self._deadline,
+            make=lambda secrets: self._new_link(secrets, dials=True),
+            unreachable=self._note_failure,
+        )
         self._backlog_timer: asyncio.TimerHandle | None = None
-        self._refusals = 0  # of the secret, in a row
         self._reasons: set[str] = set()  # why there was no link, since there was one
         self._promises: dict[int, asyncio.Future[bool]] = {}
         self._promise_id = 0
@@ -98,25 +109,13 @@ class Replication:
 
     async def start(self) -> None:
         """Listen and, on the node that does so, dial. Raises ConfigError."""
-        loop = asyncio.get_running_loop()
-        host, port = self._listen
-        try:
-            self._server = await loop.create_server(self._accept, host or None, port)
-        except OSError as error:
-            raise ConfigError(
-                "replication.listen", f"{host}:{port}", f"cannot listen there: {error.strerror}"
-            ) from error
+        await self._acceptor.start(*self._listen)
         if self._dials:
-            self._dialer = loop.create_task(self._dial())
+            self._dialer.start()
 
     async def stop(self) -> None:
-        if self._dialer is not None:
-            self._dialer.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._dialer
-            self._dialer = None
-        if self._server is not None:
-            self._server.close()
+        await self._dialer.stop()
+        self._acceptor.stop()
         links = list(self._links)
         for link in links:
             link.goodbye("stopping", "this origin stops")
@@ -129,9 +128,17 @@ class Replication:
     @property
     def port(self) -> int:
         """Where it listens, also when port 0 was asked for."""
-        assert self._server is not None
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return self._acceptor.port
+
+    @property
+    def refusals(self) -> dict[str, int]:
+        """How often what was refused, by the name of the reason; all names, from the start."""
+        return self._refusals.counts
+
+    @property
+    def alarms(self) -> dict[str, str]:
+        """Name -> what an operator should look at."""
+        return self._refusals.alarms
 
     # How it stands
 
@@ -314,54 +321,39 @@ class Replication:
             self._current.exchange.say(record)
             self._current.flush()
 
-    def _call(self) -> ReplicationLink:
-        return self._new_link(dials=True)
-
-    def _accept(self) -> ReplicationLink:
-        link = self._new_link(dials=False)
-        unproven = [other for other in self._links if other.exchange is None]
-        if len(unproven) > _MAX_UNPROVEN:
-            unproven[0].end(LinkRefused(Reason.CROWDED, "too many connections without proof"))
-        return link
-
-    def _new_link(self, *, dials: bool) -> ReplicationLink:
-        link = ReplicationLink(
-            self._me,
-            self._secrets,
-            protocols=self._protocols,
-            dials=dials,
-            deadline=max(self._silence, 0.5),
+    def _new_link(self, secrets_: Sequence[bytes], *, dials: bool) -> ReplicationLink:
+        nonce = secrets.token_bytes(NONCE_BYTES)
+        link = Link(self._me, secrets_, dials=dials, nonce=nonce, protocols=self._protocols)
+        tls = self._tls
+        return ReplicationLink(
+            link,
+            tls=None if tls is None else tls.dials if dials else tls.accepts,
+            deadline=self._deadline,
+            snapshot_rate=self._snapshot_rate,
+            opened=self._opened,
             begin=self._begin,
             lost=self._lost,
         )
-        self._links.add(link)
-        return link
 
-    async def _dial(self) -> None:
-        loop = asyncio.get_running_loop()
-        host, port = self._peer_address
-        while True:
-            try:
-                async with asyncio.timeout(max(self._silence, 0.5)):
-                    _, link = await loop.create_connection(self._call, host, port)
-            except (OSError, TimeoutError) as error:
-                self._note_failure(f"cannot reach {host}:{port}: {error or 'timeout'}")
-            else:
-                await link.ended
-            waits_long = self._refusals >= _BAD_SECRETS
-            await asyncio.sleep(AFTER_BAD_SECRET_SECONDS if waits_long else REDIAL_SECONDS)
+    def _opened(self, link: ReplicationLink) -> None:
+        self._links.add(link)
+        if not link.dials:
+            self._acceptor.arrived(link)
 
     def _begin(self, link: ReplicationLink) -> bool:
         """A link is established: it takes the place of the one before."""
+        if link.dials:
+            self._dialer.proved()
+        else:
+            self._acceptor.proved(link)
         if self._dials and not link.dials:
             return False
-        self._refusals = 0
         self._reasons.clear()
         former = self._current
         if former is not None:
             former.end(LinkRefused(Reason.REPLACED, "a newer link took its place"))
             self._drop(former)
-        hooks = replace(self.hooks, on_role=self._described)
+        hooks = replace(self.hooks, on_role=self._described, on_refused=self._refused)
         exchange = Exchange(
             link.link, self._state, self._role, hooks, silence=self._silence, now=now()
         )
@@ -387,11 +379,17 @@ class Replication:
     def _lost(self, link: ReplicationLink, error: Exception | None) -> None:
         self._links.discard(link)
         reason = str(error) if error is not None else "the other side closed it"
-        if isinstance(error, LinkRefused):
-            self._count_refusal(error, dialled=link.dials)
-        if "bad_mac" in reason:
-            self.bad_macs += 1
-            self.hooks.history("bad_mac", peer=self.peer.node_id if self.peer else "")
+        named = reason_of(error) if isinstance(error, RemoteProtocolError) else None
+        if link.dials:
+            self._dialer.ended(named)
+        else:
+            self._acceptor.ended(link, named)
+        if named is not None:
+            self._refusals.add(named, reason, link.address)
+        if named is Reason.SAME_NODE and link.dials not in self.same_id:
+            self.same_id.add(link.dials)
+            self._log.error("same_node_id", text=reason)
+            self.hooks.on_same_id(link.dials)
         if link is self._current:
             self._drop(link)
             self._log.warning("link_lost", reason=reason)
@@ -419,13 +417,9 @@ class Replication:
         if was_connected:
             self.hooks.on_link(False)
 
-    def _count_refusal(self, error: LinkRefused, *, dialled: bool) -> None:
-        if error.reason is Reason.BAD_SECRET:
-            self._refusals += 1
-        elif error.reason is Reason.SAME_NODE and dialled not in self.same_id:
-            self.same_id.add(dialled)
-            self._log.error("same_node_id", text=str(error))
-            self.hooks.on_same_id(dialled)
+    def _refused(self, reason: Reason, text: str) -> None:
+        """Something that the peer said on the link counts for nothing."""
+        self._refusals.add(reason, text, self.peer.node_id if self.peer is not None else "")
 
     def _note_failure(self, reason: str) -> None:
         """Log why there is no link, once per reason: the dialer tries five times a second."""

@@ -1,9 +1,8 @@
 """One TCP connection of the replication link: sockets and timers around `cluster.exchange`.
 
-The transport carries an RTMP connection (`protocol.Connection`) to the application `_origin`;
-in it, messages of type REPLICATION carry the link. Bulk is paced by the transport's write
-buffer: a heartbeat or a turn's Changes never stand behind more than a fraction of a second
-of snapshot.
+The transport, TLS if the pair has certificates, carries an RTMP connection
+(`protocol.Connection`) to the application `_origin`; in it, messages of type REPLICATION carry
+the link. What may be written when, says `server.replication_queue`.
 """
 
 from __future__ import annotations
@@ -11,13 +10,12 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-from collections.abc import Callable, Sequence
+import ssl
+from collections.abc import Callable
 from typing import Final, cast
 
-import structlog
-
 from rtmp_sync.cluster.exchange import Exchange
-from rtmp_sync.cluster.link import Link, LinkIdentity, LinkLost, Protocols
+from rtmp_sync.cluster.link import Link, LinkLost
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection, Role
@@ -34,9 +32,10 @@ from rtmp_sync.protocol.events import (
 )
 from rtmp_sync.protocol.limits import ConnectionLimits
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.replication_queue import ACKNOWLEDGE_BYTES, CHUNK_BYTES, LinkQueue
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.wire.constants import REPLICATION
-from rtmp_sync.wire.records import MAX_MESSAGE_BYTES, NONCE_BYTES, Bye
+from rtmp_sync.wire.records import MAX_MESSAGE_BYTES, Bye
 from rtmp_sync.wire.refusals import LinkRefused, Reason
 
 __all__ = ["APPLICATION", "USER_TYPE", "ReplicationLink"]
@@ -47,10 +46,9 @@ USER_TYPE: Final = "Origin"
 SOFT_QUEUE_BYTES: Final = 8 * 1024 * 1024  # for longer than SOFT_QUEUE_SECONDS: drop the link
 SOFT_QUEUE_SECONDS: Final = 10.0
 HARD_QUEUE_BYTES: Final = 32 * 1024 * 1024  # at once
-_CHUNK_BYTES: Final = 128 * 1024  # a snapshot's chunk in its envelope is one RTMP chunk
 _BULK_BYTES: Final = 64 * 1024  # of bulk per turn of the loop
-_BUFFER_HIGH: Final = 256 * 1024  # bulk waits while more than this is queued in the process
-_UNSENT_LOW: Final = 128 * 1024  # and in the kernel
+_TLS_HELLO: Final = 0x16  # the first byte of a TLS record that begins a handshake
+_TLS_ALERT: Final = 0x15
 _TICK_SECONDS: Final = 0.1
 _CLOSE_SECONDS: Final = 0.5  # for last words to leave; then the connection is cut
 
@@ -65,49 +63,54 @@ _LIMITS: Final = ConnectionLimits(
 
 
 class ReplicationLink(asyncio.Protocol):
-    """begin(link): sets the exchange of an established link, False: not wanted.
-    lost(link, error): it ended, whatever the cause.
+    """opened(link): there is a connection. begin(link): sets the exchange of an established
+    link, False: not wanted. lost(link, error): it ended, whatever the cause.
 
-    deadline: seconds until it must be established.
+    tls: what this end of it needs, None: not encrypted. deadline: seconds until it must be
+    established, however busily the peer talks until then. snapshot_rate: bytes a second.
     """
 
     def __init__(
         self,
-        me: LinkIdentity,
-        secrets_: Sequence[bytes],
+        link: Link,
         *,
-        protocols: Protocols,
-        dials: bool,
+        tls: ssl.SSLContext | None,
         deadline: float,
+        snapshot_rate: float,
+        opened: Callable[[ReplicationLink], None],
         begin: Callable[[ReplicationLink], bool],
         lost: Callable[[ReplicationLink, Exception | None], None],
     ) -> None:
-        self.dials = dials
-        nonce = secrets.token_bytes(NONCE_BYTES)
-        self.link = Link(me, secrets_, dials=dials, nonce=nonce, protocols=protocols)
+        self.dials = link.dials
+        self.link = link
         self.exchange: Exchange | None = None
+        self.opened_at = 0.0
+        self.address = ""  # of the peer, without its port
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
+        self._tls = tls
+        self._securing: asyncio.Task[None] | None = None
+        self._opened = opened
         self._begin = begin
         self._lost = lost
         self._deadline = deadline
         self._error: Exception | None = None
         self._transport: asyncio.Transport | None = None
         self._connection = Connection(
-            Role.CLIENT if dials else Role.SERVER,
+            Role.CLIENT if self.dials else Role.SERVER,
             now=now(),
             random_bytes=secrets.token_bytes,
             limits=_LIMITS,
-            chunk_size=_CHUNK_BYTES,
+            chunk_size=CHUNK_BYTES,
+            window=ACKNOWLEDGE_BYTES,
         )
+        self._queue = LinkQueue()
         self._speaks = False  # RTMP's connect was accepted
         self._timer: asyncio.TimerHandle | None = None
-        self._paused = False
         self._pumping = False
+        self._snapshot_rate = snapshot_rate
+        self._copy_on_at = 0.0  # when the next piece of a snapshot may leave
         self._crowded_since: float | None = None
-        self._log = structlog.get_logger("rtmp_sync.replication").bind(
-            link="out" if dials else "in"
-        )
 
     @property
     def open(self) -> bool:
@@ -115,42 +118,56 @@ class ReplicationLink(asyncio.Protocol):
         return self._transport is not None and not self.ended.done()
 
     @property
+    def heard(self) -> int:
+        """How far an unproven peer has come: 0 silent, 1 speaks, 2 speaks of a known secret."""
+        return 2 if self.link.peer is not None else int(self._connection.bytes_in > 0)
+
+    @property
     def queued_bytes(self) -> int:
         """What waits in this process for the peer to take it."""
-        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+        transport = self._transport
+        written = transport.get_write_buffer_size() if transport is not None else 0
+        return self._queue.waiting_bytes + written
+
+    @property
+    def in_flight_bytes(self) -> int:
+        """What an urgent message would stand behind, from here to the peer's own code."""
+        return self._queue.in_flight_bytes
 
     # asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
-        self._transport = transport
-        transport.set_write_buffer_limits(high=_BUFFER_HIGH)
+        self._transport = transport = cast(asyncio.Transport, transport)  # uvloop's is one too
+        self.opened_at = now()
+        name = transport.get_extra_info("peername")
+        self.address = str(name[0]) if name else ""
         endpoint = transport.get_extra_info("socket")
         if endpoint is not None:
             endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-            if hasattr(socket, "TCP_NOTSENT_LOWAT"):
-                endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NOTSENT_LOWAT, _UNSENT_LOW)
-        self._log = self._log.bind(peer=transport.get_extra_info("peername"))
+        self._opened(self)
         self._replace_timer(self._deadline, self._too_late)
-        transport.write(self._connection.data_to_send())
+        if self._tls is None:
+            self._write(b"")
+        else:
+            transport.pause_reading()  # the first bytes are TLS's
+            self._securing = self._loop.create_task(self._secure(transport, self._tls))
 
     def data_received(self, data: bytes) -> None:
         if self._error is not None:
             return
         try:
+            if self._tls is None and not self._connection.bytes_in:
+                self._check_plain(data[0])
             self._connection.receive_data(data, now())
             for event in self._connection.events_received():
                 self._take(event)
+            if self._connection.dropped_messages:
+                raise LinkRefused(
+                    Reason.OTHER_MESSAGE, "an RTMP message that is none of the link's"
+                )
         except RemoteProtocolError as error:
             self.end(error)
         self._end_turn()
-
-    def pause_writing(self) -> None:
-        self._paused = True
-
-    def resume_writing(self) -> None:
-        self._paused = False
-        self._schedule_bulk()
 
     def connection_lost(self, error: Exception | None) -> None:
         if self._timer is not None:
@@ -159,7 +176,7 @@ class ReplicationLink(asyncio.Protocol):
             self.exchange.close()
         if not self.ended.done():
             self.ended.set_result(None)
-        self._lost(self, self._error or error)
+            self._lost(self, self._error or error)
 
     # What the node says
 
@@ -182,7 +199,13 @@ class ReplicationLink(asyncio.Protocol):
         self._error = error
         self._write_messages()
         self._transport.close()
-        self._replace_timer(_CLOSE_SECONDS, self._transport.abort)  # a peer may read nothing
+        self._replace_timer(_CLOSE_SECONDS, self._abort)  # a peer may read nothing
+
+    def cut(self, error: Exception) -> None:
+        """End without a word: the peer is not listening."""
+        if self._error is None:
+            self._error = error
+        self._abort()
 
     def goodbye(self, code: str, text: str) -> None:
         """End a working link politely."""
@@ -192,9 +215,39 @@ class ReplicationLink(asyncio.Protocol):
 
     # Inside
 
+    async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
+        """Put TLS on top of the connection; what is said on it comes to this object again."""
+        try:
+            secured = await self._loop.start_tls(
+                transport,
+                self,
+                tls,
+                server_side=not self.dials,
+                ssl_handshake_timeout=self._deadline,
+            )
+        except OSError as error:  # ssl.SSLError is one
+            if self._error is None:
+                self._error = LinkRefused(Reason.BAD_TLS, _what_failed(error))
+            transport.abort()
+            self.connection_lost(error)  # a protocol whose handshake failed is not told
+            return
+        assert secured is not None
+        self._transport = secured
+        self._write(b"")
+
+    def _check_plain(self, first: int) -> None:
+        if first in (_TLS_HELLO, _TLS_ALERT):
+            text = (
+                "the other side speaks TLS: give both origins replication.tls_certificate, "
+                "tls_key and tls_ca, or neither"
+            )
+            raise LinkRefused(Reason.BAD_TLS, text)
+
     def _take(self, event: Event) -> None:
         if isinstance(event, MessageReceived) and self._speaks:
             self._take_message(event.message.csid, event.message.payload)
+        elif isinstance(event, Acknowledged):
+            self._queue.acknowledged(event.bytes_received)
         elif isinstance(event, HandshakeCompleted):
             if self.dials:
                 params: dict[str, object] = {"app": APPLICATION, "flashVer": "rtmp_sync"}
@@ -203,7 +256,8 @@ class ReplicationLink(asyncio.Protocol):
             self._take_connect(event)
         elif isinstance(event, ConnectAnswered):
             if not event.ok:
-                raise RemoteProtocolError(f"connect was refused: {event.info.get('description')}")
+                text = f"connect was refused: {event.info.get('description')}"
+                raise LinkRefused(Reason.OTHER_MESSAGE, text)
             self._speaks = True
         elif self.exchange is not None and not isinstance(event, _PROTOCOL_TALK):
             text = f"{type(event).__name__} on the replication link"
@@ -242,7 +296,7 @@ class ReplicationLink(asyncio.Protocol):
         try:
             self.exchange.tick(now())
         except LinkRefused as error:  # silence
-            self._cut(error)
+            self.cut(error)
             return
         self.flush()
 
@@ -254,55 +308,59 @@ class ReplicationLink(asyncio.Protocol):
 
     def _too_late(self) -> None:
         text = f"not established within {self._deadline:g} s"
-        self._cut(LinkRefused(Reason.NOT_PROVEN, text))
+        self.cut(LinkRefused(Reason.NOT_PROVEN, text))
 
-    def _cut(self, error: Exception) -> None:
-        """End without a word: the peer is not listening."""
-        if self._error is None:
-            self._error = error
+    def _abort(self) -> None:
         if self._transport is not None:
             self._transport.abort()
 
     def _write(self, data: bytes) -> None:
         """Host's bytes, behind what the protocol itself has to say."""
         assert self._transport is not None
-        first = self._connection.data_to_send()
-        self._transport.write(first + data)
+        data = self._connection.data_to_send() + data
+        self._queue.wrote(len(data))
+        self._transport.write(data)
 
     def _write_messages(self) -> int:
-        """Write the link's messages; their bytes."""
+        """Write of the link's messages what may leave now; the bytes."""
         if self._transport is None or self._transport.is_closing():
             return 0
-        data = self._connection.data_to_send()
         if self._speaks:
             message = self._connection.message
-            data += b"".join(
-                message(REPLICATION, payload, csid=lane)
-                for lane, payload in self.link.messages_to_send()
-            )
+            for lane, payload in self.link.messages_to_send():
+                self._queue.put(lane, message(REPLICATION, payload, csid=lane))
+        first = self._connection.data_to_send()
+        self._queue.wrote(len(first))
+        data = b"".join([first, *self._queue.take()])
         if data:
             self._transport.write(data)
         return len(data)
 
     def _schedule_bulk(self) -> None:
         exchange = self.exchange
-        if exchange is not None and exchange.has_bulk and not (self._pumping or self._paused):
-            self._pumping = True
+        if exchange is None or self._pumping or not (exchange.has_bulk and self._queue.has_room):
+            return
+        self._pumping = True
+        wait = self._copy_on_at - now() if exchange.source.copying else 0.0
+        if wait > 0:
+            self._loop.call_later(wait, self._pump)
+        else:
             self._loop.call_soon(self._pump)
 
     def _pump(self) -> None:
-        """Some bulk a turn, as long as the peer takes it."""
+        """Some bulk a turn, as long as the peer takes it; a snapshot not above its rate."""
         self._pumping = False
         exchange = self.exchange
-        if exchange is None or self._error is not None or self._paused:
+        if exchange is None or self._error is not None:
             return
         written = 0
-        more = True
-        while more and written < _BULK_BYTES:
-            more = exchange.send_bulk()
+        copying = exchange.source.copying
+        while exchange.has_bulk and self._queue.has_room and written < _BULK_BYTES:
+            exchange.send_bulk()
             written += self._write_messages()
-        if more:
-            self._schedule_bulk()
+        if copying:
+            self._copy_on_at = max(now(), self._copy_on_at) + written / self._snapshot_rate
+        self._schedule_bulk()
 
     def _check_queue(self) -> None:
         """Drop a link that does not take what it is given; it resyncs later."""
@@ -317,4 +375,15 @@ class ReplicationLink(asyncio.Protocol):
         )
         if crowded or queued > HARD_QUEUE_BYTES or self.exchange.source.overloaded:
             text = f"the peer is too slow: {queued} bytes wait"
-            self._cut(LinkRefused(Reason.TOO_SLOW, text))
+            self.cut(LinkRefused(Reason.TOO_SLOW, text))
+
+
+def _what_failed(error: OSError) -> str:
+    """A TLS handshake's end in words; most often only one side was told to use TLS."""
+    if isinstance(error, ssl.SSLCertVerificationError):
+        return f"the other side's certificate is not good: {error.verify_message}"
+    if isinstance(error, ssl.SSLError) and error.reason is not None:
+        if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"):
+            return "the other side speaks no TLS: give both origins replication.tls_*, or neither"
+        return f"no TLS: {error.reason.lower().replace('_', ' ')}"
+    return "no TLS was answered: does the other side have replication.tls_*, and the same tls_ca?"

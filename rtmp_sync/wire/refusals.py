@@ -32,6 +32,7 @@ class Reason(StrEnum):
     SAME_NODE = "same_node"
     NOT_WANTED = "not_wanted"  # it is the other node that dials
     BAD_TLS = "bad_tls"  # no certificate of the pair's authority, or TLS on one side only
+    WAITING = "waiting"  # too many wrong secrets from that address, a moment ago
     CROWDED = "crowded"  # too many connections without proof
     NOT_PROVEN = "not_proven"  # did not show the secret in time
     REPLACED = "replaced"  # a newer link took its place

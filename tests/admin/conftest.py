@@ -76,7 +76,7 @@ class ShownOrigin:
             full_copies=1,
             partial_copies=2,
             links_lost=3,
-            bad_macs=0,
+            refusals={"bad_mac": 0},
         )
         self.instances = SimpleNamespace(refused_calls={("text", "Guest"): 5})
         self.sessions = SimpleNamespace(accepted=9)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import deque
+from collections.abc import Callable
 
 import pytest
 
@@ -41,6 +42,8 @@ class Node:
         self.caught_up = 0
         self.installed = 0
         self.tails: list[DivergentTail] = []
+        self.let_go: list[Callable[[], None]] = []
+        self.saves_at_once = True
         self.events: list[str] = []
         self.fences: list[int] = []
         self.promise_seconds: float | None = None
@@ -56,12 +59,18 @@ class Node:
             on_acked=lambda seq: setattr(self, "acked", max(self.acked, seq)),
             on_caught_up=lambda: setattr(self, "caught_up", self.caught_up + 1),
             on_installed=lambda: setattr(self, "installed", self.installed + 1),
-            on_divergent=self.tails.append,
+            on_divergent=self.save_tail,
             on_fence=lambda epoch, holder: self.fences.append(epoch),
             on_switchover=self.steps.append,
             give_promise=lambda epoch: self.promise_seconds,
             history=lambda event, **fields: self.events.append(event),
         )
+
+    def save_tail(self, tail: DivergentTail, let_go: Callable[[], None]) -> None:
+        self.tails.append(tail)
+        self.let_go.append(let_go)
+        if self.saves_at_once:
+            let_go()
 
     def set_role(self, epoch: int, holder: str, *, serving: bool) -> None:
         state = "ACTIVE" if serving else "SYNCING"

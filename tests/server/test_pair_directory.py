@@ -36,7 +36,7 @@ def test_a_new_folder_holds_two_right_configurations(tmp_path: Path, apps: Path)
     assert first.failover.peer_admin == second.health.listen == ("127.0.0.1", 19382)
     assert (first.rtmp.listen.port, second.rtmp.listen.port) == (19351, 19352)
     assert (first.admin.listen.port, second.admin.listen.port) == (19371, 19372)
-    assert first.secret() == second.secret()
+    assert first.secrets() == second.secrets()
     assert first.password() == second.password()
     assert first.apps.directory == apps
     assert (directory.path / "MainOriginConfig.txt").read_text() == "A\\B"
