@@ -25,6 +25,7 @@ from rtmp_sync.wire.limits import STORED
 
 if TYPE_CHECKING:
     from rtmp_sync.server.fanout import Fanout, SyncItem
+    from rtmp_sync.server.standby_object import StandbyObject
 
 __all__ = ["Application", "Client", "Method", "SharedObject", "allow"]
 
@@ -33,35 +34,43 @@ _ALLOWED = "__rtmp_sync_allow__"
 
 
 class Method(NamedTuple):
-    """A method that clients may call. most: None for any number of arguments."""
+    """A method that clients may call. most: None for any number of arguments. replay: whether
+    the standby runs it too."""
 
     name: str
     function: Callable[..., Any]
     user_types: frozenset[str]
     least: int
     most: int | None
+    replay: bool
 
     def accepts(self, count: int) -> bool:
         """Whether it can be called with so many arguments."""
         return count >= self.least and (self.most is None or count <= self.most)
 
 
-def allow(*user_types: str, name: str | None = None) -> Callable[[F], F]:
+def allow(*user_types: str, name: str | None = None, replay: bool = False) -> Callable[[F], F]:
     """Let clients of these user types call the decorated method.
 
-    name: what it is called on the wire (the method's own name).
+    name: what it is called on the wire (the method's own name). replay: the standby runs it
+    too, after it has everything that the call changed, with the caller's identity and without
+    a connection to it; for memory of the application outside of shared objects and `vars`.
+    There writes to shared objects do nothing, the result is dropped, and `active` is False.
+    A call that failed is not run again, and what the standby missed while it was away neither.
     """
     if not all(isinstance(user_type, str) for user_type in user_types):
         raise TypeError('user types are missing: @allow("Type1")')
 
     def mark(function: F) -> F:
-        setattr(function, _ALLOWED, _method(function, user_types, name))
+        setattr(function, _ALLOWED, _method(function, user_types, name, replay))
         return function
 
     return mark
 
 
-def _method(function: Callable[..., Any], user_types: tuple[str, ...], name: str | None) -> Method:
+def _method(
+    function: Callable[..., Any], user_types: tuple[str, ...], name: str | None, replay: bool
+) -> Method:
     least = 0
     most: int | None = 0
     for parameter in list(inspect.signature(function).parameters.values())[2:]:
@@ -72,7 +81,8 @@ def _method(function: Callable[..., Any], user_types: tuple[str, ...], name: str
             least += parameter.default is parameter.empty
         elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
             raise TypeError(f"{function.__qualname__}: a remote call has no keyword arguments")
-    return Method(name or function.__name__, function, frozenset(user_types), least, most)
+    types = frozenset(user_types)
+    return Method(name or function.__name__, function, types, least, most, replay)
 
 
 class ClientLink(Protocol):
@@ -188,13 +198,19 @@ class Client:
 class SharedObject(MutableMapping[str, Any]):
     """A shared object as the application sees it: a mapping of slot names to Python values.
 
-    A value read is a fresh copy: to change it, set it again. None deletes a slot.
+    A value read is a fresh copy: to change it, set it again. None deletes a slot. It may be
+    kept: it is the object of that name at any time, also when this origin has taken over.
     """
 
-    __slots__ = ("_fanout",)
+    __slots__ = ("_key", "_surroundings")
 
-    def __init__(self, fanout: Fanout) -> None:
-        self._fanout = fanout
+    def __init__(self, surroundings: Surroundings, name: str, kind: str) -> None:
+        self._surroundings = surroundings
+        self._key = (name, kind)
+
+    @property
+    def _fanout(self) -> Fanout | StandbyObject:
+        return self._surroundings.fanout(*self._key)
 
     def __repr__(self) -> str:
         obj = self._fanout.obj
@@ -287,7 +303,10 @@ class Surroundings(Protocol):
     @property
     def clients(self) -> Mapping[str, Client]: ...
 
-    def fanout(self, name: str, kind: str) -> Fanout: ...
+    @property
+    def active(self) -> bool: ...
+
+    def fanout(self, name: str, kind: str) -> Fanout | StandbyObject: ...
 
     async def committed(self) -> None: ...
 
@@ -339,9 +358,15 @@ class Application:
         return list(self._surroundings.clients.values())
 
     @property
+    def active(self) -> bool:
+        """Whether clients are served here. False in a call that the standby replays: what it
+        does to the outside world the active origin has done already."""
+        return self._surroundings.active
+
+    @property
     def vars(self) -> SharedObject:
         """The application's variables: a shared object that no client can use."""
-        return SharedObject(self._surroundings.fanout("vars", "V"))
+        return SharedObject(self._surroundings, "vars", "V")
 
     def shared_object(self, name: str, persistent: bool = False) -> SharedObject:
         """The shared object of that name, made empty if there is none.
@@ -349,7 +374,9 @@ class Application:
         Temporary and persistent ones of one name are two objects. A temporary one that the
         application has taken stays until the instance stops.
         """
-        return SharedObject(self._surroundings.fanout(name, "P" if persistent else "T"))
+        kind = "P" if persistent else "T"
+        self._surroundings.fanout(name, kind)  # it exists from now on
+        return SharedObject(self._surroundings, name, kind)
 
     async def committed(self) -> None:
         """Wait until everything done so far survives the loss of this origin."""

@@ -54,6 +54,7 @@ async def admit(
     instance = instances.get(serving, instance_name)
     if instance is None or not await instance.ready:
         raise _failed("The application could not be started.")
+    instances.returned(instance, session_key_of(request.params))
     client = Client(
         instances.new_client_id(),
         user_name=user_name,

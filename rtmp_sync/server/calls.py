@@ -10,6 +10,7 @@ its name is decoded. `call("setText", …)` and the article's
 Exactly once: a client that has a session key numbers its calls. The first batch of such a
 call journals that it was begun, the last one its result. A repeat gets the stored result, or
 joins the run that is going on; one that was begun on an origin that died is interrupted.
+A call with `replay=True` that succeeded runs on the standby too, for its own memory.
 """
 
 from __future__ import annotations
@@ -29,6 +30,8 @@ from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import CommandReceived
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.outbox import Outbox
+from rtmp_sync.server.overdue import Overdue, Receiver, Waiter
+from rtmp_sync.server.replays import caller
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Whitelist
@@ -41,6 +44,7 @@ from rtmp_sync.wire.constants import (
     MAX_MESSAGE_BYTES,
 )
 from rtmp_sync.wire.limits import Limits
+from rtmp_sync.wire.records import Replay
 
 __all__ = ["CallPeer", "Calls"]
 
@@ -70,12 +74,14 @@ class _Key(NamedTuple):
 
 
 class Calls:
-    """on_refused: told (user type, method) of each refused call, for the counter."""
+    """Of instance `scope`. on_refused: told (user type, method) of each refused call."""
 
     def __init__(
         self,
         turn: Turn,
         tasks: Tasks,
+        overdue: Overdue,
+        scope: str,
         application: Application,
         whitelist: Whitelist,
         limits: Limits,
@@ -83,16 +89,19 @@ class Calls:
     ) -> None:
         self._turn = turn
         self._tasks = tasks
+        self._overdue = overdue
+        self._scope = scope
         self._application = application
         self._whitelist = whitelist
         self._limits = limits
         self._on_refused = on_refused
-        # who waits for each keyed call that runs now: (peer, transaction id)
-        self._running: dict[tuple[bytes, int], list[tuple[CallPeer, float]]] = {}
+        # who waits for each keyed call that runs now
+        self._running: dict[tuple[bytes, int], list[Waiter]] = {}
 
     def receive(self, peer: CallPeer, event: CommandReceived) -> None:
         """Run a client's call. Raises Deposed, and RemoteProtocolError for bad arguments."""
         name = self._called(event)
+        waiter = Waiter(peer, event.transaction)
         user_type = peer.client.user_type
         method = self._application.methods.get(name)
         if method is None or not self._whitelist.allows(user_type, name):
@@ -100,7 +109,7 @@ class Calls:
                 "call_refused", user_type=user_type, method=name, known=method is not None
             )
             self._on_refused(user_type, name)
-            self._answer_error(peer, event.transaction, replies.call_failed(name))
+            self._answer_error(waiter, replies.call_failed(name))
             return
         command_object, arguments = event.command_object_and_arguments(self._limits)
         if event.name == _PROXY:
@@ -108,17 +117,22 @@ class Calls:
         if not method.accepts(len(arguments)):
             peer.log.info("call_wrong_arguments", method=name, count=len(arguments))
             text = f"Wrong number of arguments ({name})."
-            self._answer_error(peer, event.transaction, _failed(text))
+            self._answer_error(waiter, _failed(text))
             return
         key = _key(peer, command_object)
-        if key is not None and not self._begin(peer, event.transaction, key):
+        if key is not None and not self._begin(waiter, key, name):
             return
+        replayed = None
+        if method.replay:
+            replayed = Replay(0, self._scope, caller(peer.client), name, amf0.encode(*arguments))
 
         epoch = self._turn.authority.epoch
 
         def done(value: object, error: BaseException | None) -> None:
             mine = epoch == self._turn.authority.epoch
-            self._finish(peer, event.transaction, name, key, value, error, mine=mine)
+            self._finish(waiter, peer, name, key, value, error, mine=mine)
+            if mine and error is None and replayed is not None:
+                self._turn.on_replay(replayed._replace(seq=self._turn.barrier))
 
         try:
             value = method.function(self._application, peer.client, *arguments)
@@ -129,6 +143,8 @@ class Calls:
             self._tasks.start(value, done)
         else:
             done(value, None)
+        if not waiter.answer:
+            self._overdue.watch(waiter)
 
     def _called(self, event: CommandReceived) -> str:
         """The method's name; of a proxied call it is the first argument, decoded alone."""
@@ -138,28 +154,30 @@ class Calls:
         name = values[1] if len(values) == 2 else None
         return name if isinstance(name, str) else event.name
 
-    def _begin(self, peer: CallPeer, transaction: float, key: _Key) -> bool:
+    def _begin(self, waiter: Waiter, key: _Key, name: str) -> bool:
         """Whether to run it: not if it has an outcome, runs now, or was interrupted."""
         outcome = self._turn.state.call_outcome(key.session, key.number)
         if outcome is None:
-            self._turn.writable().begin_call(key.session, key.number, key.lowest_open)
-            self._running[key.session, key.number] = [(peer, transaction)]
+            state = self._turn.writable()
+            state.begin_call(key.session, key.number, key.lowest_open, self._scope, name)
+            self._running[key.session, key.number] = [waiter]
             return True
         if isinstance(outcome, bytes):
-            self._answer(peer, transaction, outcome)
+            self._answer(waiter, outcome)
         elif (waiting := self._running.get((key.session, key.number))) is not None:
-            waiting.append((peer, transaction))
+            waiting.append(waiter)
+            self._overdue.watch(waiter)
         else:
             assert outcome is BEGUN
             text = "The call was running when its origin failed; it was not run again."
             values = replies.status(LEVEL_ERROR, CALL_INTERRUPTED, text)
-            self._answer_error(peer, transaction, values)
+            self._answer_error(waiter, values)
         return False
 
     def _finish(
         self,
+        first: Waiter,
         peer: CallPeer,
-        transaction: float,
         name: str,
         key: _Key | None,
         value: object,
@@ -168,7 +186,7 @@ class Calls:
         mine: bool,
     ) -> None:
         """mine: no promotion came in between, which cancels what runs."""
-        waiting = [(peer, transaction)]
+        waiting = [first]
         if key is not None:
             waiting = self._running.pop((key.session, key.number), waiting)
         if not mine or isinstance(error, Deposed) or not self._turn.authorised:
@@ -181,8 +199,8 @@ class Calls:
                 peer.log.error("call_result_too_big", method=name, error=str(too_big))
                 outcome = _ERROR + _encode(peer, _failed(f"The result is too big ({name})."))
                 self._turn.writable().finish_call(key.session, key.number, outcome)
-        for waiter, its_transaction in waiting:
-            self._answer(waiter, its_transaction, outcome)
+        for waiter in waiting:
+            self._answer(waiter, outcome)
 
     def _outcome(
         self, peer: CallPeer, name: str, value: object, error: BaseException | None
@@ -202,17 +220,21 @@ class Calls:
         peer.log.error("call_failed", method=name, exc_info=error)
         return _ERROR + _encode(peer, _failed(f"Method failed ({name})."))
 
-    def _answer(self, peer: CallPeer, transaction: float, outcome: bytes) -> None:
-        if transaction:
+    def _answer(self, waiter: Waiter, outcome: bytes) -> None:
+        if waiter.transaction:
+            receiver = waiter.receiver
             command = "_result" if outcome[:1] == _RESULT else "_error"
-            data = peer.connection.raw_command(command, transaction, outcome[1:])
-            self._turn.reply(peer.outbox, 0, data)
+            waiter.answer = receiver.connection.raw_command(
+                command, waiter.transaction, outcome[1:]
+            )
+            self._turn.reply(receiver.outbox, 0, waiter.answer)
+            self._overdue.watch(waiter)
 
-    def _answer_error(self, peer: CallPeer, transaction: float, values: replies.Values) -> None:
-        self._answer(peer, transaction, _ERROR + _encode(peer, values))
+    def _answer_error(self, waiter: Waiter, values: replies.Values) -> None:
+        self._answer(waiter, _ERROR + _encode(waiter.receiver, values))
 
 
-def _encode(peer: CallPeer, values: replies.Values) -> bytes:
+def _encode(peer: Receiver, values: replies.Values) -> bytes:
     return peer.connection.encode_values(*values)
 
 

@@ -17,7 +17,9 @@ from rtmp_sync.app import Application, Client
 from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.fanout import Fanout
 from rtmp_sync.server.live import LiveStreams
+from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.shared_objects import SharedObjects
+from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Whitelist
@@ -40,9 +42,22 @@ class Serving(NamedTuple):
 
 
 class Instance:
-    """The surroundings of one application object (see `app.Surroundings`)."""
+    """The surroundings of one application object (see `app.Surroundings`).
 
-    def __init__(self, serving: Serving, name: str, turn: Turn, tasks: Tasks) -> None:
+    standby: it only replays calls: no clients, no hooks and no timers until `go_on`, and writes
+    do nothing.
+    """
+
+    def __init__(
+        self,
+        serving: Serving,
+        name: str,
+        turn: Turn,
+        tasks: Tasks,
+        overdue: Overdue,
+        *,
+        standby: bool = False,
+    ) -> None:
         self.serving = serving
         self.app_name = serving.name
         self.name = name
@@ -51,10 +66,6 @@ class Instance:
         self.log = structlog.get_logger("rtmp_sync.app").bind(instance=self.scope)
         self.shared_objects = SharedObjects(turn, self.scope)
         self.live = LiveStreams(turn, gop_cache_bytes=serving.gop_cache_bytes)
-        self.application = serving.application(self)
-        self.calls = Calls(
-            turn, tasks, self.application, serving.whitelist, serving.limits, serving.on_refused
-        )
         # Whether clients may come in; False when on_app_start failed or the origin let go.
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.stopped = False
@@ -62,6 +73,19 @@ class Instance:
         self._turn = turn
         self._tasks = tasks
         self._timers: set[Callable[[], None]] = set()
+        self._standby = standby
+        self._listeners: Listeners = {}  # the application's, for when it is active
+        self.application = serving.application(self)
+        self.calls = Calls(
+            turn,
+            tasks,
+            overdue,
+            self.scope,
+            self.application,
+            serving.whitelist,
+            serving.limits,
+            serving.on_refused,
+        )
 
     @property
     def clients(self) -> dict[str, Client]:
@@ -87,7 +111,11 @@ class Instance:
 
     def go_on(self) -> None:
         """Run `on_promote`: this origin has taken over and the instance lives on."""
+        self._standby = False
         self.shared_objects.inherit()
+        for (name, kind), listener in self._listeners.items():
+            self.fanout(name, kind).on_sync = listener
+        self._listeners.clear()
 
         def promoted(_: object, error: BaseException | None) -> None:
             self._report("on_promote", error)
@@ -121,18 +149,29 @@ class Instance:
 
     # What the application reaches
 
-    def fanout(self, name: str, kind: str) -> Fanout:
-        """A shared object, held by the application from now on."""
+    @property
+    def active(self) -> bool:
+        """False for the application on a standby, and in a call that began there."""
+        return not (self._standby or REPLAYING.get())
+
+    def fanout(self, name: str, kind: str) -> Fanout | StandbyObject:
+        """A shared object, held by the application from now on. Raises Deposed."""
+        if not self.active:
+            return StandbyObject(self._turn.state, self.scope, name, kind, self._listeners)
         fanout = self.shared_objects.fanout(name, kind)
         self.shared_objects.hold(fanout)
         return fanout
 
     async def committed(self) -> None:
         """Wait until all Changes made so far may be shown."""
+        if not self.active:
+            return  # what is replayed is committed
         await self._turn.committed()
 
     def every(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]:
-        """Run something every so often until cancelled or let go."""
+        """Run something every so often until cancelled or let go; never on a standby."""
+        if not self.active:
+            return lambda: None
         loop = asyncio.get_running_loop()
         handle: asyncio.TimerHandle | None = None
 

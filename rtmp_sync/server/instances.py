@@ -3,6 +3,7 @@
 first client   ─► start (on_app_start)      nobody for IDLE_SECONDS ─► stop (on_app_stop)
 promotion      ─► go_on (on_promote), its clients are orphans for `reconnect_grace`
 demotion       ─► let_go: the instance lives on elsewhere, nothing is changed here
+replayed call  ─► standby: an application object without hooks and timers, until a promotion
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import structlog
 from rtmp_sync.app import Application, Client
 from rtmp_sync.config import Config
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.client_info import client_of, info_of, session_key_in
 from rtmp_sync.server.instance import Instance, Serving
+from rtmp_sync.server.overdue import Overdue
+from rtmp_sync.server.replays import Replays
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Whitelist
 from rtmp_sync.wire.limits import Limits
-from rtmp_sync.wire.packing import pack, unpack
 
 __all__ = ["DEFAULT_INSTANCE", "Instances", "split_app"]
 
@@ -54,7 +57,11 @@ class Instances:
         self._serving = {
             name: self._serve(name, application) for name, application in applications.items()
         }
+        timeout = config.timing().ack_timeout if config.replication.mode == "strict" else None
+        self._overdue = Overdue(turn, timeout)
+        self.replays = Replays(self._standby_application)
         self._instances: dict[str, Instance] = {}
+        self._standing_by: dict[str, Instance] = {}  # those that replayed calls
         self._client_numbers = count(1)
         self._idle: dict[str, asyncio.TimerHandle] = {}
         self._orphans: dict[tuple[str, bytes], str] = {}  # (scope, session key) -> client id
@@ -86,14 +93,30 @@ class Instances:
         self._watch_idle(found)  # who comes now may be refused
         return found
 
-    def _made(self, serving: Serving, name: str) -> Instance | None:
+    def _made(self, serving: Serving, name: str, *, standby: bool = False) -> Instance | None:
         """A new instance; None when the application's own `__init__` fails."""
         try:
-            return Instance(serving, name, self._turn, self._tasks)
+            return Instance(serving, name, self._turn, self._tasks, self._overdue, standby=standby)
         except Exception as error:  # the application's own: a takeover goes on without it
             instance = f"{serving.name}/{name}"
             self._log.error("hook_failed", instance=instance, hook="__init__", exc_info=error)
             return None
+
+    def _standby_application(self, scope: str) -> Application | None:
+        """The application of an instance that the active origin has, to replay a call."""
+        stored = self._turn.state.instances
+        serving = self._serving.get(scope.partition("/")[0])
+        if self._turn.authorised or serving is None or scope not in stored:
+            return None
+        found = self._standing_by.get(scope)
+        if found is None:
+            for gone in self._standing_by.keys() - stored.keys():
+                del self._standing_by[gone]
+            found = self._made(serving, scope.partition("/")[2], standby=True)
+            if found is None:
+                return None
+            self._standing_by[scope] = found
+        return found.application
 
     # Clients
 
@@ -101,13 +124,17 @@ class Instances:
         """An id that no other client of the pair has or had."""
         return f"{self._turn.authority.epoch}-{next(self._client_numbers)}"
 
+    def returned(self, instance: Instance, session_key: bytes | None) -> None:
+        """Somebody asks to come in: if it is a client of before a takeover, the one that it was
+        is gone now. Its temporary objects stay for it until the grace ends. Raises Deposed."""
+        orphan_id = self._orphans.pop((instance.scope, session_key or b""), None)
+        if orphan_id is not None:
+            self._end_orphan(instance.scope, orphan_id)
+
     def join(self, instance: Instance, client: Client, session_key: bytes | None) -> None:
         """An accepted client is in. Raises Deposed."""
         state = self._turn.writable()
-        orphan_id = self._orphans.pop((instance.scope, session_key or b""), None)
-        if orphan_id is not None:  # it is this client, and it is back
-            state.leave_client(instance.scope, orphan_id)
-        state.join_client(instance.scope, client.id, _info(client, session_key))
+        state.join_client(instance.scope, client.id, info_of(client, session_key))
         instance.clients[client.id] = client
         idle = self._idle.pop(instance.scope, None)
         if idle is not None:
@@ -132,20 +159,23 @@ class Instances:
             serving = self._serving.get(app_name)
             if serving is None or not stored.started:
                 continue
-            instance = self._made(serving, name)
+            instance = self._standing_by.pop(scope, None) or self._made(serving, name)
             if instance is None:
                 continue  # its next client is another try
             self._instances[scope] = instance
             instance.go_on()
             self._watch_idle(instance)
+        self._standing_by.clear()
         for scope, client_id, info in self._turn.state.orphans():
-            if session_key := _session_key(info):
+            if session_key := session_key_in(info):
                 self._orphans[scope, session_key] = client_id
         grace = self._config.replication.reconnect_grace
         self._grace = asyncio.get_running_loop().call_later(grace, self._end_grace)
 
     def demote(self) -> None:
         """Let go of everything; nothing of the replicated state is touched."""
+        self.replays.cancel()
+        self._overdue.clear()
         for handle in self._idle.values():
             handle.cancel()
         self._idle.clear()
@@ -179,14 +209,18 @@ class Instances:
         self._orphans.clear()
         if not self._turn.authorised:
             return
-        state = self._turn.writable()
-        for scope, client_id, info in state.orphans():
-            state.leave_client(scope, client_id)
-            instance = self._instances.get(scope)
-            if instance is not None:
-                instance.disconnected(_orphan(client_id, info), "failover")
+        for scope, client_id, _ in self._turn.state.orphans():
+            self._end_orphan(scope, client_id)
         for instance in self._instances.values():
             instance.shared_objects.sweep_temporary()
+
+    def _end_orphan(self, scope: str, client_id: str) -> None:
+        state = self._turn.writable()
+        info = state.instances[scope].clients[client_id].info
+        state.leave_client(scope, client_id)
+        instance = self._instances.get(scope)
+        if instance is not None:
+            instance.disconnected(client_of(client_id, info), "failover")
 
     # Configuration
 
@@ -216,39 +250,3 @@ class Instances:
     def _count_refused(self, app_name: str, user_type: str) -> None:
         key = (app_name, user_type)
         self.refused_calls[key] = self.refused_calls.get(key, 0) + 1
-
-
-def _info(client: Client, session_key: bytes | None) -> bytes:
-    """What the next origin must know of a client, to tell its application that it is gone."""
-    return pack(
-        [
-            client.user_name,
-            client.user_type,
-            client.agent,
-            client.address,
-            client.page_url,
-            session_key or b"",
-        ]
-    )
-
-
-def _session_key(info: bytes) -> bytes:
-    fields = unpack(info, "client info")
-    assert isinstance(fields, tuple)
-    key = fields[5]
-    assert isinstance(key, bytes)
-    return key
-
-
-def _orphan(client_id: str, info: bytes) -> Client:
-    fields = unpack(info, "client info")
-    assert isinstance(fields, tuple)
-    user_name, user_type, agent, address, page_url, _ = fields
-    return Client(
-        client_id,
-        user_name=user_name,
-        user_type=user_type,
-        agent=agent,
-        address=address,
-        page_url=page_url,
-    )

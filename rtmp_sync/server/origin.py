@@ -41,12 +41,14 @@ from rtmp_sync.server.sessions import Sessions
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.server.watchdog import Watchdog
+from rtmp_sync.state.calls import OpenCall
 from rtmp_sync.state.replicated_state import ReplicatedState
 
 __all__ = ["Origin", "SelfTest"]
 
 MAX_LOOP_LAG_SECONDS = 1.0  # a loop this late serves nobody well
 HOUSEKEEPING_SECONDS = 5.0
+MAX_TOLD_CALLS = 100  # of the 1,000 events that a node's history keeps
 
 
 @dataclass(frozen=True, slots=True)
@@ -240,10 +242,12 @@ class Origin:
     async def promote(self, epoch: int, history_id: str, *, lossy: bool) -> None:
         """The promotion point: from here on this copy is the pair's."""
         self._let_go()  # a node may be promoted again without having been demoted
+        interrupted = self.state.open_calls()
         self.state.start_epoch(epoch, self.boot_id, history_id, lossy=lossy)
         self.turn.commit_journal()
         await self.persistence.written(self.state.journal.head)
         self.history.record("promoted", epoch=epoch, seq=self.state.journal.head, lossy=lossy)
+        self._tell_interrupted(interrupted)
         self.instances.promote()
 
     async def demote(self) -> None:
@@ -259,6 +263,18 @@ class Origin:
         return {"clients": len(self.sessions), "instances": len(self.instances)}
 
     # Inside
+
+    def _tell_interrupted(self, calls: list[OpenCall]) -> None:
+        """The calls that ran when their origin ended; they are not run again."""
+        for call in calls[:MAX_TOLD_CALLS]:
+            scope, method, _ = call.begun
+            # the whole key would let whoever reads this ask for the session's results
+            session = call.session[:8]
+            self.history.record(
+                "call_interrupted", scope=scope, method=method, session=session, number=call.number
+            )
+        if len(calls) > MAX_TOLD_CALLS:
+            self.history.record("calls_interrupted", count=len(calls))
 
     def _let_go(self) -> None:
         self.instances.demote()

@@ -34,6 +34,7 @@ class PairLink:
             on_caught_up=watchdog.on_caught_up,
             on_fence=watchdog.on_fence,
             on_switchover=watchdog.on_switchover,
+            on_replay=origin.instances.replays.begin,
             give_promise=watchdog.give_promise,
             on_same_id=self._same_id,
             history=origin.history.record,
@@ -58,6 +59,7 @@ class PairLink:
         """Listen and dial. Raises ConfigError."""
         await self.replication.start()
         self._origin.turn.on_batch.append(self.replication.send_batch)
+        self._origin.turn.on_replay = self.replication.send_replay
 
     async def stop(self) -> None:
         """Say goodbye."""

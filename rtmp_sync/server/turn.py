@@ -23,6 +23,7 @@ from rtmp_sync.server.commit import MAX_WAITING_CHANGES, CommitPoint
 from rtmp_sync.server.outbox import Outbox, Outlets
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.wire.records import Replay
 
 __all__ = ["Pending", "Turn"]
 
@@ -44,6 +45,7 @@ class Turn:
         self.commit = commit
         self.outlets = Outlets(commit)
         self.on_batch: list[Callable[[Batch], None]] = []
+        self.on_replay: Callable[[Replay], None] = lambda record: None
         self.on_relaxed: Callable[[], None] = lambda: None
         self._pending: list[Pending] = []
         self._replies: list[tuple[Outbox, int, bytes]] = []

@@ -96,7 +96,9 @@ class JournalFile:
         files = _Files(self._directory)
         found = self._recovered = recover(files, state)
         age = files.age([*found.journals, *found.stale, *found.aside])
-        state.temporary_stale = age is not None and age > reconnect_grace
+        if age is not None:
+            state.temporary_stale = age > reconnect_grace
+            state.slept(age)
         report = LoadReport(state.journal.position, found.changes, found.damage, age)
         for damage in report.damage:
             self._log.error("journal_damaged", damage=str(damage))

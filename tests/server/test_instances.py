@@ -7,11 +7,18 @@ from pathlib import Path
 
 import pytest
 
-from rtmp_sync import ConnectError, NetConnection, Origin
+from rtmp_sync import CallError, ConnectError, NetConnection, Origin
 from rtmp_sync.server import instances as module
 from rtmp_sync.server.instances import split_app
 from tests.server.conftest import probe
 from tests.support.origins import running, until, url
+
+
+async def take_over(origin: Origin, *, lossy: bool = False) -> None:
+    """Promote this very process again, as a fenced node may be that claims anew."""
+    epoch = origin.authority.epoch + 1
+    origin.authority.grant(epoch, float("inf"))
+    await origin.promote(epoch, f"history-{epoch}", lossy=lossy)
 
 
 async def joined(origin: Origin, name: str = "ann", instance: str = "room") -> NetConnection:
@@ -148,7 +155,7 @@ async def test_a_temporary_object_that_the_application_has_outlives_the_grace(
         await connection.close()
 
 
-async def test_a_client_that_comes_back_in_time_is_no_orphan_and_finds_its_object(
+async def test_a_client_that_comes_back_ends_the_one_that_it_was_and_finds_its_object(
     tmp_path: Path,
 ) -> None:
     async with running(tmp_path) as origin:
@@ -161,10 +168,58 @@ async def test_a_client_that_comes_back_in_time_is_no_orphan_and_finds_its_objec
         assert await board.set("l", 2) == version + 1
         assert dict(board) == {"k": 1.0, "l": 2.0}
         assert origin.state.orphans() == []
+        gone = [("disconnect", "ann", "failover")]
+        assert probe(origin).said == [("promote", "room"), *gone, ("connect", "ann")]
         await asyncio.sleep(0.35)  # the grace itself is what is tried here
         assert origin.state.find("probe/room", "board", "T") is not None
-        assert not any(said[0] == "disconnect" for said in probe(origin).said)
+        assert [said for said in probe(origin).said if said[0] == "disconnect"] == gone
         await connection.close()
+
+
+async def test_names_of_streams_are_free_at_once_after_a_takeover(tmp_path: Path) -> None:
+    async with running(tmp_path) as origin:
+        before = await joined(origin)
+        await (await before.create_stream()).publish("film")
+        async with NetConnection(reconnect=False) as other:
+            await other.connect(url(origin, "probe/room"), "bob", "User")
+            with pytest.raises(CallError, match="already published"):
+                await (await other.create_stream()).publish("film")
+        origin.cut_sessions("the gate was closed")
+        await take_over(origin)
+        async with NetConnection(reconnect=False) as other:
+            await other.connect(url(origin, "probe/room"), "bob", "User")
+            await (await other.create_stream()).publish("film")
+        await before.close()
+
+
+async def test_the_hooks_of_an_instance_run_once_each_in_its_history(tmp_path: Path) -> None:
+    async with running(tmp_path) as origin:
+        probe(origin).said.clear()
+        connection = await joined(origin)
+        for _ in range(3):
+            origin.cut_sessions("the gate was closed")
+            await take_over(origin)
+            reconnects = connection.reconnects
+            await until(lambda reconnects=reconnects: connection.reconnects > reconnects)  # type: ignore[misc]  # the default is the loop's
+        hooks = [said[0] for said in probe(origin).said]
+        assert hooks.count("start") == 1
+        assert hooks.count("promote") == 3
+        assert origin.instances.replays.running == 0
+        await connection.close()
+
+
+async def test_timers_of_before_a_takeover_run_no_longer(origin: Origin) -> None:
+    connection = await joined(origin)
+    (instance,) = origin.instances
+    ticks: list[int] = []
+    instance.application.every(0.001, lambda: ticks.append(1))
+    await until(lambda: ticks)
+    origin.authority.revoke()
+    await origin.demote()
+    count = len(ticks)
+    await asyncio.sleep(0.01)
+    assert len(ticks) == count
+    await connection.close()
 
 
 async def test_timers_run_while_the_instance_does(origin: Origin) -> None:

@@ -1,0 +1,99 @@
+"""Calls that the active origin ran, run once more here on the standby (`@allow(replay=True)`).
+
+For applications that keep memory outside the replicated state. It begins when the call's
+Changes are applied and acknowledged, in a task of its own; whatever comes of it, the link, the
+state and other clients never notice. What fails, takes too long or is too much is counted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from rtmp_sync.app import Application
+from rtmp_sync.server.client_info import client_of, info_of
+from rtmp_sync.server.standby_object import REPLAYING
+from rtmp_sync.wire import amf0
+from rtmp_sync.wire.limits import STORED
+from rtmp_sync.wire.packing import pack, unpack
+from rtmp_sync.wire.records import Replay
+
+if TYPE_CHECKING:
+    from rtmp_sync.app import Client
+
+__all__ = ["Replays", "caller"]
+
+MAX_RUNNING: Final = 64  # one that never ends, cancelled or not, keeps its place
+TIMEOUT_SECONDS: Final = 10.0
+
+
+def caller(client: Client) -> bytes:
+    """The `client` of a `Replay`."""
+    return pack([client.id, info_of(client, None)])
+
+
+class Replays:
+    """find: the application object of an instance on this standby; None when there is none.
+
+    done, failed, left_out: how many ran, raised or took too long, or were not begun.
+    """
+
+    def __init__(self, find: Callable[[str], Application | None]) -> None:
+        self.done = 0
+        self.failed = 0
+        self.left_out = 0
+        self._find = find
+        self._running: set[asyncio.Task[None]] = set()
+        self._log = structlog.get_logger("rtmp_sync.replays")
+
+    @property
+    def running(self) -> int:
+        return len(self._running)
+
+    def begin(self, record: Replay) -> None:
+        """Run a call; returns at once and raises nothing."""
+        application = self._find(record.scope)
+        if application is None or len(self._running) >= MAX_RUNNING:
+            self.left_out += 1
+            return
+        task = asyncio.get_running_loop().create_task(self._run(application, record))
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    def cancel(self) -> None:
+        """This origin is no standby any more."""
+        for task in self._running:
+            task.cancel()
+
+    async def _run(self, application: Application, record: Replay) -> None:
+        REPLAYING.set(True)
+        try:
+            async with asyncio.timeout(TIMEOUT_SECONDS):
+                await _call(application, record)
+        except Exception as error:  # the application's: counted, and nothing else
+            self.failed += 1
+            self._log.warning(
+                "replay_failed", instance=record.scope, method=record.method, error=repr(error)
+            )
+        else:
+            self.done += 1
+
+
+async def _call(application: Application, record: Replay) -> None:
+    method = application.methods[record.method]
+    client_id, info = _checked(unpack(record.client, "caller"))
+    arguments = amf0.decode(record.arguments, STORED)
+    value = method.function(application, client_of(client_id, info), *arguments)
+    if inspect.isawaitable(value):
+        await value
+
+
+def _checked(fields: object) -> tuple[str, bytes]:
+    match fields:
+        case (str() as client_id, bytes() as info):
+            return client_id, info
+    raise ValueError("caller: malformed")
