@@ -37,12 +37,14 @@ class Comparison:
         self._question += 1
         return self._question
 
-    def answered(self, question: int, agrees: bool) -> None:
+    def answered(self, question: int, agrees: bool) -> bool:
+        """Whether this answer counts."""
         if question != self._question:
-            return
+            return False
         self._asking = False
         if not self._wanted:
             self.agrees = agrees
+        return not self._wanted
 
     def forget(self) -> None:
         """Another link, or another copy: what was asked before is of no interest."""

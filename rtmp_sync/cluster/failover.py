@@ -169,8 +169,11 @@ STANDBYS = (*CLOSED, SUSPECT)
 UNSURE = (INIT, SYNCING, SUSPECT, HELD)
 
 TABLE: tuple[Row, ...] = (
-    # whatever else: a node that does not serve is closed
-    Row("close-standby", STANDBYS, fenced.still_open, fenced.close_again),
+    # whatever else: who does not serve, or may not any more, is closed
+    Row("close-again", (*STANDBYS, FENCED), fenced.still_open, fenced.close_again),
+    Row("fence", (CLAIMING, ACTIVE, DRAINING), active.must_close, active.fence),
+    # and what was written is settled first by who is about to open or to hand over
+    Row("await-outcome", (CLAIMING, DRAINING), claiming.unsettled, claiming.await_outcome),
     # the start, and a holder that restarted
     Row("join", (INIT, HELD), start.other_holds, start.join),
     Row("release-earlier-boot", CLOSED, start.may_release, start.release_earlier_boot),
@@ -191,9 +194,8 @@ TABLE: tuple[Row, ...] = (
     Row("doubt", (READY,), standby.doubtful, standby.doubt),
     Row("trust-again", (SUSPECT,), standby.answers_again, standby.trust_again),
     Row("take-over", (READY, SUSPECT, SYNCING), standby.may_take_over, standby.take_over),
+    Row("paused-takeover", (READY, SUSPECT, SYNCING), standby.would_take_over, standby.tell_paused),
     # the claim
-    Row("fence-claim", (CLAIMING,), active.must_close, active.fence),
-    Row("await-claim", (CLAIMING,), claiming.unsettled, claiming.await_outcome),
     Row("claim-lost", (CLAIMING,), claiming.claim_failed, claiming.give_up_claim),
     Row("claim-landed", (CLAIMING,), claiming.newly_landed, claiming.see_landing),
     Row("fix-wait", (CLAIMING,), claiming.beat_read_again, claiming.fix_wait),
@@ -201,7 +203,6 @@ TABLE: tuple[Row, ...] = (
     Row("stand-back", (CLAIMING,), claiming.open_failed, claiming.stand_back),
     Row("promote", (CLAIMING,), claiming.may_open, claiming.promote),
     # the active one
-    Row("fence", (ACTIVE, DRAINING), active.must_close, active.fence),
     Row("gate-fell", (ACTIVE,), active.gate_fell, active.fence),
     Row("degrade", (ACTIVE,), active.must_degrade, active.degrade),
     Row("copies-differ", (ACTIVE,), active.copies_differ, active.record_difference),
@@ -213,7 +214,6 @@ TABLE: tuple[Row, ...] = (
     Row("in-sync", (ACTIVE,), active.hold_complete, active.record_in_sync),
     Row("hold", (ACTIVE,), active.may_hold, active.hold),
     # a planned switchover
-    Row("await-hand-over", (DRAINING,), claiming.unsettled, claiming.await_outcome),
     Row("release-unhealthy", (DRAINING,), switchover.leave_unhealthy, switchover.release_unhealthy),
     Row("resume", (DRAINING,), switchover.switch_failed, switchover.resume),
     Row("prepare", (DRAINING,), switchover.drained, switchover.prepare),
@@ -223,7 +223,6 @@ TABLE: tuple[Row, ...] = (
     Row("hand-over", (DRAINING,), switchover.may_hand_over, switchover.hand_over),
     Row("switch-lost", (DRAINING,), switchover.switch_lost, switchover.fence_switch),
     # let go, or deposed
-    Row("close-fenced", (FENCED,), fenced.still_open, fenced.close_again),
     Row("rejoin", (FENCED,), fenced.deposed, fenced.rejoin),
     Row("reclaim", (FENCED,), fenced.may_reclaim, fenced.reclaim),
 )

@@ -86,6 +86,7 @@ class Member:
         self._self_test_fails = 0
         self._open_failed = 0
         self._fenced_by = 0
+        self._late_by = 0.0  # from a stall to the turn after it
         self._asking = False  # the peer, for a promise
         self._peer_has = 0  # what the peer has acknowledged in this epoch, also by older links
         self._news: list[do.Action] = []
@@ -195,7 +196,8 @@ class Member:
 
     def compared(self, question: int, agrees: bool) -> None:
         """The answer to a `CompareDigests`."""
-        self._comparison.answered(question, agrees)
+        if self._comparison.answered(question, agrees) and not agrees:
+            self._tell("digest_mismatch")
 
     def fenced(self, epoch: int) -> None:
         """Somebody knows of this epoch."""
@@ -360,6 +362,7 @@ class Member:
             switch_ready=self._steps.is_ready,
             switch_aborted=self._steps.is_aborted,
             fenced_by=self._fenced_by,
+            late_by=self._late_by,
             request=self._wishes.current,
         )
 
@@ -379,6 +382,7 @@ class Member:
 
     def _notice_stall(self, now: float) -> None:
         if late := self._pace.ran(now):
+            self._late_by = late
             self.observer.stalled()
             self._tell("loop_late", seconds=round(late, 3))
 
@@ -388,6 +392,7 @@ class Member:
     def _take(self, turn: Turn, now: float) -> Turn:
         """The turn is mine: note what it changes, and say what is really to be done."""
         former, self.node = self.node, turn.node
+        self._late_by = 0.0
         self.sentence = turn.sentence
         self.took_part |= self.state in (State.READY, State.ACTIVE)
         if _newly_landed(former, self.node):
@@ -424,13 +429,15 @@ class Member:
         self._news.append(action)
 
     def _compare_now_and_then(self, now: float) -> None:
-        in_sync = self.record is not None and bool(self.record.sync)
-        steady = self.state is State.ACTIVE and in_sync and self.node.hold is None
-        if steady and self._comparison.due(now):
-            self._comparison.want()
         link = self._around.replication
         if link is None or not link.connected:
             return
+        in_sync = self.record is not None and bool(self.record.sync)
+        if self._policy.mode == "async":  # there it is never recorded
+            in_sync = link.peer_caught_up
+        steady = self.state is State.ACTIVE and in_sync and self.node.hold is None
+        if steady and self._comparison.due(now):
+            self._comparison.want()
         if (question := self._comparison.begin(now)) is not None:
             self._news.append(do.CompareDigests(question))
 

@@ -94,8 +94,8 @@ class Record:
             history_id=_history_id(epoch, by),
         )
 
-    def handed_over(self, by: Author, seq: int, to: InSync) -> Record:
-        """A planned switchover: the peer holds the next epoch and `by` is in sync with it."""
+    def handed_over(self, by: Author, seq: int, to: InSync, *copies: InSync) -> Record:
+        """A planned switchover: `to` holds the next epoch, `copies` are in sync with it."""
         epoch = self.epoch + 1
         return self._next(
             by,
@@ -104,7 +104,7 @@ class Record:
             epoch=epoch,
             holder=to.node,
             boot_id=to.boot_id,
-            sync=(InSync(by.node, by.boot_id),),
+            sync=copies,
             released=False,
             history_id=_history_id(epoch, by),
         )

@@ -163,7 +163,10 @@ class Situation:
         if self.listed:
             return True
         most, lag = self.view.policy.promote_lag_max, self.view.lag
-        return most is not None and lag is not None and lag <= most and self.other_holds
+        if most is None or lag is None or self.record is None or not self.other_holds:
+            return False
+        # a lag means nothing to a copy that was never complete in this epoch
+        return lag <= most and self.node.ready_epoch == self.record.epoch
 
     @property
     def released(self) -> bool:
@@ -201,9 +204,17 @@ class Situation:
         return peer if peer is not None and peer.state and self.view.link_up else None
 
     @property
+    def peer_may_hold(self) -> bool:
+        """The peer may be named the next holder, once it has the last write."""
+        return self.peer_listed or self.view.policy.mode == "async"
+
+    @property
     def peer_ready(self) -> bool:
-        peer = self.talking_peer
-        return peer is not None and peer.state == State.READY and self.peer_listed
+        """READY by its own word, and for the epoch that I know."""
+        peer, record = self.talking_peer, self.record
+        if peer is None or record is None or peer.state != State.READY:
+            return False
+        return self.peer_may_hold and peer.epoch == record.epoch
 
     @property
     def both_closed(self) -> bool:
@@ -262,11 +273,13 @@ class Situation:
 
     @property
     def must_degrade(self) -> bool:
-        """Go on alone. In `strict` nothing is acknowledged alone, so a peer out of reach stays
-        recorded; another boot of it does not have what the recorded one had."""
+        """Record that nobody is in sync. In `strict` nothing is acknowledged alone, so a peer
+        out of reach stays recorded; another boot of it does not have what the recorded one had."""
+        if self.view.policy.mode == "async":
+            return not self.degraded  # what another mode recorded: nobody waits for it any more
         if self.view.policy.mode == "strict":
             return self.peer_gone and self.talking_peer is not None and not self.peer_listed
-        return self.view.policy.mode == "semi" and self.peer_gone
+        return self.peer_gone
 
     @property
     def read_since(self) -> bool:

@@ -51,7 +51,16 @@ def claim(s: Situation, reason: str, *, waits: bool = True, lossy: bool = False)
     """Step 3 of the claim rule; every claim by whatever row is this one."""
     record = s.the_record.claimed(s.view.author, s.view.position[1], reason)
     turn = write(s, record, f"claiming epoch {record.epoch}: {reason}", state=State.CLAIMING)
-    claim = Claim(record.epoch, s.node.state, waits, lossy, s.the_record.holder)
+    ends = s.view.position[1]
+    claim = Claim(
+        record.epoch,
+        s.node.state,
+        waits,
+        lossy,
+        taken_from=s.the_record.holder,
+        copy_ends=ends,
+        known_head=max(s.the_record.seq, ends + (s.view.lag or 0)),
+    )
     return replace(turn, node=replace(turn.node, claim=claim))
 
 

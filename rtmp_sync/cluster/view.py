@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import Enum, StrEnum
 from math import inf
 
-from rtmp_sync.cluster.record import Author, Record
+from rtmp_sync.cluster.record import Author, InSync, Record
 from rtmp_sync.cluster.timing import Timing
 
 __all__ = [
@@ -160,6 +160,7 @@ class View:
     switch_ready: bool = False  # the peer holds everything up to the held writes
     switch_aborted: bool = False
     fenced_by: int = 0  # a higher epoch that somebody named
+    late_by: float = 0.0  # this node has just woken up from a stall of so many seconds
     request: Request | None = None
 
     @property
@@ -189,6 +190,8 @@ class Claim:
     waits: bool
     lossy: bool = False
     taken_from: str = ""  # the holder before
+    copy_ends: int = 0  # seq of my last Change
+    known_head: int = 0  # the highest seq that the holder before is known to have had
     landed_at: float | None = None  # when it was known to have landed
     open_at: float | None = None
 
@@ -199,6 +202,7 @@ class Drain:
 
     reason: str
     switch_id: str
+    to: InSync
     started: float
     prepared_at: float | None = None
     closing: bool = False
@@ -231,3 +235,4 @@ class Node:
     write_again_at: float = -inf  # after the store refused
     promised_until: float = -inf
     alone_since: float | None = None
+    told_paused: int = 0  # rev of the paused record that kept me from a takeover

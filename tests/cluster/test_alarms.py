@@ -8,8 +8,28 @@ import pytest
 
 from rtmp_sync.cluster.alarms import alarms
 from rtmp_sync.cluster.situation import Situation
-from rtmp_sync.cluster.view import Node, Pending, Policy, State, Store, View
-from tests.cluster.test_failover import A_ALONE, A_HOLDS, ACTIVE, NOW, node, serving, view
+from rtmp_sync.cluster.view import (
+    CasResult,
+    Node,
+    Outcome,
+    Pending,
+    Policy,
+    State,
+    Store,
+    View,
+)
+from tests.cluster.test_failover import (
+    A_ALONE,
+    A_HOLDS,
+    ACTIVE,
+    B_ALONE,
+    B_HOLDS,
+    NOW,
+    lost,
+    node,
+    serving,
+    view,
+)
 
 
 def names(before: Node, seen: View, **facts: Any) -> set[str]:
@@ -29,7 +49,12 @@ def test_a_healthy_pair_has_no_alarm() -> None:
         ({"self_test_fails": 3}, "self_test"),
         ({"record": replace(A_HOLDS, paused=True)}, "paused"),
         ({"record": A_ALONE}, "degraded"),
+        ({"link_up": False}, "peer_unreachable"),
+        ({"authority_until": NOW + 1}, "renewal_late"),
+        ({"record": replace(A_HOLDS, reason="digest_mismatch")}, "copies_differ"),
+        ({"cas": CasResult("x", Outcome.REFUSED, NOW, "no space")}, "record_refused"),
         ({"open_failed": 3}, "gate_mismatch"),
+        ({"gate": "unknown"}, "gate_mismatch"),
     ],
 )
 def test_what_is_wrong_has_its_name(facts: dict[str, Any], name: str) -> None:
@@ -54,6 +79,22 @@ def test_an_attempt_of_unknown_outcome_and_a_node_held_back_are_told() -> None:
     pending = Pending(A_HOLDS.unchanged(view(A_HOLDS).author, 0), unknown_since=NOW)
     assert names(replace(ACTIVE, pending=pending), serving(A_HOLDS)) == {"outcome_unknown"}
     assert names(node(State.HELD), view(None)) == {"held"}
+
+
+@pytest.mark.parametrize(
+    ("seen", "expected"),
+    [
+        (lost(B_HOLDS), {"peer_unreachable"}),
+        (lost(B_ALONE), {"peer_unreachable", "no_eligible_standby"}),
+        (
+            lost(B_HOLDS, store=Store.UNREACHABLE),
+            {"peer_unreachable", "store", "cannot_claim"},
+        ),
+        (view(B_HOLDS, cas=CasResult("x", Outcome.REFUSED, NOW, "no space")), {"claim_failed"}),
+    ],
+)
+def test_a_standby_says_why_nobody_can_take_over(seen: View, expected: set[str]) -> None:
+    assert names(node(State.SUSPECT), seen) == expected
 
 
 def test_async_mode_is_alone_by_design() -> None:

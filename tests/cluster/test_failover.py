@@ -42,6 +42,7 @@ from rtmp_sync.cluster.view import (
 NOW = 1000.0
 A, B = Author("A", "a1", "na", ""), Author("B", "b1", "nb", "")
 ME = Author("A", "a1", "new", "")
+TO_B = InSync("B", "b1")
 A_FIRST = first_record(("A", "B"), A)
 A_ALONE = replace(A_FIRST, rev=7, nonce="n7", epoch=3, reason="claimed")
 A_HOLDS = replace(A_ALONE, sync=(InSync("B", "b1"),))
@@ -379,7 +380,6 @@ def test_a_holder_that_is_about_to_open_has_not_let_go(state: str) -> None:
         (B_HOLDS, {"identity": Identity("A", "a1", NOW - 3)}, DOUBTS),  # hold-off
         (B_HOLDS, {}, replace(DOUBTS, promised_until=NOW + 0.1)),
         (B_HOLDS, {}, replace(DOUBTS, write_again_at=NOW + 0.1)),
-        (replace(B_HOLDS, paused=True), {}, DOUBTS),
     ],
 )
 def test_without_every_part_of_the_claim_rule_there_is_no_claim(
@@ -390,14 +390,33 @@ def test_without_every_part_of_the_claim_rule_there_is_no_claim(
     assert not turn.actions
 
 
+def test_a_pause_keeps_a_standby_from_a_takeover_and_says_so_once() -> None:
+    paused = replace(B_HOLDS, paused=True)
+    told = decide(DOUBTS, lost(paused), NOW)
+    assert told.state is State.SUSPECT
+    event = found(told, do.Happened)
+    assert event.event == "would_have_failed_over"
+    assert event.fields == {"from": "B", "reason": "holder_expired"}
+    assert not decide(told.node, lost(paused), NOW + 1).actions
+
+
 def test_a_lag_that_the_operator_accepts_makes_eligible() -> None:
     accepts = Policy(promote_lag_max=5)
-    within = decide(node(State.SYNCING), lost(B_ALONE, policy=accepts, lag=5), NOW)
+    followed = node(State.SYNCING, ready_epoch=3)
+    within = decide(followed, lost(B_ALONE, policy=accepts, lag=5), NOW)
     assert within.state is State.CLAIMING
     assert within.node.claim is not None
     assert within.node.claim.lossy
-    beyond = decide(node(State.SYNCING), lost(B_ALONE, policy=accepts, lag=6), NOW)
+    assert (within.node.claim.copy_ends, within.node.claim.known_head) == (10, 15)
+    beyond = decide(followed, lost(B_ALONE, policy=accepts, lag=6), NOW)
     assert beyond.state is State.SYNCING
+
+
+@pytest.mark.parametrize("followed", [0, 2])
+def test_a_copy_that_was_never_complete_in_this_epoch_has_no_lag_to_accept(followed: int) -> None:
+    accepts = Policy(promote_lag_max=5)
+    before = node(State.SYNCING, ready_epoch=followed)
+    assert decide(before, lost(B_ALONE, policy=accepts, lag=0), NOW).state is State.SYNCING
 
 
 def test_there_is_no_automatic_return() -> None:
@@ -417,10 +436,9 @@ def test_a_node_that_does_not_serve_closes_a_gate_that_is_not_closed(state: Stat
 # -- the claim -----------------------------------------------------------------------
 
 CLAIM = B_HOLDS.claimed(ME, 10, "holder_expired")
-SENT = node(
-    State.CLAIMING, pending=Pending(CLAIM), claim=Claim(4, State.SUSPECT, waits=True), epoch=2
-)
-LANDED = replace(SENT, pending=None, claim=Claim(4, State.SUSPECT, waits=True, landed_at=NOW - 1))
+CLAIMED = Claim(4, State.SUSPECT, waits=True, taken_from="B")
+SENT = node(State.CLAIMING, pending=Pending(CLAIM), claim=CLAIMED, epoch=2)
+LANDED = replace(SENT, pending=None, claim=replace(CLAIMED, landed_at=NOW - 1))
 
 
 def result(outcome: Outcome) -> CasResult:
@@ -499,7 +517,32 @@ def test_an_open_gate_makes_it_the_active_one() -> None:
     assert turn.state is State.ACTIVE
     event = found(turn, do.Happened)
     assert event.event == "failover"
-    assert (event.fields["to"], event.fields["epoch"]) == ("A", 4)
+    assert event.fields == {
+        "from": "B",
+        "to": "A",
+        "epoch": 4,
+        "seq": CLAIM.seq,
+        "reason": CLAIM.reason,
+    }
+
+
+def test_a_lossy_takeover_says_what_may_be_lost() -> None:
+    before = replace(open_from(NOW), epoch=4)
+    assert before.claim is not None
+    lossy = replace(before.claim, lossy=True, copy_ends=10, known_head=15)
+    turn = decide(replace(before, claim=lossy), lost(CLAIM, gate="open", **AUTHORISED), NOW)
+    fields = found(turn, do.Happened).fields
+    assert (fields["lost_after"], fields["lost_up_to"]) == (10, 15)
+
+
+def test_a_holder_that_takes_its_own_service_again_has_not_failed_over() -> None:
+    before = replace(open_from(NOW), epoch=4)
+    assert before.claim is not None
+    mine = replace(before, claim=replace(before.claim, taken_from="A"))
+    turn = decide(mine, lost(CLAIM, gate="open", **AUTHORISED), NOW)
+    assert found(turn, do.Happened).event == "reclaimed"
+    first = decide(mine, lost(replace(CLAIM, reason="first"), gate="open", **AUTHORISED), NOW)
+    assert found(first, do.Happened).event == "began"
 
 
 def test_a_gate_that_does_not_open_is_released() -> None:
@@ -594,12 +637,28 @@ def test_the_first_record_of_unknown_outcome_is_forced_by_another_first_record()
 def test_without_authority_or_with_a_higher_epoch_anywhere_the_gate_closes_at_once(
     state: State, record: Record, facts: dict[str, Any]
 ) -> None:
-    before = replace(ACTIVE, state=state, drain=Drain("x", "s", NOW - 1))
+    before = replace(ACTIVE, state=state, drain=Drain("x", "s", TO_B, NOW - 1))
     turn = decide(before, serving(A_HOLDS, **{"record": record, **facts}), NOW)
     assert turn.state is State.FENCED
     assert isinstance(turn.actions[0] if turn.actions else None, (do.CloseGate, do.AskPromise))
     assert found(turn, do.CloseGate)
     assert turn.node.drain is None
+
+
+@pytest.mark.parametrize(
+    ("facts", "reason"),
+    [
+        ({"authority_until": NOW}, "isolated_self_fence"),
+        ({"authority_until": NOW, "late_by": 60.0}, "fenced_on_resume"),
+        ({"record": replace(B_HOLDS, epoch=4)}, "deposed"),
+        ({"fenced_by": 4}, "higher_epoch"),
+    ],
+)
+def test_the_history_says_why_a_node_closed(facts: dict[str, Any], reason: str) -> None:
+    turn = decide(ACTIVE, serving(A_HOLDS, **{"record": A_HOLDS, **facts}), NOW)
+    event = found(turn, do.Happened)
+    assert (event.event, event.fields["reason"]) == ("fenced", reason)
+    assert event.fields.get("paused_for") == facts.get("late_by")
 
 
 def test_a_gate_that_fell_is_a_fenced_node() -> None:
@@ -632,18 +691,6 @@ def test_with_the_store_away_writes_are_held_and_nothing_is_recorded() -> None:
     turn = decide(ACTIVE, away, NOW)
     assert not turn.actions
     assert require_peer(turn.node, "semi", away.record)
-
-
-def test_strict_never_acknowledges_alone_and_keeps_a_lost_peer_listed() -> None:
-    strict = {"policy": Policy(mode="strict")}
-    assert not decide(ACTIVE, serving(A_HOLDS, link_up=False, **strict), NOW).actions
-    assert require_peer(ACTIVE, "strict", A_ALONE)
-    other_boot = serving(A_HOLDS, peer=replace(PEER, boot_id="b2"), **strict)
-    assert written(decide(ACTIVE, other_boot, NOW)).sync == ()
-
-
-def test_async_waits_for_nobody() -> None:
-    assert not require_peer(ACTIVE, "async", A_ALONE)
 
 
 def test_a_peer_that_caught_up_is_taken_back_in_sync_step_by_step() -> None:
@@ -712,6 +759,7 @@ def test_what_asks_for_a_planned_switchover(facts: dict[str, Any], reason: str) 
     [
         {"self_test_fails": 2},
         {"self_test_fails": 9, "peer": replace(PEER, state="SYNCING")},
+        {"self_test_fails": 9, "peer": replace(PEER, epoch=2)},  # READY, of another epoch
         {"self_test_fails": 9, "record": replace(A_HOLDS, paused=True)},
         {"guard_lost": True},
         {"request": Request("switchover", HAND_EDIT, NOW), "peer": STRANDED_PEER},
@@ -744,10 +792,11 @@ def test_pause_and_resume_are_recorded_by_whoever_is_asked() -> None:
 
 # -- a planned switchover ------------------------------------------------------------
 
-DRAIN = Drain("admin", "s1", NOW - 1)
+DRAIN = Drain("admin", "s1", TO_B, NOW - 1)
 DRAINS = Node(State.DRAINING, NOW - 1, epoch=3, drain=DRAIN)
 PREPARED = replace(DRAINS, drain=replace(DRAIN, prepared_at=NOW - 1))
-CLOSING = replace(DRAINS, drain=replace(DRAIN, prepared_at=NOW - 1, closing=True))
+CLOSING_DRAIN = replace(DRAIN, prepared_at=NOW - 1, closing=True)
+CLOSING = replace(DRAINS, drain=CLOSING_DRAIN)
 
 
 def test_writes_are_held_when_the_draining_time_is_over() -> None:
@@ -774,16 +823,25 @@ def test_the_record_is_handed_over_only_with_the_gate_proven_closed() -> None:
 
 
 def test_a_hand_over_that_landed_makes_a_standby_of_the_giver() -> None:
-    handed = A_HOLDS.handed_over(ME, 10, InSync("B", "b1"))
-    turn = decide(replace(CLOSING, pending=Pending(handed)), view(handed), NOW)
+    handed = A_HOLDS.handed_over(ME, 10, TO_B, InSync("A", "a1"))
+    sent = replace(CLOSING, pending=Pending(handed), drain=replace(CLOSING_DRAIN, sent=True))
+    turn = decide(sent, view(handed), NOW)
     assert turn.state is State.SYNCING
+    (event,) = [action for action in turn.actions if isinstance(action, do.Happened)]
+    assert event.fields == {
+        "to": "B",
+        "epoch": 4,
+        "reason": "admin",
+        "final_seq": 10,
+        "held_ms": 1000,
+    }
     assert found(turn, do.Demote) is not None
     assert found(turn, do.Switchover).kind == "done"
     assert found(turn, do.Answer).done
 
 
 def test_a_hand_over_of_unknown_outcome_stays_closed() -> None:
-    handed = A_HOLDS.handed_over(ME, 10, InSync("B", "b1"))
+    handed = A_HOLDS.handed_over(ME, 10, TO_B, InSync("A", "a1"))
     unknown = view(A_HOLDS, cas=result(Outcome.UNKNOWN), store=Store.UNREACHABLE)
     turn = decide(replace(CLOSING, pending=Pending(handed)), unknown, NOW)
     assert turn.state is State.DRAINING
@@ -791,7 +849,7 @@ def test_a_hand_over_of_unknown_outcome_stays_closed() -> None:
 
 
 def test_a_hand_over_that_was_forced_away_fences_and_is_claimed_anew() -> None:
-    handed = A_HOLDS.handed_over(ME, 10, InSync("B", "b1"))
+    handed = A_HOLDS.handed_over(ME, 10, TO_B, InSync("A", "a1"))
     no_op = A_HOLDS.unchanged(replace(ME, nonce="forced"), 10)
     sent = replace(CLOSING, pending=Pending(handed), drain=replace(DRAIN, closing=True, sent=True))
     for seen in (view(no_op), view(A_HOLDS, cas=result(Outcome.REFUSED))):

@@ -34,11 +34,11 @@ def test_a_release_keeps_who_was_in_sync() -> None:
     assert released.reason == "hung"
 
 
-def test_a_switchover_lists_the_node_that_gives_and_is_not_released() -> None:
+def test_a_switchover_names_the_next_holder_and_who_is_in_sync_with_it() -> None:
     released = FIRST.let_go(A, 1, "x")
-    handed = released.handed_over(A, 9, InSync("B", "b7"))
+    handed = released.handed_over(A, 9, InSync("B", "b7"), InSync("A", "a1"))
     assert handed.held_by("B", "b7")
-    assert handed.lists("A", "a1")
+    assert handed.sync == (InSync("A", "a1"),)
     assert (handed.epoch, handed.reason, handed.released) == (2, "switchover", False)
 
 

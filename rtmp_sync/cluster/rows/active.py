@@ -27,9 +27,23 @@ def must_close(s: Situation) -> bool:
     return s.view.gate != "closed" and (s.deposed or s.now >= s.authority_until)
 
 
+def _why_closed(s: Situation) -> tuple[str, str]:
+    """For the history, and for people."""
+    if s.now >= s.authority_until and not s.deposed:
+        if s.view.late_by:
+            return "fenced_on_resume", "this process did not run, and its authority ran out"
+        return "isolated_self_fence", "the authority ran out"
+    if not s.i_hold:
+        return "deposed", "the record names another"
+    return "higher_epoch", "a higher epoch was seen"
+
+
 def fence(s: Situation) -> Turn:
-    why = "a higher epoch was seen" if s.deposed else "the authority ran out"
-    event = Happened("fenced", {"epoch": s.node.epoch, "reason": why})
+    reason, why = _why_closed(s)
+    fields: dict[str, object] = {"epoch": s.node.epoch, "reason": reason}
+    if s.view.late_by:
+        fields["paused_for"] = round(s.view.late_by, 3)
+    event = Happened("fenced", fields)
     actions = (CloseGate(why), HoldWrites(False), event)
     return go(s, State.FENCED, f"closed: {why}", *actions, drain=None, hold=None, claim=None)
 
@@ -42,8 +56,16 @@ def must_degrade(s: Situation) -> bool:
     return s.must_degrade and s.can_write
 
 
+def _why_alone(s: Situation) -> str:
+    if s.view.policy.mode == "async":
+        return "async waits for nobody"
+    if not s.view.link_up:
+        return "the link is down"
+    return "the peer does not acknowledge" if s.peer_listed else "the peer restarted"
+
+
 def degrade(s: Situation) -> Turn:
-    why = "the peer does not acknowledge" if s.view.link_up else "the link is down"
+    why = _why_alone(s)
     record = s.the_record.synced(s.view.author, s.view.position[1], "degraded")
     turn = write(s, record, f"going on alone: {why}", Happened("degraded", {"reason": why}))
     return replace(turn, node=replace(turn.node, hold=None))
@@ -55,7 +77,7 @@ def copies_differ(s: Situation) -> bool:
 
 def record_difference(s: Situation) -> Turn:
     record = s.the_record.synced(s.view.author, s.view.position[1], "digest_mismatch")
-    return write(s, record, "the copies differ", Happened("digest_mismatch"))
+    return write(s, record, "the copies differ")
 
 
 def must_repair(s: Situation) -> bool:
@@ -153,7 +175,8 @@ def may_switch(s: Situation) -> bool:
 
 def begin_switchover(s: Situation) -> Turn:
     why = why_switch(s)
-    drain = Drain(why, s.view.author.nonce, s.now)
+    to = InSync(s.the_record.other(s.me), s.the_peer.boot_id)
+    drain = Drain(why, s.view.author.nonce, to, s.now)
     return go(s, State.DRAINING, f"switching over: {why}", drain=drain, hold=None)
 
 
@@ -165,4 +188,4 @@ def switch_refused(s: Situation) -> bool:
 
 
 def refuse_switch(s: Situation) -> Turn:
-    return stay(s, "no switchover", Answer(False, "the other origin is not State.READY"))
+    return stay(s, "no switchover", Answer(False, "the other origin is not READY"))

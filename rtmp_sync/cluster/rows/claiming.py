@@ -100,14 +100,23 @@ def promote(s: Situation) -> Turn:
     return stay(s, f"opening in epoch {epoch}", *actions, epoch=epoch)
 
 
+def _beginning(s: Situation) -> str:
+    """What the history calls it: a holder that reclaims its own service takes over nothing."""
+    if s.the_record.reason in ("first", "alone"):
+        return "began"
+    return "reclaimed" if s.claim.taken_from == s.me else "failover"
+
+
 def serve(s: Situation) -> Turn:
-    record = s.the_record
+    record, claim = s.the_record, s.claim
     fields: dict[str, object] = {
-        "from": s.node.claim.taken_from if s.node.claim is not None else "",
+        "from": claim.taken_from,
         "to": s.me,
         "epoch": record.epoch,
         "seq": record.seq,
         "reason": record.reason,
     }
-    event = Happened("failover", fields)
+    if claim.lossy:  # upper bound of what the pair may have lost: (lost_after, lost_up_to]
+        fields |= {"lost_after": claim.copy_ends, "lost_up_to": claim.known_head}
+    event = Happened(_beginning(s), fields)
     return go(s, State.ACTIVE, f"serving in epoch {record.epoch}", event, claim=None)

@@ -5,8 +5,9 @@ Guards and acts of the rows of `failover.TABLE`.
 
 from __future__ import annotations
 
+from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.cluster.situation import Situation
-from rtmp_sync.cluster.turn import Turn, claim, go
+from rtmp_sync.cluster.turn import Turn, claim, go, stay
 from rtmp_sync.cluster.view import State
 
 
@@ -50,6 +51,19 @@ def trust_again(s: Situation) -> Turn:
 
 def may_take_over(s: Situation) -> bool:
     return bool(s.let_go) and s.eligible and s.free_to_claim
+
+
+def would_take_over(s: Situation) -> bool:
+    """A pause is all that keeps this node from it; told once for each record."""
+    wanted = s.paused and bool(s.let_go) and s.eligible
+    return wanted and s.node.told_paused != s.the_record.rev
+
+
+def tell_paused(s: Situation) -> Turn:
+    fields: dict[str, object] = {"from": s.the_record.holder, "reason": s.let_go}
+    event = Happened("would_have_failed_over", fields)
+    sentence = f"paused, though {s.the_record.holder} has let go: {s.let_go}"
+    return stay(s, sentence, event, told_paused=s.the_record.rev)
 
 
 def take_over(s: Situation) -> Turn:

@@ -16,6 +16,7 @@ from rtmp_sync.cluster.actions import (
     Prepare,
     Switchover,
 )
+from rtmp_sync.cluster.record import InSync
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, go, stay, write
 from rtmp_sync.cluster.view import State
@@ -55,7 +56,9 @@ def switch_failed(s: Situation) -> bool:
         return False
     prepared = drain.prepared_at
     late = prepared is not None and s.now - prepared > SWITCHOVER_SECONDS
-    lost = s.talking_peer is None or not s.peer_listed or s.view.ack_late
+    peer = s.talking_peer
+    same_boot = peer is not None and peer.boot_id == drain.to.boot_id
+    lost = not same_boot or not s.peer_may_hold or s.view.ack_late
     return late or lost or s.view.switch_aborted
 
 
@@ -88,12 +91,21 @@ def handed_over(s: Situation) -> bool:
 
 
 def step_down(s: Situation) -> Turn:
-    done = s.the_record.lists(s.me, s.boot_id)
+    drain = s.drain
+    done = drain.sent and s.the_record.held_by(drain.to.node, drain.to.boot_id)
+    held = s.now - (drain.prepared_at if drain.prepared_at is not None else s.now)
+    fields: dict[str, object] = {
+        "to": s.the_record.holder,
+        "epoch": s.the_record.epoch,
+        "reason": drain.reason,
+        "final_seq": s.view.position[1],
+        "held_ms": round(held * 1000),
+    }
     actions = (
-        Switchover("done", s.drain.switch_id, s.the_record.epoch),
+        Switchover("done", drain.switch_id, s.the_record.epoch),
         Demote(),
         HoldWrites(False),
-        Happened("switchover", {"to": s.the_record.holder, "epoch": s.the_record.epoch}),
+        Happened("switchover", fields),
         Answer(done, f"{s.the_record.holder} serves in epoch {s.the_record.epoch}"),
     )
     return go(s, State.SYNCING, f"handed over to {s.the_record.holder}", *actions, drain=None)
@@ -114,9 +126,10 @@ def hand_over(s: Situation) -> Turn:
     if s.drain.reason == "released":
         record = s.the_record.let_go(s.view.author, seq, "self_test")
         return write(s, record, "releasing: unhealthy", state=State.FENCED)
-    copy = next(c for c in s.the_record.sync if c.node != s.me)
-    record = s.the_record.handed_over(s.view.author, seq, copy)
-    turn = write(s, record, f"handing epoch {record.epoch} to {copy.node}")
+    # in `async` nobody is ever listed: what the next holder acknowledges waits for no one
+    copies = () if s.view.policy.mode == "async" else (InSync(s.me, s.boot_id),)
+    record = s.the_record.handed_over(s.view.author, seq, s.drain.to, *copies)
+    turn = write(s, record, f"handing epoch {record.epoch} to {s.drain.to.node}")
     return replace(turn, node=replace(turn.node, drain=replace(s.drain, sent=True)))
 
 
