@@ -15,7 +15,7 @@ from collections.abc import Callable
 from typing import Final, cast
 
 from rtmp_sync.cluster.exchange import Exchange
-from rtmp_sync.cluster.link import Link, LinkLost
+from rtmp_sync.cluster.link import Link
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection, Role
@@ -36,7 +36,7 @@ from rtmp_sync.server.replication_queue import ACKNOWLEDGE_BYTES, CHUNK_BYTES, L
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.wire.constants import REPLICATION
 from rtmp_sync.wire.records import MAX_MESSAGE_BYTES, Bye
-from rtmp_sync.wire.refusals import LinkRefused, Reason
+from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason
 
 __all__ = ["APPLICATION", "USER_TYPE", "ReplicationLink"]
 
@@ -358,8 +358,11 @@ class ReplicationLink(asyncio.Protocol):
         while exchange.has_bulk and self._queue.has_room and written < _BULK_BYTES:
             exchange.send_bulk()
             written += self._write_messages()
+            if copying:  # a short piece has many small entries: as much work as a long one
+                break
         if copying:
-            self._copy_on_at = max(now(), self._copy_on_at) + written / self._snapshot_rate
+            cost = max(written, _BULK_BYTES)
+            self._copy_on_at = max(now(), self._copy_on_at) + cost / self._snapshot_rate
         self._schedule_bulk()
 
     def _check_queue(self) -> None:
