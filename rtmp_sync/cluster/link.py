@@ -40,9 +40,9 @@ from rtmp_sync.wire.records import (
     lane_of,
     since,
 )
-from rtmp_sync.wire.refusals import LinkRefused, Reason
+from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason
 
-__all__ = ["PROTOCOLS", "Link", "LinkIdentity", "LinkLost", "Protocols", "end_said_by", "key_id"]
+__all__ = ["PROTOCOLS", "Link", "LinkIdentity", "Protocols", "end_said_by", "key_id"]
 
 
 class Protocols(NamedTuple):
@@ -58,10 +58,6 @@ class Protocols(NamedTuple):
 
 
 PROTOCOLS: Final = Protocols(1, 2)
-
-
-class LinkLost(RemoteProtocolError):
-    """The link ended, and nothing was wrong with it."""
 
 
 @dataclass(frozen=True, slots=True)

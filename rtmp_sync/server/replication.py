@@ -21,7 +21,6 @@ from rtmp_sync.cluster.exchange import Exchange
 from rtmp_sync.cluster.link import PROTOCOLS, Link, LinkIdentity, Protocols
 from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, ReplicationHooks
 from rtmp_sync.config_tls import LinkTls
-from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.replication_acceptor import Acceptor
 from rtmp_sync.server.replication_dialer import Dialer
@@ -379,7 +378,7 @@ class Replication:
     def _lost(self, link: ReplicationLink, error: Exception | None) -> None:
         self._links.discard(link)
         reason = str(error) if error is not None else "the other side closed it"
-        named = reason_of(error) if isinstance(error, RemoteProtocolError) else None
+        named = reason_of(error)
         if link.dials:
             self._dialer.ended(named)
         else:

@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from rtmp_sync.errors import MessageTooLong, RemoteProtocolError
 
-__all__ = ["LinkRefused", "Reason", "reason_of"]
+__all__ = ["LinkLost", "LinkRefused", "Reason", "reason_of"]
 
 
 class Reason(StrEnum):
@@ -48,8 +48,14 @@ class LinkRefused(RemoteProtocolError):
         super().__init__(text)
 
 
-def reason_of(error: RemoteProtocolError) -> Reason:
-    """The name of what ended a connection; RTMP's own errors have none of their own."""
+class LinkLost(RemoteProtocolError):
+    """The link ended, and nothing was wrong with it."""
+
+
+def reason_of(error: Exception | None) -> Reason | None:
+    """The name of what ended a connection; None: it just ended."""
     if isinstance(error, LinkRefused):
         return error.reason
+    if isinstance(error, LinkLost) or not isinstance(error, RemoteProtocolError):
+        return None
     return Reason.TOO_LARGE if isinstance(error, MessageTooLong) else Reason.MALFORMED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtmp_sync.cluster.link import PROTOCOLS, Link, LinkIdentity, LinkLost, Protocols
+from rtmp_sync.cluster.link import PROTOCOLS, Link, LinkIdentity, Protocols
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.wire.packing import pack
 from rtmp_sync.wire.records import (
@@ -23,7 +23,7 @@ from rtmp_sync.wire.records import (
     encode_envelope,
     encode_plain,
 )
-from rtmp_sync.wire.refusals import LinkRefused, Reason
+from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason
 
 A = LinkIdentity("A+B", "A", "boot-a")
 B = LinkIdentity("A+B", "B", "boot-b")

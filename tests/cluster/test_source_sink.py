@@ -9,7 +9,7 @@ from collections.abc import Callable
 import pytest
 
 from rtmp_sync.cluster.exchange import Exchange
-from rtmp_sync.cluster.link import Link, LinkIdentity, LinkLost
+from rtmp_sync.cluster.link import Link, LinkIdentity
 from rtmp_sync.cluster.peer_status import OwnRole, ReplicationHooks
 from rtmp_sync.cluster.sink import DivergentTail, Following
 from rtmp_sync.cluster.source import Feeding
@@ -26,7 +26,7 @@ from rtmp_sync.wire.records import (
     Switchover,
     SyncRequest,
 )
-from rtmp_sync.wire.refusals import LinkRefused
+from rtmp_sync.wire.refusals import LinkLost, LinkRefused
 from tests.support.changes import change_something, new_state
 
 SCOPE = "text/_definst_"

@@ -8,7 +8,8 @@ import pytest
 
 from rtmp_sync.cluster.link import Protocols
 from rtmp_sync.wire.records import Replay, Switchover
-from tests.server.test_replication import SCOPE, Pair, same, until
+from tests.server.test_replication import Pair
+from tests.support.nodes import SCOPE, same, until
 
 OLD, NEW = Protocols(1, 1), Protocols(1, 2)
 
