@@ -140,7 +140,7 @@ class DiskJournal:
         self._untrusted = False  # the journals count only once a snapshot is there
         self._copy_wanted = recovered.crowded
         self._copy: _Copy | None = None
-        self._now = 0.0  # of the last tick
+        self._now: float | None = None  # of the last tick
         self._retry_at = 0.0
         self._lanes = (_Lane(), _Lane())
         self._operations: list[Operation] = []
@@ -181,7 +181,7 @@ class DiskJournal:
     def tick(self, now: float) -> None:
         """Look after a disk that says nothing; a few times a second."""
         # a process that was stopped itself has waited for nothing meanwhile
-        seconds = min(now - self._now, MAX_TICK_SECONDS)
+        seconds = min(now - self._now, MAX_TICK_SECONDS) if self._now is not None else 0.0
         self._now = now
         for lane in self._lanes:
             lane.wait(seconds)
@@ -282,7 +282,7 @@ class DiskJournal:
         """Serving goes on without this disk; a whole new snapshot is tried later."""
         self._untrusted = True
         self._valid_from = self._generation + 1
-        self._retry_at = self._now + RETRY_SECONDS
+        self._retry_at = (self._now or 0.0) + RETRY_SECONDS
         self._copy_wanted = False
         self._end_copy()
         if not self.persist_failed:

@@ -72,8 +72,12 @@ class MemoryDisk:
     def kill(self) -> None:
         """The process dies, within a write perhaps; what it wrote stays."""
         for number, lane in enumerate(self._lanes):
-            if lane and type(lane[0]) is Append and not self._broken[number]:
-                self._tear(lane[0])
+            whole = True  # one write may hold several appends, and the flush comes after it
+            for operation in lane:
+                if not whole or type(operation) is not Append or self._broken[number]:
+                    break
+                whole = self._rng.random() < 0.5
+                self._tear(operation, whole=whole)
             lane.clear()
 
     def lose_power(self) -> None:
@@ -128,6 +132,6 @@ class MemoryDisk:
         if not self.loses_syncs:
             content.synced = len(content.data)
 
-    def _tear(self, append: Append) -> None:
-        torn = self._rng.randrange(len(append.data) + 1)
-        self._names_content(append.name).data += append.data[:torn]
+    def _tear(self, append: Append, *, whole: bool = False) -> None:
+        end = len(append.data) if whole else self._rng.randrange(len(append.data) + 1)
+        self._names_content(append.name).data += append.data[:end]
