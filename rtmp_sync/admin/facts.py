@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import asdict
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
@@ -44,6 +45,8 @@ def status(origin: Origin) -> dict[str, Any]:
         "coordinator": origin.config.coordinator,
         "paused": record.paused if record is not None else False,
         "history_id": journal.history_id,
+        "alone": _alone(origin),
+        "replication": _replication(origin),
         "version": _version(),
     }
 
@@ -61,13 +64,44 @@ def lag(origin: Origin) -> tuple[int, float]:
     return replication.lag_changes, replication.lag_ms
 
 
+def _alone(origin: Origin) -> dict[str, Any]:
+    """When clients were answered without the other origin, since the process started; the
+    ranges of what was acknowledged then are upper bounds, the last one may go on."""
+    ledger = origin.watchdog.ledger
+    return {
+        "seconds": round(ledger.degraded_seconds(now()), 3),
+        "changes": ledger.alone_changes,
+        "ranges": [asdict(one) for one in ledger.all_ranges],
+    }
+
+
+def _replication(origin: Origin) -> dict[str, Any] | None:
+    """The link and what came of it, since the process started; None for a single origin."""
+    link = origin.replication
+    if link is None:
+        return None
+    return {
+        "protocol": link.peer.protocol if link.peer is not None else None,
+        "acked": link.acked,
+        "ack_ms": round(link.ack_seconds * 1000, 3),
+        "queued_bytes": link.queued_bytes,
+        "full_resyncs": link.full_copies,
+        "partial_resyncs": link.partial_copies,
+        "links_lost": link.links_lost,
+        "digest_mismatches": origin.watchdog.ledger.events["digest_mismatch"],
+        "refusals": {reason: count for reason, count in link.refusals.items() if count},
+    }
+
+
 def _alarms(origin: Origin) -> dict[str, str]:
     """Name -> what it means now."""
     alarms = dict(origin.watchdog.alarms)
     if origin.self_test().persist_failed:
         alarms["persist_failed"] = "the disk takes nothing: what happens now is in memory only"
-    if origin.replication is not None and origin.replication.same_id:
-        alarms["same_node_id"] = "the other origin has this one's id: correct its node.id"
+    if origin.replication is not None:
+        alarms |= origin.replication.alarms
+        if origin.replication.same_id:
+            alarms["same_node_id"] = "the other origin has this one's id: correct its node.id"
     return alarms
 
 

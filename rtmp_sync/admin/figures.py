@@ -1,35 +1,89 @@
-"""Numbers of an origin for /metrics: (name, value, meaning). Gauges go both ways, counters up."""
+"""Numbers of an origin for /metrics. Gauges go both ways; counters only up, from the start of
+the process."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+from rtmp_sync.server.clock import now
 
 if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
 
-__all__ = ["Figure", "counters", "gauges"]
+__all__ = ["Family", "Figure", "counters", "families", "gauges"]
 
-Figure = tuple[str, float, str]
+
+class Figure(NamedTuple):
+    name: str
+    value: float
+    meaning: str
+
+
+class Family(NamedTuple):
+    """Counters of one name, told apart by the value of one label."""
+
+    name: str
+    label: str
+    values: Mapping[str, float]
+    meaning: str
 
 
 def gauges(origin: Origin) -> Iterator[Figure]:
     """How it stands now."""
     journal, commit = origin.state.journal, origin.commit
-    yield "released_seq", min(commit.level, journal.head), "messages made up to here may leave"
-    yield "backlog_bytes", journal.backlog_bytes, "Changes kept for a standby that returns"
+    level = min(commit.level, journal.head)
+    yield Figure("released_seq", level, "messages made up to here may leave")
+    written = origin.persistence.written_seq
+    yield Figure("written_seq", written, "Changes that this origin's own disk holds")
+    yield Figure("backlog_bytes", journal.backlog_bytes, "Changes kept for a standby that returns")
+    backlog = journal.taken - journal.backlog_start
+    yield Figure("backlog_changes", backlog, "the same, counted")
+    yield Figure("outbox_bytes", origin.sessions.waiting_bytes, "what waits for clients")
     replication = origin.replication
-    if replication is not None:
-        yield "acked_seq", replication.acked, "Changes that the other origin has acknowledged"
-        yield "ack_seconds", replication.ack_seconds, "latency of the last acknowledgement"
+    if replication is None:
+        return
+    yield Figure("acked_seq", replication.acked, "Changes that the other origin has acknowledged")
+    yield Figure("ack_seconds", replication.ack_seconds, "latency of the last acknowledgement")
+    yield Figure("link_queue_bytes", replication.queued_bytes, "what waits for the other origin")
+    if (peer := replication.peer) is not None:
+        yield Figure("peer_head_seq", peer.head_seq, "last Change of the other origin, as heard")
 
 
 def counters(origin: Origin) -> Iterator[Figure]:
     """What has happened since the process started."""
-    yield "connections", origin.sessions.accepted, "connections accepted"
+    ledger = origin.watchdog.ledger
+    yield Figure("connections", origin.sessions.accepted, "connections accepted")
+    yield Figure(
+        "degraded_seconds",
+        ledger.degraded_seconds(now()),
+        "time in which clients were answered without the other origin",
+    )
+    yield Figure(
+        "changes_alone", ledger.alone_changes, "Changes acknowledged in that time, at most"
+    )
+    yield Figure(
+        "digest_mismatches",
+        ledger.events["digest_mismatch"],
+        "comparisons that found the two copies different",
+    )
     replication = origin.replication
-    if replication is not None:
-        yield "full_resyncs", replication.full_copies, "whole copies sent or received"
-        yield "partial_resyncs", replication.partial_copies, "resyncs from a backlog"
-        yield "links_lost", replication.links_lost, "ends of the replication link"
-        yield "bad_macs", replication.refusals["bad_mac"], "link messages whose MAC was wrong"
+    if replication is None:
+        return
+    yield Figure("full_resyncs", replication.full_copies, "whole copies sent or received")
+    yield Figure("partial_resyncs", replication.partial_copies, "resyncs from a backlog")
+    yield Figure("links_lost", replication.links_lost, "ends of the replication link")
+    left_out = replication.replays_left_out
+    yield Figure("replays_left_out", left_out, "calls that the standby was not told to replay")
+
+
+def families(origin: Origin) -> Iterator[Family]:
+    """The same, by kind."""
+    ledger = origin.watchdog.ledger
+    yield Family("events", "event", origin.history.counts, "what happened")
+    yield Family("failovers", "reason", ledger.failovers, "takeovers by this origin")
+    yield Family("fenced", "reason", ledger.fenced, "times this origin closed by itself")
+    yield Family("failover_rows", "row", ledger.rows, "rows of the transition table that acted")
+    if origin.replication is not None:
+        refusals = origin.replication.refusals
+        yield Family("link_refusals", "reason", refusals, "what the replication link refused")

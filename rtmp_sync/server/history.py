@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import deque
+from collections import Counter, deque
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class History:
     """A bounded ring of events; `path` keeps them over a restart."""
 
     def __init__(self, path: Path | None = None) -> None:
+        self.counts: Counter[str] = Counter()  # events of this process, by name
         self._path = path
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._unwritten: list[Event] = []
@@ -44,6 +45,7 @@ class History:
         entry: Event = {"at": datetime.now(UTC).isoformat(), "clock": now(), "event": event}
         entry.update(fields)
         self._events.append(entry)
+        self.counts[event] += 1
         self._log.info(event, **fields)
         if self._path is not None:
             self._unwritten.append(entry)

@@ -67,6 +67,11 @@ class Sessions:
     def __len__(self) -> int:
         return len(self._all)
 
+    @property
+    def waiting_bytes(self) -> int:
+        """What waits for all clients together, in this process."""
+        return sum(session.outbox.size for session in self._all)
+
     def add(self, session: Session) -> bool:
         """A connection was made; False when there are too many."""
         if len(self._all) >= self._max_connections:

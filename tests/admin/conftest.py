@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,6 +14,7 @@ import pytest
 
 from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.admin.server import AdminServer
+from rtmp_sync.cluster.ledger import Ledger
 from rtmp_sync.config import Config
 from rtmp_sync.server.watchdog import Result
 
@@ -27,6 +29,7 @@ class ShownWatchdog:
     alarms: dict[str, str] = field(default_factory=dict)
     active: bool = True
     standby: bool = False
+    ledger: Ledger = field(default_factory=Ledger)
     failback: Any = field(default_factory=lambda: Result(True, "A serves"))
 
     def health_active(self) -> bool:
@@ -59,29 +62,41 @@ class ShownOrigin:
             sync=(SimpleNamespace(node="B"),), holder="A", paused=False
         )
         self.authority = SimpleNamespace(gate_open=True)
-        journal = SimpleNamespace(epoch=3, head=17, history_id="h3", backlog_bytes=100)
+        journal = SimpleNamespace(
+            epoch=3, head=17, taken=17, history_id="h3", backlog_start=5, backlog_bytes=100
+        )
         self.state = SimpleNamespace(journal=journal)
         self.commit = SimpleNamespace(level=15)
         peer = SimpleNamespace(
-            node_id="B", boot_id="boot-2", state="READY", hb_age=lambda now: 0.125
+            node_id="B",
+            boot_id="boot-2",
+            state="READY",
+            protocol=2,
+            head_seq=17,
+            hb_age=lambda now: 0.125,
         )
-        self.replication = SimpleNamespace(
+        self.replication: Any = SimpleNamespace(
             same_id=set(),
             connected=True,
             peer=peer,
             lag_changes=4,
             lag_ms=2.5,
+            alarms={},
             acked=16,
+            queued_bytes=70,
             ack_seconds=0.001,
             full_copies=1,
             partial_copies=2,
             links_lost=3,
-            refusals={"bad_mac": 0},
+            replays_left_out=0,
+            refusals={"bad_mac": 2, "gap": 0},
         )
         self.instances = SimpleNamespace(refused_calls={("text", "Guest"): 5})
-        self.sessions = SimpleNamespace(accepted=9)
+        self.sessions = SimpleNamespace(accepted=9, waiting_bytes=1234)
         self.events = [{"at": "2026-01-01T00:00:00+00:00", "clock": 1.0, "event": "started"}]
-        self.history = SimpleNamespace(events=lambda: self.events)
+        counts = Counter(event["event"] for event in self.events)
+        self.history = SimpleNamespace(events=lambda: self.events, counts=counts)
+        self.persistence = SimpleNamespace(written_seq=17)
         self.test = ShownTest(ok=True, persist_failed=False)
 
     def counts(self) -> dict[str, int]:

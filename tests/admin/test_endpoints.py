@@ -9,6 +9,7 @@ import pytest
 
 from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.admin.rate_limit import BURST
+from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.server.probes import understand_ping
 from rtmp_sync.server.watchdog import Result
 from tests.admin.conftest import PASSWORD, Http, ShownOrigin
@@ -36,6 +37,31 @@ async def test_status_has_the_names_of_the_contract(http: Http) -> None:
     assert status["codec"] in ("compiled", "pure")
     assert (status["clients"], status["instances"]) == (2, 1)
     assert status["pid"] > 0
+
+
+async def test_status_and_metrics_tell_what_was_acknowledged_alone(
+    http: Http, origin: ShownOrigin
+) -> None:
+    ledger = origin.watchdog.ledger
+    ledger.alone(3, 10, 12, 100.0)
+    ledger.together(14, 102.5)
+    status = json.loads((await http.ask("/status"))[1])
+    assert status["alone"] == {
+        "seconds": 2.5,
+        "changes": 4,
+        "ranges": [{"epoch": 3, "first_seq": 11, "last_seq": 14, "seconds": 2.5}],
+    }
+    lines = (await http.ask("/metrics"))[1].splitlines()
+    assert "rtmp_sync_degraded_seconds_total 2.5" in lines
+    assert "rtmp_sync_changes_alone_total 4.0" in lines
+
+
+async def test_status_names_what_the_link_refused(http: Http, origin: ShownOrigin) -> None:
+    origin.replication.alarms["bad_mac"] = "three in a minute"
+    status = json.loads((await http.ask("/status"))[1])
+    assert status["replication"]["refusals"] == {"bad_mac": 2}
+    assert status["replication"]["protocol"] == 2
+    assert "bad_mac" in status["alarms"]
 
 
 async def test_a_standby_tells_how_far_it_is_behind(http: Http, origin: ShownOrigin) -> None:
@@ -147,7 +173,9 @@ async def test_another_site_cannot_use_the_operators_browser(
 
 async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOrigin) -> None:
     origin.watchdog.alarms["store_slow"] = "0.3 s"
-    origin.events.append({"at": "", "clock": 2.0, "event": "failover", "reason": "hung"})
+    origin.watchdog.ledger.happened(Happened("failover", {"reason": "hung"}))
+    origin.watchdog.ledger.happened(Happened("digest_mismatch"))
+    origin.watchdog.ledger.acted("take-over")
     code, body = await http.ask("/metrics")
     assert code == 200
     for line in (
@@ -162,6 +190,13 @@ async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOr
         "rtmp_sync_partial_resyncs_total 2.0",
         'rtmp_sync_failovers_total{reason="hung"} 1.0',
         'rtmp_sync_events_total{event="started"} 1.0',
+        'rtmp_sync_failover_rows_total{row="take-over"} 1.0',
+        'rtmp_sync_link_refusals_total{reason="bad_mac"} 2.0',
+        "rtmp_sync_digest_mismatches_total 1.0",
+        "rtmp_sync_written_seq 17.0",
+        "rtmp_sync_backlog_changes 12.0",
+        "rtmp_sync_link_queue_bytes 70.0",
+        "rtmp_sync_outbox_bytes 1234.0",
         'rtmp_sync_refused_calls_total{application="text",user_type="Guest"} 5.0',
     ):
         assert line in body.splitlines()

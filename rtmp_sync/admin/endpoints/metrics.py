@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
 
 ROLES = ("active", "standby", "closed")
 REFUSALS_SHOWN = 100  # clients choose their type: the rest is one figure
-TOOK_OVER = "failover"
 
 
 async def show(origin: Origin, _: web.Request) -> web.Response:
@@ -44,7 +42,8 @@ class _Figures(Collector):
             yield _gauge(name, value, meaning)
         for name, value, meaning in figures.counters(self._origin):
             yield CounterMetricFamily(f"rtmp_sync_{name}", meaning, value=value)
-        yield from _events(self._origin)
+        for family in figures.families(self._origin):
+            yield _family(family)
         yield _refusals(self._origin)
 
 
@@ -75,19 +74,11 @@ def _state(status: dict[str, Any]) -> Iterator[Metric]:
     yield _gauge("instances", status["instances"], "application instances")
 
 
-def _events(origin: Origin) -> Iterator[Metric]:
-    """From the history, which is bounded and outlives the process."""
-    events = origin.history.events()
-    names = Counter(str(event["event"]) for event in events)
-    family = CounterMetricFamily("rtmp_sync_events", "what happened", labels=["event"])
-    for name, count in sorted(names.items()):
-        family.add_metric([name], count)
-    yield family
-    reasons = Counter(str(one.get("reason")) for one in events if one["event"] == TOOK_OVER)
-    family = CounterMetricFamily("rtmp_sync_failovers", "takeovers here", labels=["reason"])
-    for reason, count in sorted(reasons.items()):
-        family.add_metric([reason], count)
-    yield family
+def _family(of: figures.Family) -> Metric:
+    family = CounterMetricFamily(f"rtmp_sync_{of.name}", of.meaning, labels=[of.label])
+    for value, count in sorted(of.values.items()):
+        family.add_metric([value], count)
+    return family
 
 
 def _refusals(origin: Origin) -> Metric:
