@@ -27,9 +27,13 @@ class ChaosProxy:
         self._calls: set[asyncio.Task[None]] = set()
 
     async def start(self, target: tuple[str, int]) -> None:
-        self._target = target
+        self.aim(target)
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(lambda: _End(self, caller=True), "127.0.0.1", 0)
+
+    def aim(self, target: tuple[str, int]) -> None:
+        """Where connections lead from now on."""
+        self._target = target
 
     @property
     def address(self) -> tuple[str, int]:

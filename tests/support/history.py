@@ -23,7 +23,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from itertools import combinations
+from itertools import combinations, pairwise
 
 from .slot_writes import SlotWrites
 
@@ -223,6 +223,16 @@ class History:
             for at, what in self.faults
             for client in self.clients.values()
         ]
+
+    def longest_pause(self, at: float, *, before: float = 0.5, after: float = 1.0) -> float:
+        """Seconds that the client waited who waited longest around `at`, as far as it is over."""
+        pauses = [0.0]
+        for client in self.clients.values():
+            begin = bisect.bisect_left(client.acked_at, at - before)
+            end = bisect.bisect_right(client.acked_at, at + after)
+            around = client.acked_at[max(0, begin - (begin == end)) : end + 1]
+            pauses += [later - earlier for earlier, later in pairwise(around)]
+        return max(pauses)
 
     def _gap(self, times: list[float], at: float, before: float, after: float) -> float:
         begin = bisect.bisect_left(times, at - before)

@@ -197,6 +197,12 @@ class Pair:
                 self.process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.process.wait(5)
+        self.power_off()
+        if self._owns_directory:
+            shutil.rmtree(self.directory, ignore_errors=True)
+
+    def power_off(self) -> None:
+        """SIGKILL to every process of this pair, until none is left."""
         for _ in range(50):
             left = list(self.processes())
             if not left:
@@ -207,8 +213,6 @@ class Pair:
             time.sleep(0.05)
         if self.process is not None:
             self.process.wait(5)
-        if self._owns_directory:
-            shutil.rmtree(self.directory, ignore_errors=True)
 
     def processes(self) -> Iterator[int]:
         """Pids of all living processes that this pair started, itself included."""
@@ -225,7 +229,8 @@ class Pair:
     def living(self, node: Node) -> Living:
         """The processes of a node, found by their command lines."""
         config = str(self.directory / node.id / "config.toml").encode()
-        origins, guards = [], []
+        origins: list[int] = []
+        guards: list[int] = []
         for pid in self.processes():
             with contextlib.suppress(OSError):
                 words = Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
@@ -279,8 +284,8 @@ class Pair:
         code, body = await get(f"http://{node.admin}/history", headers=headers)
         if code != 200:
             return None
-        content = json.loads(body)
-        return content["events"] if isinstance(content, dict) else content
+        events: list[dict[str, Any]] = json.loads(body)["events"]
+        return events
 
     def line(self) -> str:
         """The pair file's line."""
@@ -302,7 +307,10 @@ class Pair:
             return active, self.other(active)
 
         try:
-            return await within(seconds, "one node active and the other ready", look)
+            found: tuple[Node, Node] = await within(
+                seconds, "one node active and the other ready", look
+            )
+            return found
         except Overdue as overdue:
             raise Overdue(f"{overdue}\n{self.logs()}") from None
 

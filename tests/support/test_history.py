@@ -184,6 +184,16 @@ def test_the_gap_is_the_longest_pause_that_begins_at_the_fault() -> None:
     assert gap.seconds == pytest.approx(0.59)
 
 
+def test_the_longest_pause_is_one_that_is_over() -> None:
+    history = History()
+    for name, times in (("c00", [0.1, 1.0, 1.6, 9.0]), ("c01", [0.9, 1.9, 2.0])):
+        for number, at in enumerate(times, start=1):
+            history.set_acked(history.client(name), SLOT, number, at=at)
+    assert history.longest_pause(1.0, after=0.1) == pytest.approx(1.0)
+    assert history.longest_pause(1.0, after=1.0) == pytest.approx(7.4)
+    assert history.longest_pause(5.0, after=0.1) == pytest.approx(7.4)
+
+
 def test_a_client_that_is_never_served_again_has_a_gap_without_end() -> None:
     history = History()
     history.set_acked(history.client("c00"), SLOT, 1, at=0.5)
