@@ -297,6 +297,17 @@ class Member:
         return require_peer(self.node, self._policy.mode, self.record)
 
     @property
+    def peer_counts(self) -> bool:
+        """Whether an acknowledgement of the peer's releases what waits for it. While the record
+        lists a copy in sync, only that boot of the peer could take over: another one has the
+        same Changes and could not serve them."""
+        record, peer = self.record, self._peer()
+        if record is None or not record.sync:
+            return True
+        other = record.other(self.observer.identity.node_id)
+        return peer is not None and record.lists(other, peer.boot_id)
+
+    @property
     def beats(self) -> bool:
         """Whether the next read begins with this node's heartbeat."""
         return beats(self.node)

@@ -230,11 +230,16 @@ class Situation:
 
     @property
     def my_copy_is_better(self) -> bool:
-        """The higher position; the recorded holder at equality; a failed gate does not count."""
+        """The higher position; the recorded holder at equality; a failed gate does not count,
+        but empty never beats non-empty: what cannot be served now is not lost."""
         peer = self.view.peer
-        if peer is None or peer.state == State.FENCED:
+        if peer is None:
             return True
         mine, theirs = self.view.position, peer.position
+        if mine == EMPTY != theirs:
+            return False
+        if peer.state == State.FENCED:
+            return True
         if mine == theirs:
             return self.record is not None and self.record.holder == self.me
         return mine > theirs

@@ -17,6 +17,7 @@ class Chronicle(Protocol):
 
 class Commit(Protocol):
     def set_require_peer(self, required: bool) -> None: ...
+    def peer_acked(self, seq: int) -> None: ...
 
 
 class GateReader(Protocol):

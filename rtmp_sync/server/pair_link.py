@@ -24,7 +24,7 @@ class PairLink:
         assert peer is not None  # the configuration of a pair has one
         self._origin = origin
         hooks = ReplicationHooks(
-            on_acked=self._acked,
+            on_acked=watchdog.on_acked,
             on_link=watchdog.on_link,
             on_role=self._described,
             on_applied=watchdog.on_applied,
@@ -65,10 +65,6 @@ class PairLink:
         """Say goodbye."""
         self._origin.turn.on_batch.remove(self.replication.send_batch)
         await self.replication.stop()
-
-    def _acked(self, seq: int) -> None:
-        self._origin.commit.peer_acked(seq)
-        self._origin.watchdog.on_acked(seq)
 
     def _described(self, peer: PeerStatus) -> None:
         self._origin.watchdog.on_role(peer)

@@ -203,6 +203,8 @@ class Watchdog:
 
     def on_acked(self, seq: int) -> None:
         self.member.acked(seq)
+        if self.member.peer_counts:
+            self._effects.commit.peer_acked(seq)
         if self.member.node.hold is not None:
             self._noticed()
 
@@ -283,6 +285,8 @@ class Watchdog:
         self._extend_authority()
         self._reader.look()
         if (link := self._effects.replication) is not None:
+            if member.peer_counts:  # since this turn's record, perhaps
+                self._effects.commit.peer_acked(link.acked)
             role = member.announced
             link.set_role(
                 epoch=role.epoch,

@@ -226,6 +226,12 @@ def test_a_peer_whose_gate_failed_does_not_count() -> None:
     assert decide(node(State.SYNCING), view(released, peer=peer), NOW).state is State.CLAIMING
 
 
+def test_an_empty_copy_does_not_start_cold_for_a_peer_whose_gate_failed() -> None:
+    peer = Peer("b1", 3, gate_open=False, state="FENCED", position=(3, 99))
+    empty = view(replace(B_ALONE, released=True), peer=peer, position=(0, 0))
+    assert decide(node(State.SYNCING), empty, NOW).state is State.SYNCING
+
+
 EMPTY_PEER = Peer("b1", 0, gate_open=False, state="HELD", position=(0, 0))
 
 

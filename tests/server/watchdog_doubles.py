@@ -53,8 +53,13 @@ class GateDouble:
 class CommitDouble:
     require_peer: bool = True
 
+    peer: int = 0
+
     def set_require_peer(self, required: bool) -> None:
         self.require_peer = required
+
+    def peer_acked(self, seq: int) -> None:
+        self.peer = max(self.peer, seq)
 
 
 @dataclass
