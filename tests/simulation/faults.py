@@ -1,0 +1,159 @@
+"""What goes wrong in a seed: a list of values, drawn up front from a random stream of its own.
+
+A fault whose target is not there when its time comes does nothing, so that any of them can be
+left out of the list and the rest stays what it was. `plan` draws; `trouble.py` does.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+__all__ = ["DEFAULT_MIX", "KINDS", "Fault", "Mix", "Setup", "draw_setup", "plan"]
+
+NAMES = ("A", "B")
+
+# kind -> weight. The node of a fault is a name, or a role at that time: "active", "standby".
+KINDS: Mapping[str, float] = {
+    # a process
+    "crash": 6,  # kill -9; the guard sees it
+    "power": 4,  # the host loses power, its disk what was not synced
+    "freeze": 3,  # SIGSTOP of the origin; its guard goes on
+    "vm": 6,  # a pause of the origin and its guard
+    "stop": 2,  # SIGTERM, and started again later
+    "guard_dead": 2,
+    "both_crash": 1,
+    "both_power": 1,
+    "crash_copying": 2,  # the standby dies in the middle of a snapshot
+    # its host
+    "sick": 2,  # the self-test fails
+    "gate_shut": 1.5,  # the gate does not open
+    "gate_stuck": 1.5,  # the gate does not close
+    # its disk
+    "disk_full": 1,
+    "disk_hung": 1,
+    "disk_flip": 0.7,  # a flipped bit in a file, then a crash
+    "disk_lost": 1.5,  # a crash, and an empty disk after it
+    "sync_lost": 0.5,  # fsync reports what is not true, until the power goes
+    # the network between the nodes
+    "cut": 4,
+    "one_way": 3,
+    "reset": 2,  # the connections end; new ones work
+    "slow": 2,
+    "proxy": 3,  # something on the way that flips, drops, doubles and swaps
+    "isolate": 4,  # from the store and, sooner or later, from the other node
+    # the store
+    "store": 2,  # for both
+    "store_one": 4,
+    "store_slow": 2,
+    "flaky": 3,  # outcomes nobody knows
+    "stale": 1,  # reads of what was
+    "store_full": 1.5,
+    "line_garbage": 0.5,
+    # operators
+    "switchover": 5,
+    "edit": 2,  # the pair file is edited
+    "pause": 2,
+    "force": 0.7,
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """at, seconds: of simulated time. level: 0 to 1, how bad, or which way it goes."""
+
+    at: float
+    kind: str
+    node: str
+    seconds: float
+    level: float
+
+
+@dataclass(frozen=True, slots=True)
+class Mix:
+    """How often what happens, for all seeds of a run."""
+
+    weights: Mapping[str, float] = field(default_factory=lambda: dict(KINDS))
+    rates: tuple[float, float] = (0.93, 1.07)  # of the nodes' clocks
+    fixed_rates: Mapping[str, float] = field(default_factory=dict)  # of these nodes instead
+    default_profile: float = 0.1  # share of seeds with the default numbers; others: fast
+    modes: Mapping[str, float] = field(
+        default_factory=lambda: {"semi": 0.85, "strict": 0.08, "async": 0.07}
+    )
+    disks: Mapping[str, float] = field(
+        default_factory=lambda: {"off": 0.3, "journal": 0.45, "fsync": 0.25}
+    )
+    small_backlog: float = 0.4  # share of seeds in which a backlog holds a few Changes only
+    few_records: float = 0.5  # share of seeds in which the store keeps a few records only
+    rounds: float = 9.0  # T_conf of faults
+    writes: float = 6.0  # of all clients in one T_conf
+
+
+DEFAULT_MIX = Mix()
+
+
+@dataclass(frozen=True, slots=True)
+class Setup:
+    """What a seed's pair is like."""
+
+    fast: bool
+    mode: str
+    disk: str
+    rates: Mapping[str, float]
+    offsets: Mapping[str, float]
+    backlog_changes: int
+    keep_records: int
+    chunk_bytes: int
+    cold_start_alone: bool
+    guard_lost: str
+    drain_seconds: float
+    grace_seconds: float
+    latency: float
+
+
+def draw_setup(seed: int, mix: Mix) -> Setup:
+    chance = random.Random(f"{seed}/setup")
+    low, high = mix.rates
+    mode = _weighted(chance, mix.modes)
+    return Setup(
+        fast=chance.random() >= mix.default_profile,
+        mode=mode,
+        disk=_weighted(chance, mix.disks),
+        rates=(
+            {name: chance.choice([low, high, chance.uniform(low, high)]) for name in NAMES}
+            | dict(mix.fixed_rates)
+        ),
+        offsets={name: chance.uniform(0, 500) for name in NAMES},
+        backlog_changes=(
+            chance.choice([3, 10, 30]) if chance.random() < mix.small_backlog else 200_000
+        ),
+        keep_records=chance.choice([2, 5]) if chance.random() < mix.few_records else 128,
+        chunk_bytes=chance.choice([200, 1000, 65536]),
+        cold_start_alone=chance.random() < 0.1,
+        guard_lost=chance.choice(["alarm", "switchover"]),
+        drain_seconds=chance.choice([0.0, 0.0, 0.3]),
+        grace_seconds=chance.choice([30.0, 30.0, 3.0]),
+        latency=chance.choice([0.0005, 0.002, 0.01]),
+    )
+
+
+def plan(seed: int, mix: Mix = DEFAULT_MIX) -> list[Fault]:
+    """The faults of a seed, in their order."""
+    chance = random.Random(f"{seed}/plan")
+    unit = 1.0 if draw_setup(seed, mix).fast else 3.0
+    kinds, weights = list(mix.weights), list(mix.weights.values())
+    faults: list[Fault] = []
+    at = chance.uniform(0.0, 3.5) * unit
+    while at < mix.rounds * unit:
+        kind = chance.choices(kinds, weights)[0]
+        node = chance.choice(["active", "active", "standby", *NAMES])
+        seconds = chance.choice([0.15, 0.6, 1.3, 2.6, 5.0]) * chance.uniform(0.6, 1.4) * unit
+        faults.append(Fault(round(at, 3), kind, node, round(seconds, 3), chance.random()))
+        # Some follow at once: what matters is often what comes into another's way.
+        at += chance.choice([0.02, 0.2, 0.8, 2.0, 4.0]) * chance.uniform(0.4, 1.4) * unit
+    return faults
+
+
+def _weighted(chance: random.Random, weights: Mapping[str, float]) -> str:
+    return chance.choices(list(weights), list(weights.values()))[0]

@@ -1,0 +1,616 @@
+"""One life of an origin: the real member, state, link and disk journal, and the thin adapters
+between them, which here are models of `server.watchdog`, `performer` and `persistence`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rtmp_sync.cluster import actions as do
+from rtmp_sync.cluster.member import TURNS_AT_ONCE, Member
+from rtmp_sync.cluster.peer_status import PeerStatus, ReplicationHooks
+from rtmp_sync.cluster.turn import Turn
+from rtmp_sync.cluster.view import Identity, Policy, State
+from rtmp_sync.errors import ConfigError, StoreError
+from rtmp_sync.server.authority import Authority
+from rtmp_sync.server.commit import CommitPoint
+from rtmp_sync.state.journal import Batch, Journal
+from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.storage.disk_journal import DiskJournal, PersistFailed, PersistRecovered, Written
+from rtmp_sync.storage.operations import JOURNAL_LANE, SNAPSHOT_LANE, Operation
+from rtmp_sync.storage.recovery import recover
+from rtmp_sync.wire.records import Switchover
+from tests.simulation.disk import DiskLane
+from tests.simulation.errands import Wait, run
+from tests.simulation.here import HERE
+from tests.simulation.links import Links
+from tests.simulation.service import Service
+from tests.simulation.store import Helper, SimulatedCoordinator
+from tests.simulation.turns import SimulatedTurn
+
+if TYPE_CHECKING:
+    from tests.simulation.node import Node
+
+__all__ = ["Process"]
+
+COMPACT_BYTES = 4000
+DISK_TICK_SECONDS = 0.5
+LEAVE_SECONDS = 3.0
+
+
+class Process:
+    """node: the machine that it runs on; its clock counts."""
+
+    def __init__(self, node: Node, boot_id: str) -> None:
+        world = node.world
+        self.node, self.name, self.boot_id = node, node.name, boot_id
+        self.world = world
+        self.alive = True
+        self.frozen = False
+        self.gate_said: tuple[int, str] | None = None  # what the guard was told
+        self.well = False  # was READY or ACTIVE
+        self.thawed: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
+        self.stopping = False
+        self._gate = "closed"
+        self._turning = False
+        self._wanted = False  # a turn, as soon as the present one is over
+        self._look = 0
+        self._reading = False
+        self._read_timer = 0
+        self._deadline = 0.0
+        self._copying_on = False
+        self._written_waits: list[tuple[int, Callable[[Any], None]]] = []
+        self.enter()
+
+        setup, timing = world.setup, world.timing
+        self.state = ReplicatedState(Journal(max_changes=setup.backlog_changes))
+        self.journal: DiskJournal | None = None
+        self._lanes: list[DiskLane] = []
+        if setup.disk != "off":
+            found = recover(node.disk.files(), self.state)
+            self.damaged = bool(found.damage)
+            self.state.temporary_stale = node.down_seconds > setup.grace_seconds
+            fsync = setup.disk == "fsync"
+            self.journal = DiskJournal(found, fsync=fsync, compact_bytes=COMPACT_BYTES)
+            self._lanes = [
+                DiskLane(node.disk, self.after, node.disk_delay, self._disk_settled)
+                for _ in (JOURNAL_LANE, SNAPSHOT_LANE)
+            ]
+        self.commit = CommitPoint(require_disk=self.journal is not None)
+        self.authority = Authority()
+        self.turn = SimulatedTurn(self.state, self.authority, self.commit, self.after)
+        self.turn.on_batch += [self.persist, self._feed]
+        self.helper = Helper(
+            world.store, self.name, f"{self.name}-{boot_id}", timing.t_conf / 3, self.after
+        )
+        self.coordinator = SimulatedCoordinator(self.name, self.helper, timing.t_conf / 3)
+        self.links: Links | None = None
+        policy = Policy(
+            mode=setup.mode,
+            promote_lag_max=10 if setup.mode == "async" else None,
+            cold_start_alone=6 * timing.t_conf if setup.cold_start_alone else float("inf"),
+            guard_lost=setup.guard_lost,
+            drain_seconds=setup.drain_seconds,
+            digest_seconds=4 * timing.t_conf,
+        )
+        self.member = Member(
+            Identity(self.name, boot_id, self.clock),
+            timing,
+            policy,
+            self,
+            nonce=node.nonce,
+            wall=lambda: "",
+            now=self.clock,
+        )
+        self.service = Service(
+            self.state,
+            self.turn,
+            self.after,
+            lambda message: world.verdicts.leaves(self, message),
+            lambda: world.verdicts.accepted(self),
+        )
+        if self.journal is not None:
+            self.journal.begin()
+            self._drive_disk()
+            self._tick_disk()
+        run(self.coordinator.start(), self._started, self._misconfigured, (ConfigError,))
+
+    # -- time --------------------------------------------------------------------------
+
+    @property
+    def clock(self) -> float:
+        return self.node.clock
+
+    @property
+    def runs(self) -> bool:
+        return self.alive and not self.frozen
+
+    @property
+    def place(self) -> str:
+        return self.name
+
+    def enter(self) -> None:
+        """What runs now is this process's."""
+        HERE.clock, HERE.chance = self.node.read_clock, self.node.chance
+
+    def after(self, seconds: float, act: Callable[..., None], *arguments: Any) -> None:
+        self.world.schedule.after(seconds / self.node.rate, self._run, act, arguments)
+
+    def _run(self, act: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+        if not self.alive:
+            return
+        if self.frozen:
+            self.thawed.append((act, arguments))
+            return
+        self.enter()
+        act(*arguments)
+
+    # -- what the member and the link look at ------------------------------------------
+
+    @property
+    def replication(self) -> Links | None:
+        return self.links
+
+    @property
+    def position(self) -> tuple[int, int]:
+        return self.state.journal.position
+
+    @property
+    def epoch_served(self) -> int:
+        return self.authority.epoch if self.turn.authorised else self.member.epoch
+
+    @property
+    def serving(self) -> bool:
+        """Would apply a client's write and answer it at this instant."""
+        return self.runs and self._gate == "open" and self.clock < self.authority.deadline
+
+    @property
+    def gate(self) -> str:
+        """As read back: a packet filter may stay open when the origin itself is closed."""
+        return "unknown" if self._gate == "closed" and self.node.gate_stuck else self._gate
+
+    # -- life --------------------------------------------------------------------------
+
+    def _started(self, nodes: tuple[str, str] | None) -> None:
+        if nodes is not None:
+            self._learn(nodes)
+        self._probe()
+        self._read()
+        self.wake()
+
+    def _misconfigured(self, _: Exception) -> None:
+        """Exit code 2."""
+        self.node.died(self, "configuration")
+
+    def _learn(self, nodes: tuple[str, str]) -> None:
+        if self.links is not None:
+            return
+        self.member.nodes = nodes
+        self.member.renamed(self.coordinator.node_id)
+        hooks = ReplicationHooks(
+            on_acked=self._acked,
+            on_link=self._link_changed,
+            on_role=self._described,
+            on_applied=self._applied,
+            on_batch=self.persist,
+            on_installed=self._installed,
+            on_divergent=self._divergent,
+            on_caught_up=self.wake,
+            on_fence=self._fenced,
+            on_switchover=self._heard_step,
+            give_promise=lambda epoch: self.member.give_promise(epoch, self.clock),
+            history=self._history,
+        )
+        self.links = Links(
+            self,
+            hooks,
+            pair_id="+".join(nodes),
+            dials=self.name == nodes[0],
+            silence=self.world.timing.ack_timeout,
+            chance=self.node.chance,
+            dial=lambda end: self.world.dial(self, end),
+            refused=lambda error: self.world.count(f"refused.{type(error).__name__}"),
+        )
+        self.links.bulk_delay = self.world.bulk_delay
+
+    def _history(self, event: str, **fields: object) -> None:
+        if event == "resync":
+            self.world.count(f"resyncs_{fields['kind']}")
+        self.world.trace(lambda: f"{self.boot_id} {event} {fields}")
+
+    def stop(self) -> None:
+        """SIGTERM."""
+        if not self.stopping:
+            self.stopping = True
+            self.authority.end()
+            self.after(LEAVE_SECONDS, self._exit)
+            self._begin_turns()
+
+    def _exit(self) -> None:
+        self.node.died(self, "stopped")
+
+    # -- the store ---------------------------------------------------------------------
+
+    def _read(self, timer: int = 0) -> None:
+        if self._reading or timer not in (0, self._read_timer):
+            return
+        self._reading = True
+        self.member.read_began()
+        run(
+            self.coordinator.read(beat=self.member.beats),
+            self._saw,
+            self._could_not_read,
+            (StoreError,),
+        )
+
+    def _saw(self, reading: Any) -> None:
+        member = self.member
+        member.renamed(self.coordinator.node_id)
+        member.saw(
+            reading.sighting,
+            self.clock,
+            nodes=reading.nodes,
+            line=reading.line,
+            wished_holder=reading.wished_holder,
+        )
+        if self.links is None and reading.nodes is not None:
+            self._learn(reading.nodes)
+        self._read_ended()
+
+    def _could_not_read(self, _: Exception) -> None:
+        self.member.could_not_read()
+        self._read_ended()
+
+    def _read_ended(self) -> None:
+        self._reading = False
+        self._read_timer += 1
+        self.after(self.member.read_interval(self.clock), self._read, self._read_timer)
+        self._extend()
+        self.wake()
+
+    def _cas(self, action: do.Cas) -> None:
+        self.world.trace(lambda: f"{self.boot_id} cas {_told(action.record)}")
+        run(self.coordinator.cas(action.record), self._tried, self._tried)
+
+    def _tried(self, attempt: Any) -> None:
+        self.world.trace(lambda: f"{self.boot_id} cas: {attempt.result.outcome.value}")
+        self.member.tried(attempt.result, attempt.highest)
+        self._extend()
+        self.wake()
+
+    # -- probes ------------------------------------------------------------------------
+
+    def _probe(self) -> None:
+        member, links = self.member, self.links
+        answers: dict[str, bool | None] = {"admin": self.world.answers(self)}
+        if links is not None:
+            answers["link"] = links.connected
+        member.probed(answers, begun=self.clock, now=self.clock)
+        member.self_tested(not self.node.sick)
+        if not self.node.guard_alive:
+            member.guard_died()
+        self.wake()
+        self.after(self.world.timing.probe_interval, self._probe)
+
+    # -- the link's hooks --------------------------------------------------------------
+
+    def _acked(self, seq: int) -> None:
+        self.member.acked(seq)
+        if self.member.peer_counts:
+            self.commit.peer_acked(seq)
+        if self.member.node.hold is not None:
+            self.wake()
+
+    def _link_changed(self, up: bool) -> None:
+        self.world.trace(lambda: f"{self.boot_id} link {'up' if up else 'down'}")
+        self.member.link_changed(up, self.clock)
+        self._read_if_wanted()
+        self.wake()
+
+    def _described(self, _: PeerStatus) -> None:
+        self.wake()
+
+    def _applied(self) -> None:
+        self._answer_switch()
+        if self.member.state is State.SYNCING:
+            self.wake()
+
+    def _fenced(self, epoch: int, _: str) -> None:
+        self.member.fenced(epoch)
+        self._read_if_wanted()
+        self.wake()
+
+    def _heard_step(self, step: Switchover) -> None:
+        self.member.heard_step(step)
+        self._answer_switch()
+        self._read_if_wanted()
+        self.wake()
+
+    def _answer_switch(self) -> None:
+        answer = self.member.switch_answer()
+        if answer is not None:
+            self._tell(answer)
+
+    def _tell(self, step: do.Switchover) -> None:
+        if self.links is not None:
+            self.links.say(Switchover(step.kind, step.switch_id, step.final_seq, 0.0, step.epoch))
+
+    def applied_from(self, epoch: int) -> None:
+        self.world.verdicts.applied(self, epoch)
+
+    def _feed(self, batch: Batch) -> None:
+        if self.links is not None:
+            self.links.send_batch(batch)
+
+    def _divergent(self, _: object, release: Callable[[], None] | None = None) -> None:
+        self.world.count("divergent_tails")
+        if release is not None:
+            self.after(self.node.disk_delay(), release)
+
+    # -- turns -------------------------------------------------------------------------
+
+    def wake(self) -> None:
+        if not self._wanted and not self.stopping:
+            self._wanted = True
+            if not self._turning:
+                self.after(0.0, self._begin_turns)
+
+    def _begin_turns(self, look: int = 0) -> None:
+        if self._turning or (look and look != self._look):
+            return
+        self._turning, self._wanted = True, False
+        run(self._leave() if self.stopping else self._turns(), self._turned, self._turned)
+
+    def _turned(self, _: object) -> None:
+        self._turning = False
+        if not self.alive:
+            return
+        if self.stopping:
+            self._begin_turns()
+            return
+        if self._wanted:
+            self.after(0.0, self._begin_turns)
+        self._look += 1
+        self.after(self.member.next_look(self.clock), self._begin_turns, self._look)
+
+    async def _turns(self) -> None:
+        member = self.member
+        for _ in range(TURNS_AT_ONCE):
+            before = member.node
+            member.gate_is(self.gate)
+            await self._take(member.turn(self.clock))
+            if member.node == before or self.stopping:
+                break
+
+    async def _leave(self) -> None:
+        self._close_gate("stop")
+        while True:
+            self.member.gate_is(self.gate)
+            turn = self.member.leave(self.clock)
+            await self._take(turn)
+            if not turn.actions and self.member.node.pending is None:
+                self._exit()
+                return
+            await Wait(
+                lambda resume, _: self.after(self.world.timing.probe_interval / 5, resume, None)
+            )
+
+    async def _take(self, turn: Turn) -> None:
+        world = self.world
+        if turn.row:
+            world.rows.add(turn.row)
+        if world.tracing and (turn.actions or turn.row):
+            world.trace(lambda: f"{self.boot_id} {turn.state} [{turn.row}] {turn.sentence}")
+        self.commit.set_require_peer(self.member.require_peer)
+        for action in turn.actions:
+            await self._perform(action)
+        self.member.gate_is(self.gate)
+        self.authority.gate_open = self._gate == "open"
+        self._extend()
+        if self.links is not None:
+            if self.member.peer_counts:
+                self.commit.peer_acked(self.links.acked)
+            self.links.set_role(self.member.announced)
+        self._read_if_wanted()
+        self.well = self.well or self.member.took_part
+
+    def _read_if_wanted(self) -> None:
+        if self.member.wants_read and not self._reading:
+            self._read()
+
+    def _extend(self) -> None:
+        epoch, until = self.member.authority
+        if until == float("-inf"):
+            self.authority.revoke()
+            return
+        self.authority.grant(epoch, until)
+        self.world.verdicts.granted(self)
+        if until > self._deadline and self._gate == "open":
+            self._deadline = until
+            self.after(max(0.0, until - self.clock), self._check_deadline)
+
+    def _check_deadline(self) -> None:
+        if self._gate == "open" and not self.authority.valid(self.clock):
+            self._close_gate("the authority ran out")
+            self.wake()
+
+    # -- what a turn asks for ----------------------------------------------------------
+
+    async def _perform(self, action: do.Action) -> None:
+        match action:
+            case do.CloseGate():
+                self._close_gate(action.reason)
+            case do.Promote():
+                await self._promote(action)
+            case do.Demote():
+                self._let_go()
+            case do.Cas():
+                self._cas(action)
+            case do.AskPromise():
+                self._ask_promise(action.epoch)
+            case do.CompareDigests():
+                self._compare(action.question)
+            case do.HoldWrites():
+                self.service.hold(action.on)
+            case do.Prepare():
+                self.service.hold(True)
+                head = self.state.journal.head
+                self.member.holding(action.switch_id, head)
+                self._tell(do.Switchover("prepare", action.switch_id, final_seq=head))
+            case do.Switchover():
+                self._tell(action)
+            case do.Repair():
+                if self.links is not None:
+                    self.links.repair()
+            case do.Answer():
+                self.node.wish = ""
+            case do.Happened():
+                self._count(action)
+
+    def _count(self, action: do.Happened) -> None:
+        names = {"degraded": "degrades", "failover": "takeovers", "digest_mismatch": "mismatches"}
+        if action.event in names:
+            self.world.count(names[action.event])
+        self.world.trace(lambda: f"{self.boot_id} {action.event} {action.fields}")
+
+    def _close_gate(self, why: str) -> None:
+        if self._gate == "open":
+            self.world.trace(lambda: f"{self.boot_id} closes: {why}")
+        self.authority.revoke()
+        self.authority.gate_open = False
+        self._gate = "closed"
+        self.service.cut()
+
+    async def _promote(self, action: do.Promote) -> None:
+        record, member = action.record, self.member
+        if not member.may_open(record.epoch, self.clock):
+            return
+        self.authority.grant(*member.authority)
+        self._let_go()
+        stale, empty = self.state.temporary_stale, self.state.empty
+        self.state.start_epoch(record.epoch, self.boot_id, record.history_id, lossy=action.lossy)
+        self.turn.commit_journal()
+        await self._on_disk(self.state.journal.head)
+        if not member.may_open(record.epoch, self.clock):
+            self.authority.revoke()
+            return
+        self.authority.grant(*member.authority)
+        self.gate_said = (record.epoch, self.boot_id)
+        if self.node.gate_shut:
+            member.gate_failed(record.epoch)
+            self._close_gate("it did not open")
+            return
+        self._gate = "open"
+        self.world.trace(lambda: f"{self.boot_id} OPENS in epoch {record.epoch}: {record.reason}")
+        self.service.promoted(record.epoch)
+        self.world.verdicts.opened(self, record, temporary_dropped=stale, empty=empty)
+
+    def _let_go(self) -> None:
+        self.service.let_go()
+        self.commit.reset(self.state.journal.head)
+
+    def _ask_promise(self, epoch: int) -> None:
+        def answered(asked_at: float | None) -> None:
+            self.member.promised(epoch, asked_at)
+            self._extend()
+            self.wake()
+
+        if self.links is None:
+            answered(None)
+        else:
+            self.links.promise(epoch, answered)
+
+    def _compare(self, question: int) -> None:
+        def answered(agrees: bool) -> None:
+            self.member.compared(question, agrees)
+            self.wake()
+
+        if self.links is None:
+            answered(False)
+        else:
+            self.links.compare(answered)
+
+    # -- the disk ----------------------------------------------------------------------
+
+    def persist(self, batch: Batch) -> None:
+        if self.journal is not None:
+            self.journal.write(batch)
+            self._drive_disk()
+
+    def _installed(self) -> None:
+        self.world.count("copies_installed")
+        if self.journal is not None:
+            self.journal.begin_anew()
+            self._drive_disk()
+
+    def _drive_disk(self) -> None:
+        journal = self.journal
+        assert journal is not None
+        for operation in journal.operations():
+            self._lanes[operation.lane].add(operation)
+        for event in journal.events():
+            match event:
+                case Written():
+                    self.commit.disk_written(event.seq)
+                case PersistFailed():
+                    self.world.count("persist_failed")
+                    self.commit.set_require_disk(False)
+                case PersistRecovered():
+                    self.commit.set_require_disk(True)
+        if self._written_waits:
+            self._wake_written()
+        if journal.wants_more and not self._copying_on:
+            self._copying_on = True
+            self.after(0.002, self._copy_on)
+
+    def _copy_on(self) -> None:
+        self._copying_on = False
+        self._drive_disk()
+
+    def _disk_settled(self, operation: Operation, refusal: str) -> None:
+        journal = self.journal
+        assert journal is not None
+        if refusal:
+            journal.refused(operation, refusal)
+        else:
+            journal.done(operation)
+        self._drive_disk()
+
+    def _tick_disk(self) -> None:
+        assert self.journal is not None
+        self.journal.tick(self.clock)
+        self._drive_disk()
+        self.after(DISK_TICK_SECONDS, self._tick_disk)
+
+    async def _on_disk(self, seq: int) -> None:
+        journal = self.journal
+        if journal is not None and not journal.persist_failed and journal.written_seq < seq:
+            await Wait(lambda resume, _: self._written_waits.append((seq, resume)))
+
+    def _wake_written(self) -> None:
+        journal = self.journal
+        assert journal is not None
+        waits, self._written_waits = self._written_waits, []
+        for seq, resume in waits:
+            if journal.persist_failed or journal.written_seq >= seq:
+                resume(None)
+            else:
+                self._written_waits.append((seq, resume))
+
+    def tear_writes(self) -> None:
+        """The process dies: what it was just writing is there in part."""
+        for lane in self._lanes:
+            operation = lane.under_way
+            if operation is not None and self.node.chance.random() < 0.3:
+                self.node.disk.tear(operation)
+
+
+def _told(record: Any) -> str:
+    sync = ",".join(copy.boot_id for copy in record.sync)
+    released = " released" if record.released else ""
+    paused = " paused" if record.paused else ""
+    return (
+        f"{record.rev}: epoch {record.epoch} {record.boot_id} sync=[{sync}]{released}{paused}"
+        f" {record.reason}"
+    )

@@ -1,0 +1,225 @@
+"""The invariants of failover.md section 3, looked at from outside, after every step that can
+break one.
+
+What is known here and to no node: which records landed, what every copy of every life of a
+node holds, and what clients were shown. From these:
+
+I1, I2  nobody accepts, answers or is granted authority while another one serves; an epoch is
+        opened once
+I3      nothing is applied from a sender of an older epoch than the record that was read
+I5      a copy that opens holds everything that was shown to anybody, unless every copy that
+        the record trusted is gone
+I7      a record that lets go of the service is written by a node whose gate is closed
+I8      a message leaves only when every copy that the record in the store trusts holds
+        everything up to the message's making
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from rtmp_sync.cluster.record import Record
+from rtmp_sync.state.replicated_state import ReplicatedState
+from tests.simulation.outcome import Broken
+from tests.simulation.service import CALLS, SCOPE, Message, Write
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
+__all__ = ["Verdicts"]
+
+# Claims in which an operator, or a rule that he chose, takes a loss upon himself.
+ACCEPTED_LOSS = ("forced", "cold_start_alone")
+
+
+class Verdicts:
+    """mode: of replication. In `async` only one copy is trusted, and any takeover may lose."""
+
+    def __init__(self, mode: str, stats: Counter[str]) -> None:
+        self.mode = mode
+        self.boots: dict[str, Process] = {}
+        self.records: dict[int, Record] = {}
+        self.record: Record | None = None
+        self.opened_by: dict[int, str] = {}
+        self.shown: dict[tuple[str, str], Write] = {}
+        self._stats = stats
+        self._values: dict[tuple[str, str, int], bytes | None] = {}
+
+    # -- who serves --------------------------------------------------------------------
+
+    def granted(self, process: Process) -> None:
+        if process.serving:
+            self._alone(process)
+
+    def accepted(self, process: Process) -> None:
+        """A client's write is about to be applied."""
+        self._alone(process)
+
+    def _alone(self, process: Process) -> None:
+        for node in process.world.nodes.values():
+            other = node.process
+            if other is not None and other is not process and other.serving:
+                raise Broken("I1", f"{process.boot_id} serves, and so does {other.boot_id}")
+
+    def opened(
+        self, process: Process, record: Record, *, temporary_dropped: bool, empty: bool
+    ) -> None:
+        """A gate was opened under this record. empty: with a copy that never was part of any
+        epoch."""
+        self._alone(process)
+        by = self.opened_by.setdefault(record.epoch, process.boot_id)
+        if by != process.boot_id:
+            raise Broken("I1", f"epoch {record.epoch} opened by {by} and {process.boot_id}")
+        if record.epoch < max(self.opened_by):
+            raise Broken("I3", f"{process.boot_id} opens epoch {record.epoch} after a later one")
+        if temporary_dropped:
+            self._forget(name for name in self.shown if name[0][0] != "P")
+        self._lost(process, record, empty=empty)
+
+    # -- the records -------------------------------------------------------------------
+
+    def landed(self, record: Record) -> None:
+        before = self.record
+        self.records[record.rev] = self.record = record
+        let_go = record.released and (before is None or not before.released)
+        if before is None or not (let_go or record.reason == "switchover"):
+            return
+        holder = self.boots.get(before.boot_id)
+        if holder is not None and holder.alive and holder.gate != "closed":
+            raise Broken("I7", f"{record.reason} in the record, {before.boot_id} is not closed")
+
+    # -- what clients are shown --------------------------------------------------------
+
+    def leaves(self, process: Process, message: Message) -> None:
+        self._alone(process)
+        for copy in self._must_hold(process):
+            self._holds(process, copy, message)
+        for write in message.writes:
+            self._show(write)
+
+    def _must_hold(self, process: Process) -> list[Process]:
+        """The copies that a client may rely on, as the store has it."""
+        record = self.record
+        if record is None or self.mode == "async":
+            return []
+        trusted = {copy.boot_id for copy in record.sync}
+        if self._claim(record.epoch).reason not in ACCEPTED_LOSS:
+            trusted.add(record.boot_id)
+        trusted.discard(process.boot_id)
+        return [self.boots[boot_id] for boot_id in sorted(trusted)]
+
+    def _holds(self, process: Process, copy: Process, message: Message) -> None:
+        short = copy.state.journal.head < message.head
+        missing = [write for write in message.writes if not _contains(copy.state, write)]
+        if short or missing:
+            raise Broken(
+                "I8",
+                f"{process.boot_id} tells a client {message.kind} {missing or message.writes} at"
+                f" {message.head}; {copy.boot_id}, which counts, is at {copy.state.journal.head}",
+            )
+
+    def _show(self, write: Write) -> None:
+        value = self._values.setdefault((write.name, write.key, write.version), write.value)
+        if value != write.value:
+            raise Broken("version", f"{write} was {value!r} in that version before")
+        place = (write.name, write.key)
+        known = self.shown.get(place)
+        if known is None or known.version < write.version:
+            self.shown[place] = write
+
+    # -- what is lost ------------------------------------------------------------------
+
+    def _lost(self, process: Process, record: Record, *, empty: bool) -> None:
+        missing = [write for write in self.shown.values() if not _contains(process.state, write)]
+        if not missing:
+            return
+        claim = self._claim(record.epoch)
+        accepted = claim.reason in ACCEPTED_LOSS or self.mode == "async"
+        before = self._before(claim)
+        if claim.reason == "cold_start" and before is not None and not empty:
+            # a node whose gate does not open counts less than any copy that is not empty
+            accepted = accepted or before.reason == "gate_failed"
+        trusted, boots = self._trusted(claim)
+        for write in missing:
+            holders = [copy.boot_id for copy in trusted if _contains(copy.state, write)]
+            if not accepted and (holders or process.boot_id in boots):
+                raise Broken(
+                    "lost",
+                    f"{process.boot_id} opens epoch {record.epoch} ({claim.reason}) without"
+                    f" {write}, which was shown and which {', '.join(holders) or 'it'} held",
+                )
+            self._stats["excused"] += 1
+        self._forget([(write.name, write.key) for write in missing])
+
+    def _trusted(self, claim: Record) -> tuple[list[Process], set[str]]:
+        """The living copies that the record before a claim counted on, also through claims
+        that never opened, and the boots that it named; a node's later life stands for what its
+        disk held."""
+        boots: set[str] = set()
+        base = self._before(claim)
+        while base is not None:
+            boots.add(base.boot_id)
+            boots.update(copy.boot_id for copy in base.sync)
+            if base.epoch in self.opened_by:
+                break
+            base = self._before(self._claim(base.epoch))
+        living = [self.boots[boot] for boot in sorted(boots) if self.boots[boot].alive]
+        if claim.reason == "cold_start":
+            names = {self.boots[boot].name for boot in boots}
+            living += [copy for copy in self.boots.values() if copy.alive and copy.name in names]
+        return living, boots
+
+    def _claim(self, epoch: int) -> Record:
+        """The record in which an epoch began."""
+        return next(record for record in self.records.values() if record.epoch == epoch)
+
+    def _before(self, record: Record) -> Record | None:
+        return self.records.get(record.rev - 1)
+
+    def _forget(self, places: object) -> None:
+        for place in list(places):  # type: ignore[call-overload]  # any iterable of keys
+            del self.shown[place]
+
+    # -- what is applied ---------------------------------------------------------------
+
+    def applied(self, process: Process, epoch: int) -> None:
+        """A standby applied something that its sender sent while it served in `epoch`."""
+        if epoch < process.member.epoch:
+            raise Broken(
+                "I3",
+                f"{process.boot_id}, which has read epoch {process.member.epoch}, applied what"
+                f" was sent in epoch {epoch}",
+            )
+
+    # -- the end -----------------------------------------------------------------------
+
+    def ended(self, copies: list[Process]) -> None:
+        """Everything is repaired and quiet."""
+        first = copies[0]
+        for copy in copies:
+            for write in self.shown.values():
+                if not _contains(copy.state, write):
+                    raise Broken("phantom", f"{write} was shown; {copy.boot_id} has it not")
+            if copy.state.journal.position != first.state.journal.position:
+                raise Broken("digest", f"{copy.boot_id} is at {copy.state.journal.position}")
+            if copy.state.digest() != first.state.digest():
+                raise Broken("digest", f"{copy.boot_id} and {first.boot_id} differ")
+            if copy.state.recompute_digest() != copy.state.digest():
+                raise Broken("digest", f"{copy.boot_id}: the running digest is wrong")
+        calls = first.state.find(SCOPE, CALLS[2:], CALLS[0])
+        for key, value in calls.slots.items() if calls is not None else ():
+            if int(value.split()[0]) != 1:
+                raise Broken("duplicate", f"call {key} ran {value.split()[0].decode()} times")
+
+
+def _contains(state: ReplicatedState, write: Write) -> bool:
+    """The copy has this write, or a later one of the same slot."""
+    obj = state.find(SCOPE, write.name[2:], write.name[0])
+    if obj is None:
+        return False
+    value = obj.slots.get(write.key)
+    if value is None:
+        return obj.tombstones.get(write.key, -1) >= write.version
+    version = obj.versions[write.key]
+    return version > write.version or (version == write.version and value == write.value)
