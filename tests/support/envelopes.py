@@ -1,7 +1,8 @@
 """A proxy that understands RTMP: it breaks the link between two origins message by message.
 
 Handshakes pass as they are; behind them each message is read, shown to the fault of its
-direction, and what that returns is written on. Directions are named by who hears it.
+direction, and what that returns is written on. Directions are named by who hears it. Only
+whole messages go on: one above the window of the link (`replication_queue`) never would.
 """
 
 from __future__ import annotations
@@ -30,6 +31,8 @@ class EnvelopeProxy:
     def __init__(self) -> None:
         self.fault: dict[str, Fault] = {ACCEPTOR: as_it_is, DIALER: as_it_is}
         self.passed: dict[str, list[Message]] = {ACCEPTOR: [], DIALER: []}  # on this connection
+        self._running = asyncio.Event()
+        self._running.set()
         self._target = ("127.0.0.1", 1)
         self._server: asyncio.Server | None = None
         self._calls: set[asyncio.Task[None]] = set()
@@ -56,6 +59,18 @@ class EnvelopeProxy:
 
     def send_raw(self, hearer: str, data: bytes) -> None:
         self._writers[hearer].write(data)
+
+    def pause(self) -> None:
+        """Carry nothing; what is said piles up at its sender."""
+        self._running.clear()
+
+    def resume(self) -> None:
+        self._running.set()
+
+    def cut(self) -> None:
+        """End every connection."""
+        for writer in self._writers.values():
+            writer.transport.abort()
 
     async def stop(self) -> None:
         assert self._server is not None
@@ -97,6 +112,7 @@ class EnvelopeProxy:
                 for message in chunks.feed(data):
                     self._pass(message, writer, hearer)
                 await writer.drain()
+                await self._running.wait()
         writer.close()
 
     def _pass(self, message: Message, writer: asyncio.StreamWriter, hearer: str) -> None:
