@@ -67,16 +67,18 @@ class Ledger:
         )
 
     def together(self, head: int, now: float) -> AloneRange | None:
-        """They wait for the peer again, or get no answers; the range that this ended."""
+        """They wait for the peer again, or get no answers; the range that this ended, if it
+        has Changes."""
         if self._since is None:
             return None
         self.alone(0, 0, max(head, self._now.last_seq), now)
         ended, self._since = self._now, None
-        self.ranges.append(ended)
+        if ended.changes:
+            self.ranges.append(ended)
         self._past_seconds += ended.seconds
         self._past_changes += ended.changes
         self._now = AloneRange(0, 1, 0, 0.0)
-        return ended
+        return ended if ended.changes else None
 
     def degraded_seconds(self, now: float) -> float:
         """Time spent serving alone, the present one included."""

@@ -719,7 +719,12 @@ def test_a_peer_that_caught_up_is_taken_back_in_sync_step_by_step() -> None:
 
 @pytest.mark.parametrize(
     "facts",
-    [{"link_up": False}, {"peer": replace(PEER, boot_id="b2")}, {"digest_agrees": False}],
+    [
+        {"link_up": False},
+        {"peer": replace(PEER, boot_id="b2")},
+        {"digest_agrees": False},
+        {"ack_late": True},
+    ],
 )
 def test_a_peer_that_falls_behind_again_is_not_waited_for(facts: dict[str, Any]) -> None:
     held = replace(ACTIVE, hold=Hold(10, "b1", NOW - 0.1))

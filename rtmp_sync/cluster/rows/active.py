@@ -97,6 +97,7 @@ def may_hold(s: Situation) -> bool:
         and s.now >= s.node.hold_again_at
         and s.talking_peer is not None
         and s.view.peer_caught_up
+        and not s.view.ack_late
         and s.can_write
     )
 
@@ -110,7 +111,7 @@ def hold_broken(s: Situation) -> bool:
     hold, peer = s.node.hold, s.talking_peer
     if hold is None or s.node.pending is not None:
         return False
-    overdue = s.now - hold.since > 2 * s.view.timing.ack_timeout
+    overdue = s.view.ack_late or s.now - hold.since > 2 * s.view.timing.ack_timeout
     other_boot = peer is None or peer.boot_id != hold.boot_id
     return overdue or other_boot or s.view.digest_agrees is False or not s.degraded
 
