@@ -44,25 +44,10 @@ class Fold:
         self._dirty_objects: set[SharedObject] = set()
         self._dirty_instances: set[Instance] = set()
         self._dirty_sessions: set[Session] = set()
-        self._folds: dict[int, Callable[[Change], None]] = {
-            kinds.OBJECT_CREATED: self._object_created,
-            kinds.SLOT_SET: self._slot_set,
-            kinds.SLOT_DELETED: self._slot_deleted,
-            kinds.CLEARED: self._cleared,
-            kinds.OBJECT_GONE: self._object_gone,
-            kinds.CLIENT_JOINED: self._client_joined,
-            kinds.CLIENT_LEFT: self._client_left,
-            kinds.INSTANCE_STARTED: self._instance_started,
-            kinds.INSTANCE_STOPPED: self._instance_stopped,
-            kinds.CALL_BEGUN: self._call_begun,
-            kinds.CALL_FINISHED: self._call_finished,
-            kinds.SESSION_GONE: self._session_gone,
-            kinds.EPOCH_STARTED: self._epoch_started,
-        }
 
     def apply(self, change: Change) -> None:
         """Fold one Change, whose seq is the journal's head, into the state."""
-        self._folds[change.kind](change)
+        _FOLDS[change.kind](self, change)
 
     def _instance(self, scope: str) -> Instance:
         found = self.instances.get(scope)
@@ -210,6 +195,8 @@ class Fold:
         self._dirty_objects = copy._dirty_objects
         self._dirty_instances = copy._dirty_instances
         self._dirty_sessions = copy._dirty_sessions
+        copy.instances, copy.sessions = {}, {}
+        copy._dirty_objects, copy._dirty_instances, copy._dirty_sessions = set(), set(), set()
         self.journal.restart(
             history_id=copy.journal.history_id,
             previous=copy.journal.previous,
@@ -309,3 +296,22 @@ class Fold:
             self._sum = (self._sum + new - session.counted) & MASK
             session.counted = new
         self._dirty_sessions.clear()
+
+
+# By function, not by bound method: a copy that is dropped is gone at once, not when some
+# cycle of references is collected.
+_FOLDS: Final[dict[int, Callable[[Fold, Change], None]]] = {
+    kinds.OBJECT_CREATED: Fold._object_created,
+    kinds.SLOT_SET: Fold._slot_set,
+    kinds.SLOT_DELETED: Fold._slot_deleted,
+    kinds.CLEARED: Fold._cleared,
+    kinds.OBJECT_GONE: Fold._object_gone,
+    kinds.CLIENT_JOINED: Fold._client_joined,
+    kinds.CLIENT_LEFT: Fold._client_left,
+    kinds.INSTANCE_STARTED: Fold._instance_started,
+    kinds.INSTANCE_STOPPED: Fold._instance_stopped,
+    kinds.CALL_BEGUN: Fold._call_begun,
+    kinds.CALL_FINISHED: Fold._call_finished,
+    kinds.SESSION_GONE: Fold._session_gone,
+    kinds.EPOCH_STARTED: Fold._epoch_started,
+}

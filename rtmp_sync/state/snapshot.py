@@ -128,6 +128,7 @@ class Snapshot:
         if self in self._running:
             self._running.remove(self)
         self.closed = True
+        self._instances, self._sessions = [], []  # nothing of an old copy is kept alive by it
         self._taken.clear()
         self._kept.clear()
 

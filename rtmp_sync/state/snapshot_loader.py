@@ -35,14 +35,6 @@ class SnapshotLoader:
         self._copy.forgotten_highest = header.forgotten_highest
         self._instance = Instance("", 0)
         self._object = SharedObject("", "V:", 0, 0)
-        self._loads: dict[object, Callable[..., None]] = {
-            "i": self._load_instance,
-            "c": self._load_client,
-            "o": self._load_object,
-            "s": self._load_slots,
-            "t": self._load_tombstones,
-            "x": self._load_session,
-        }
 
     def feed(self, chunk: bytes) -> None:
         """Raises RemoteProtocolError when the content is not a snapshot's."""
@@ -71,7 +63,7 @@ class SnapshotLoader:
         return copy
 
     def _load(self, record: Any) -> None:
-        self._loads[record[0]](*record[1:])
+        _LOADS[record[0]](self, *record[1:])
 
     def _load_instance(self, scope: str, highest: int, started: bool) -> None:
         self._instance = self._copy.adopt_instance(Instance(scope, highest))
@@ -103,3 +95,13 @@ class SnapshotLoader:
             number: known if isinstance(known, bytes) else Begun(*known) for number, known in calls
         }
         self._copy.adopt_session(session)
+
+
+_LOADS: Final[dict[object, Callable[..., None]]] = {
+    "i": SnapshotLoader._load_instance,
+    "c": SnapshotLoader._load_client,
+    "o": SnapshotLoader._load_object,
+    "s": SnapshotLoader._load_slots,
+    "t": SnapshotLoader._load_tombstones,
+    "x": SnapshotLoader._load_session,
+}

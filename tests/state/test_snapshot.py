@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import sys
+import weakref
 
 import pytest
 
@@ -221,3 +224,33 @@ def test_a_chunk_is_short_when_its_entries_are_small():
 
 def loader_objects(loader: SnapshotLoader) -> list[SharedObject]:
     return [obj for one in loader._copy.instances.values() for obj in one.objects.values()]
+
+
+def test_a_copy_that_is_dropped_is_gone_at_once_not_when_garbage_is_collected():
+    active = busy_state(random.Random(8))
+    snapshot = active.snapshot()
+    chunks = list(snapshot.chunks())
+    standby = ReplicatedState()
+    gc.collect()
+    gc.disable()
+    try:
+        abandoned = SnapshotLoader(snapshot.header)
+        abandoned.feed(chunks[0])
+        shadow = weakref.ref(abandoned._copy)
+        del abandoned
+        assert shadow() is None
+        for _ in range(2):
+            loader = SnapshotLoader(snapshot.header)
+            for chunk in chunks:
+                loader.feed(chunk)
+            shadow = weakref.ref(loader._copy)
+            standby.install(loader.finish(snapshot.digest))
+            del loader
+            assert shadow() is None
+        audit = standby.snapshot()
+        audit.close()
+        old = standby.instances
+        standby.install(ReplicatedState())
+        assert sys.getrefcount(old) == 2  # `old` and the argument: nobody else holds it
+    finally:
+        gc.enable()
