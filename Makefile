@@ -2,14 +2,16 @@
 # make test    set everything up, run all tests
 # make check   formatting, lint, types
 # make bench   all benches, tables on the terminal, JSON in bench/results/
+# make soak MINUTES=n     a real pair under load while everything is killed, frozen, cut and moved
 SHELL := /bin/bash
 DIR ?= ./var/pair
 PORT ?= 1935
 WORKERS ?= $(shell nproc)
+MINUTES ?= 60
 BENCHES := $(basename $(notdir $(filter-out bench/__init__.py bench/table.py,$(wildcard bench/[a-z]*.py))))
 stage = @start=$$SECONDS; printf '\n\033[1m== %s\033[0m\n' "$(1)"; set -e -o pipefail; $(2); printf '== %s: %d s\n' "$(1)" $$((SECONDS - start))
 
-.PHONY: up test check bench setup setup-dev clean
+.PHONY: up test check bench soak setup setup-dev clean
 
 up: setup
 	@.venv/bin/rtmp-sync pair --dir $(DIR) --port $(PORT) --apps apps --drill
@@ -25,6 +27,10 @@ check: setup-dev
 bench: setup-dev
 	@mkdir -p bench/results
 	@set -e; for name in $(BENCHES); do .venv/bin/python -m bench.$$name --json bench/results/$$name.json; done
+
+soak: setup-dev
+	@mkdir -p bench/results
+	@.venv/bin/python -m tests.checker --minutes $(MINUTES) --json bench/results/soak.json $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults "$(FAULTS)")
 
 setup:
 	@.ci/setup

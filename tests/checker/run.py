@@ -30,6 +30,7 @@ BALLAST_SLOTS = 6000  # of 1,000 bytes: a copy takes a few seconds on a slow lin
 BALLAST_AT_ONCE = 200
 VERDICT_SECONDS = 150.0
 QUIET_SECONDS = 2.0
+MAX_TOLD = 30  # problems of one verdict: who has so many needs the first ones
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,8 +166,10 @@ class Checker:
         self._memory.sample(self._pair)
         found = [*history.problems(), *self._gates.problems(), *self._memory.problems()]
         found += [problem for log in self._logs for problem in log.problems]
-        for problem in found:
+        for problem in found[:MAX_TOLD]:
             self._problem(problem)
+        if len(found) > MAX_TOLD:
+            self._problem(f"and {len(found) - MAX_TOLD} more")
         tally = self._nemesis.tally
         self._tell(
             f"verdict {self._verdicts}: {tally.strikes} faults, {history.acknowledged():,} "

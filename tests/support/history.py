@@ -190,6 +190,17 @@ class History:
                 asked = self.runs_asked[counted]
                 self.duplicates.append(f"{reader}: {counted} ran {number} times, asked {asked}")
 
+    def mirrored(self, shown: Mapping[Slot, int], values: Mapping[Slot, int], reader: str) -> None:
+        """Judge the copy of a reader that was told all changes, at rest, by what is there."""
+        differing = sorted(
+            slot for slot in shown.keys() | values.keys() if shown.get(slot) != values.get(slot)
+        )
+        if differing:
+            self.stale.append(
+                f"{reader}: {len(differing)} slots, e.g. {differing[0]} shows "
+                f"{shown.get(differing[0])} instead of {values.get(differing[0])}"
+            )
+
     def observer(self, name: str) -> Observer:
         return Observer(self, name)
 

@@ -334,15 +334,7 @@ class Load:
         with contextlib.suppress(AssertionError):  # Overdue; told in detail here
             await within(seconds, "every reader holds the same", all_there)
         for mirror in mirrors:
-            shown = mirror.values()
-            differing = sorted(
-                slot for slot in shown.keys() | values.keys() if shown.get(slot) != values.get(slot)
-            )
-            if differing:
-                self.history.stale.append(
-                    f"{mirror.observer.name}: {len(differing)} slots, e.g. {differing[0]} shows "
-                    f"{shown.get(differing[0])} instead of {values.get(differing[0])}"
-                )
+            self.history.mirrored(mirror.values(), values, mirror.observer.name)
         for comer in self.comers:
             comer.staying = False
 

@@ -72,6 +72,16 @@ def test_a_value_that_nobody_sent_is_a_phantom() -> None:
     assert len(history.phantoms) == 3
 
 
+def test_a_reader_that_missed_a_change_is_stale() -> None:
+    history = History()
+    other = ("board", "s2")
+    history.mirrored({SLOT: 1}, {SLOT: 1}, "w0")
+    assert history.problems() == []
+    history.mirrored({SLOT: 1, other: 2}, {SLOT: 1}, "w0")
+    history.mirrored({SLOT: 1}, {SLOT: 1, other: 2}, "w1")
+    assert len(history.stale) == 2
+
+
 def test_a_version_that_goes_back_has_vanished() -> None:
     history = History()
     watcher = history.observer("w0")
