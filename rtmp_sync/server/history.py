@@ -35,7 +35,7 @@ class History:
         self.counts: Counter[str] = Counter()  # events of this process, by name
         self._path = path
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
-        self._unwritten: list[Event] = []
+        self._unwritten: deque[Event] = deque(maxlen=MAX_EVENTS)  # while the disk hangs
         self._writing: asyncio.Future[None] | None = None
         self._log = structlog.get_logger("rtmp_sync.history")
         self._load()
@@ -78,7 +78,8 @@ class History:
             loop = asyncio.get_running_loop()
         except RuntimeError:  # before the loop runs: the next event takes these with it
             return
-        entries, self._unwritten = self._unwritten, []
+        entries = list(self._unwritten)
+        self._unwritten.clear()
         self._writing = loop.create_task(self._append(entries))
         self._writing.add_done_callback(self._written)
 

@@ -7,6 +7,7 @@ A disk that is full or hangs is an alarm, `persist_failed`: serving goes on with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 from collections.abc import Callable
 
@@ -23,6 +24,8 @@ from rtmp_sync.storage.journal_file import JournalFile, LoadReport
 from rtmp_sync.storage.state_directory import StateDirectory
 
 __all__ = ["Persistence"]
+
+STOP_SECONDS = 2.0  # for each thing that a hung disk may hold up
 
 
 class Persistence:
@@ -65,12 +68,14 @@ class Persistence:
         return self._history
 
     async def stop(self) -> None:
-        """Write what is queued, and give the directory free."""
+        """Write what is queued, if the disk takes it, and give the directory free."""
         await self._journal.stop()
         if self._saving:
-            await asyncio.wait(self._saving)
+            await asyncio.wait(self._saving, timeout=STOP_SECONDS)
         if self._history is not None:
-            await self._history.flush()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(STOP_SECONDS):
+                    await self._history.flush()
         self._directory.close()
 
     def write(self, batch: Batch) -> None:

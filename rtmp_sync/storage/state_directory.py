@@ -16,9 +16,6 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-import aiofiles
-import aiofiles.os
-
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.wire.packing import pack
@@ -66,26 +63,13 @@ class StateDirectory:
                 "changes": [change for batch in batches for change in batch.changes()],
             }
         )
-        path = self.path / f"divergent-{epoch}.msgpack"
-        number = 1
-        while await aiofiles.os.path.exists(path):
-            number += 1
-            path = self.path / f"divergent-{epoch}.{number}.msgpack"
-        temporary = path.with_suffix(".new")
-        async with aiofiles.open(temporary, "wb") as file:
-            await file.write(content)
-            await file.flush()
-            await asyncio.to_thread(os.fsync, file.fileno())
-        await aiofiles.os.replace(temporary, path)
-        return path
+        return await asyncio.to_thread(self._keep, f"divergent-{epoch}", content)
 
     def _check_owner(self) -> None:
         owner = self.path / "owner"
         try:
             if not owner.exists():
-                temporary = self.path / "owner.new"
-                temporary.write_text(json.dumps({"node": self._node_id}))
-                temporary.replace(owner)
+                _write(owner, json.dumps({"node": self._node_id}).encode())
             found = json.loads(owner.read_text())["node"]
         except (OSError, ValueError, KeyError, TypeError) as error:
             self.close()
@@ -95,3 +79,27 @@ class StateDirectory:
             self.close()
             fix = f"it belongs to node {found!r}; give node {self._node_id!r} its own directory"
             raise ConfigError(_KEY, str(self.path), fix)
+
+    def _keep(self, stem: str, content: bytes) -> Path:
+        path = self.path / f"{stem}.msgpack"
+        number = 1
+        while path.exists():
+            number += 1
+            path = self.path / f"{stem}.{number}.msgpack"
+        _write(path, content)
+        return path
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all, even when the power goes."""
+    temporary = path.with_name(f"{path.name}.new")
+    with temporary.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    directory = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(directory)
+    finally:
+        os.close(directory)

@@ -1,0 +1,71 @@
+"""A disk that hangs, fills up or breaks when a test says so. See `fuse_server`."""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[2]
+MNT_DETACH = 2
+
+
+class FuseDisk:
+    """`path` is on that disk, `beneath` is the same directory without it.
+
+    Skips the test where a file system cannot be mounted: that needs root and /dev/fuse.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.path = directory / "disk"
+        self.beneath = directory / "beneath"
+        self.path.mkdir()
+        self.beneath.mkdir()
+        self._server = subprocess.Popen(
+            [sys.executable, "-m", "tests.support.fuse_server", self.beneath, self.path],
+            cwd=ROOT,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+        if (answer := self._said()) != "ready":
+            self._server.communicate()
+            pytest.skip(f"hung, slow and read-only disks are left out: {answer}")
+
+    def hang(self) -> None:
+        self._tell("hang")
+
+    def slow(self, seconds: float) -> None:
+        self._tell(f"slow {seconds:g}")
+
+    def fill(self) -> None:
+        self._tell("full")
+
+    def make_readonly(self) -> None:
+        self._tell("readonly")
+
+    def break_down(self) -> None:
+        self._tell("broken")
+
+    def heal(self) -> None:
+        self._tell("well")
+
+    def close(self) -> None:
+        """Whoever still waits for it gets an error; nothing stays mounted."""
+        self._server.kill()
+        self._server.communicate()
+        ctypes.CDLL(None).umount2(os.fsencode(self.path), MNT_DETACH)
+
+    def _tell(self, line: str) -> None:
+        assert self._server.stdin is not None
+        self._server.stdin.write(f"{line}\n")
+        self._server.stdin.flush()
+        assert self._said() == line
+
+    def _said(self) -> str:
+        assert self._server.stdout is not None
+        return self._server.stdout.readline().strip()
