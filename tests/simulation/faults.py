@@ -42,6 +42,7 @@ KINDS: Mapping[str, float] = {
     "reset": 2,  # the connections end; new ones work
     "slow": 2,
     "proxy": 3,  # something on the way that flips, drops, doubles and swaps
+    "flip_acks": 1,  # something that flips a bit in the numbers of short messages
     "isolate": 4,  # from the store and, sooner or later, from the other node
     # the store
     "store": 2,  # for both
@@ -77,7 +78,7 @@ class Mix:
     weights: Mapping[str, float] = field(default_factory=lambda: dict(KINDS))
     rates: tuple[float, float] = (0.93, 1.07)  # of the nodes' clocks
     fixed_rates: Mapping[str, float] = field(default_factory=dict)  # of these nodes instead
-    default_profile: float = 0.1  # share of seeds with the default numbers; others: fast
+    default_profile: float = 0.05  # share of seeds with the default numbers; others: fast
     modes: Mapping[str, float] = field(
         default_factory=lambda: {"semi": 0.85, "strict": 0.08, "async": 0.07}
     )

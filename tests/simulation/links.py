@@ -188,7 +188,7 @@ class Links:
         self.refused = refused
         self.peer: PeerStatus | None = None
         self.full_copies = self.partial_copies = 0
-        self.bulk_delay = 0.002
+        self.bulk_delay: Callable[[], float] = lambda: 0.0
         self._hooks = hooks
         self._dials = dials
         self._dial_now = dial
@@ -290,7 +290,7 @@ class Links:
     # -- from the ends -----------------------------------------------------------------
 
     def bulk_seconds(self) -> float:
-        return self.bulk_delay * self.chance.random()
+        return self.bulk_delay() * self.chance.random()
 
     def begin(self, end: LinkEnd) -> bool:
         if self._dials and not end.dials:

@@ -11,11 +11,14 @@ import random
 from collections import deque
 from typing import Protocol
 
+from rtmp_sync.wire.records import MAC_BYTES
 from tests.simulation.schedule import Schedule
 
 __all__ = ["Network", "Wire", "WireEnd"]
 
 Message = tuple[int, bytes]
+
+SHORT_BYTES = 32  # an envelope with a number or two in it
 
 
 class WireEnd(Protocol):
@@ -44,6 +47,7 @@ class Network:
         self.latency = latency
         self.slow_by = 0.0
         self.proxy = 0.0  # share of messages that something on the way spoils
+        self.flips = 0.0  # share of short messages (ACK, PROMISE) with another number in them
         self.blocked: set[tuple[str, str]] = set()
         self.wires: list[Wire] = []
 
@@ -86,6 +90,8 @@ class Wire:
         network = self._network
         if network.proxy:
             messages = self._spoil(messages)
+        if network.flips:
+            messages = self._raise_short(messages)
         arrival = max(self._busy_until[side], network.schedule.now + network.delay())
         self._busy_until[side] = arrival
         self._queues[side].append((arrival, messages, epoch))
@@ -161,6 +167,18 @@ class Wire:
                 case _:  # drop
                     pass
         return spoiled
+
+    def _raise_short(self, messages: list[Message]) -> list[Message]:
+        """Nothing but the mac tells: a flipped bit makes another number of a number."""
+        chance, share = self._network.chance, self._network.flips
+        raised = []
+        for lane, payload in messages:
+            if len(payload) <= SHORT_BYTES and chance.random() < share:
+                spoiled = bytearray(payload)
+                spoiled[-MAC_BYTES - 3] ^= 1 << chance.randrange(3)
+                payload = bytes(spoiled)
+            raised.append((lane, payload))
+        return raised
 
 
 _Sent = tuple[float, "list[Message] | None", int]

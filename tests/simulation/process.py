@@ -53,6 +53,7 @@ class Process:
         self.thawed: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self.stopping = False
         self._gate = "closed"
+        self._filter_open = False  # though the gate was closed
         self._turning = False
         self._wanted = False  # a turn, as soon as the present one is over
         self._look = 0
@@ -168,7 +169,8 @@ class Process:
     @property
     def gate(self) -> str:
         """As read back: a packet filter may stay open when the origin itself is closed."""
-        return "unknown" if self._gate == "closed" and self.node.gate_stuck else self._gate
+        stuck = self._filter_open and self.node.gate_stuck
+        return "unknown" if self._gate == "closed" and stuck else self._gate
 
     # -- life --------------------------------------------------------------------------
 
@@ -212,7 +214,7 @@ class Process:
             dial=lambda end: self.world.dial(self, end),
             refused=lambda error: self.world.count(f"refused.{type(error).__name__}"),
         )
-        self.links.bulk_delay = self.world.bulk_delay
+        self.links.bulk_delay = lambda: self.world.bulk_delay
 
     def _history(self, event: str, **fields: object) -> None:
         if event == "resync":
@@ -290,7 +292,7 @@ class Process:
         member.self_tested(not self.node.sick)
         if not self.node.guard_alive:
             member.guard_died()
-        self.wake()
+        # No turn for a probe alone: the next read, just as often, brings one.
         self.after(self.world.timing.probe_interval, self._probe)
 
     # -- the link's hooks --------------------------------------------------------------
@@ -479,6 +481,7 @@ class Process:
             self.world.trace(lambda: f"{self.boot_id} closes: {why}")
         self.authority.revoke()
         self.authority.gate_open = False
+        self._filter_open = self._gate == "open" or self.gate == "unknown"
         self._gate = "closed"
         self.service.cut()
 

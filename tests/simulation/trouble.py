@@ -60,10 +60,9 @@ class Trouble:
             if node.process is None and (forgotten or not node.on):
                 node.start_again()
         record = world.verdicts.record
-        if record is not None:
-            self._mend_line(record.nodes[1] == record.holder)
-            if record.paused:
-                self._ask("resume")
+        self._mend_line(record is not None and record.nodes[1] == record.holder)
+        if record is not None and record.paused:
+            self._ask("resume")
         world.schedule.after(world.timing.t_conf, self._look_after)
 
     # -- helpers -----------------------------------------------------------------------
@@ -244,6 +243,12 @@ class Trouble:
         self._later(fault.seconds, self._set, network, "proxy", 0.0)
         return True
 
+    def _flip_acks(self, fault: Fault, node: Node) -> bool:
+        network = self._world.network
+        network.flips = 0.3 * fault.level
+        self._later(fault.seconds, self._set, network, "flips", 0.0)
+        return True
+
     def _isolate(self, fault: Fault, node: Node) -> bool:
         lead = fault.seconds * fault.level if fault.level > 0.3 else 0.0
         self._unreachable(lead + fault.seconds, node.name)
@@ -252,7 +257,7 @@ class Trouble:
 
     def _whole_network(self) -> None:
         network = self._world.network
-        network.slow_by = network.proxy = 0.0
+        network.slow_by = network.proxy = network.flips = 0.0
         self._world.bulk_delay = 0.002
         network.unblock(("A", "B"), ("B", "A"))
 
