@@ -782,6 +782,22 @@ def test_what_does_not(facts: dict[str, Any]) -> None:
     assert not turn.actions
 
 
+@pytest.mark.parametrize(
+    "facts",
+    [
+        {"self_test_fails": 9},
+        {"guard_lost": True, "policy": Policy(guard_lost="switchover")},
+    ],
+)
+def test_two_nodes_that_are_both_unwell_do_not_play_ball(facts: dict[str, Any]) -> None:
+    handed = replace(A_HOLDS, reason="switchover")
+    young = replace(ACTIVE, since=NOW - 1.0)
+    assert decide(young, serving(handed, **facts), NOW).state is State.ACTIVE
+    assert decide(young, serving(handed, **facts), NOW + 10.0).state is State.DRAINING
+    commanded = serving(handed, **facts, request=SWITCH)
+    assert decide(young, commanded, NOW).state is State.DRAINING
+
+
 def test_a_command_to_switch_over_to_nobody_is_answered() -> None:
     unready = serving(A_HOLDS, request=SWITCH, peer=STRANDED_PEER)
     turn = decide(ACTIVE, unready, NOW)

@@ -21,6 +21,7 @@ from rtmp_sync.cluster.turn import Turn, go, stay, write
 from rtmp_sync.cluster.view import HAND_EDIT, Drain, Hold, State
 
 HOLD_AGAIN_SECONDS = 1.0  # between attempts to take the peer back in sync
+BACK_AGAIN_SECONDS = 10.0  # from one planned switchover that nobody commanded to the next
 
 
 def must_close(s: Situation) -> bool:
@@ -161,13 +162,19 @@ def why_switch(s: Situation) -> str:
         return ""
     if wish is not None and wish.kind == "switchover":
         return wish.by
-    if s.paused:
+    if s.paused or _just_handed_to_me(s):
         return ""
     if s.unhealthy:
         return "self_test"
     if s.view.guard_lost and s.view.policy.guard_lost == "switchover":
         return "guard_lost"
     return ""
+
+
+def _just_handed_to_me(s: Situation) -> bool:
+    """The peer had a reason to hand over: with the same one here the two would play ball."""
+    switched = s.the_record.reason == "switchover"
+    return switched and s.now - s.node.since < BACK_AGAIN_SECONDS
 
 
 def may_switch(s: Situation) -> bool:
