@@ -793,7 +793,8 @@ def test_two_nodes_that_are_both_unwell_do_not_play_ball(facts: dict[str, Any]) 
     handed = replace(A_HOLDS, reason="switchover")
     young = replace(ACTIVE, since=NOW - 1.0)
     assert decide(young, serving(handed, **facts), NOW).state is State.ACTIVE
-    assert decide(young, serving(handed, **facts), NOW + 10.0).state is State.DRAINING
+    settled = replace(ACTIVE, since=NOW - 10.0)
+    assert decide(settled, serving(handed, **facts), NOW).state is State.DRAINING
     commanded = serving(handed, **facts, request=SWITCH)
     assert decide(young, commanded, NOW).state is State.DRAINING
 

@@ -47,18 +47,18 @@ class Disk:
     def files(self) -> dict[str, bytes]:
         return {name: bytes(file.content) for name, file in self._names.items()}
 
-    def do(self, operation: Operation) -> None:
+    def do(self, operation: Operation, file: File) -> File:
+        """file: the open one of the lane; the open one afterwards."""
         match operation:
             case Create():
-                self._names[operation.name] = File()
+                file = self._names[operation.name] = File()
             case Append():
-                file = self._names[operation.name]
                 file.content += operation.data
                 if operation.durable:
                     self._sync(file)
-            case Sync():
+            case Sync() if operation.name in self._names:
                 self._sync(self._names[operation.name])
-            case Replace():
+            case Replace() if operation.name in self._names:
                 self._names[operation.to] = self._names.pop(operation.name)
             case SyncDirectory():
                 if not self.lying:
@@ -66,6 +66,7 @@ class Disk:
             case Delete():
                 for name in operation.names:
                     self._names.pop(name, None)
+        return file
 
     def tear(self, operation: Operation) -> None:
         """The process dies in the middle of a write."""
@@ -117,6 +118,7 @@ class DiskLane:
         self._delay = delay
         self._settled = settled
         self._queue: deque[Operation] = deque()
+        self._open = File()
         self._broken = False
         self._busy = False
 
@@ -143,7 +145,7 @@ class DiskLane:
         if self._broken:
             refusal = "no space left"
         else:
-            self._disk.do(operation)
+            self._open = self._disk.do(operation, self._open)
         self._busy = bool(self._queue)
         if self._busy:
             self._after(self._delay(), self._next)

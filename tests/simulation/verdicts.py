@@ -83,7 +83,8 @@ class Verdicts:
         before = self.record
         self.records[record.rev] = self.record = record
         let_go = record.released and (before is None or not before.released)
-        if before is None or not (let_go or record.reason == "switchover"):
+        handed_over = before is not None and record.boot_id != before.boot_id
+        if before is None or not (let_go or (handed_over and record.reason == "switchover")):
             return
         holder = self.boots.get(before.boot_id)
         if holder is not None and holder.alive and holder.gate != "closed":
