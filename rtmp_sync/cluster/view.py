@@ -18,6 +18,7 @@ __all__ = [
     "CasResult",
     "Claim",
     "Drain",
+    "Gift",
     "Hold",
     "Identity",
     "Node",
@@ -219,6 +220,15 @@ class Hold:
 
 
 @dataclass(frozen=True, slots=True)
+class Gift:
+    """The service was given to that boot of the peer, unasked."""
+
+    reason: str
+    boot_id: str
+    at: float
+
+
+@dataclass(frozen=True, slots=True)
 class Node:
     """What a node has decided so far."""
 
@@ -235,4 +245,5 @@ class Node:
     write_again_at: float = -inf  # after the store refused
     promised_until: float = -inf
     alone_since: float | None = None
+    gifts: tuple[Gift, ...] = ()  # the last one for each reason
     told_paused: int = 0  # rev of the paused record that kept me from a takeover

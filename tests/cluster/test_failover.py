@@ -782,23 +782,6 @@ def test_what_does_not(facts: dict[str, Any]) -> None:
     assert not turn.actions
 
 
-@pytest.mark.parametrize(
-    "facts",
-    [
-        {"self_test_fails": 9},
-        {"guard_lost": True, "policy": Policy(guard_lost="switchover")},
-    ],
-)
-def test_two_nodes_that_are_both_unwell_do_not_play_ball(facts: dict[str, Any]) -> None:
-    handed = replace(A_HOLDS, reason="switchover")
-    young = replace(ACTIVE, since=NOW - 1.0)
-    assert decide(young, serving(handed, **facts), NOW).state is State.ACTIVE
-    settled = replace(ACTIVE, since=NOW - 10.0)
-    assert decide(settled, serving(handed, **facts), NOW).state is State.DRAINING
-    commanded = serving(handed, **facts, request=SWITCH)
-    assert decide(young, commanded, NOW).state is State.DRAINING
-
-
 def test_a_command_to_switch_over_to_nobody_is_answered() -> None:
     unready = serving(A_HOLDS, request=SWITCH, peer=STRANDED_PEER)
     turn = decide(ACTIVE, unready, NOW)
@@ -921,6 +904,28 @@ def test_an_unhealthy_node_releases_to_a_ready_peer_that_did_not_answer_in_time(
     released = decide(turn.node, view(A_HOLDS), NOW)
     assert released.state is State.FENCED
     assert written(released).released
+
+
+@pytest.mark.parametrize(
+    ("wrong", "reason"),
+    [
+        ({"self_test_fails": 3}, "self_test"),
+        ({"guard_lost": True, "policy": Policy(guard_lost="switchover")}, "guard_lost"),
+    ],
+)
+def test_a_service_that_came_back_is_not_given_again_for_the_same_reason(
+    wrong: dict[str, Any], reason: str
+) -> None:
+    """Two nodes whose guards are dead would pass it to and fro for ever."""
+    giving = replace(CLOSING, drain=replace(CLOSING_DRAIN, reason=reason))
+    given = decide(giving, view(A_HOLDS, **wrong), NOW).node
+    again = replace(ACTIVE, gifts=given.gifts)
+    assert decide(again, serving(A_HOLDS, **wrong), NOW + 1).row == ""
+    commanded = serving(A_HOLDS, request=SWITCH, **wrong)
+    assert decide(again, commanded, NOW + 1).row == "switch-over"
+    fresh = replace(PEER, boot_id="b2")
+    better = serving(replace(A_HOLDS, sync=(InSync("B", "b2"),)), peer=fresh, **wrong)
+    assert decide(again, better, NOW + 1).row == "switch-over"
 
 
 # -- fenced --------------------------------------------------------------------------

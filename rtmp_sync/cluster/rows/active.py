@@ -6,6 +6,7 @@ Guards and acts of the rows of `failover.TABLE`.
 from __future__ import annotations
 
 from dataclasses import replace
+from math import inf
 
 from rtmp_sync.cluster.actions import (
     Answer,
@@ -20,8 +21,11 @@ from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, go, stay, write
 from rtmp_sync.cluster.view import HAND_EDIT, Drain, Hold, State
 
+# Why a node gives its service away unasked, and for how many seconds it does not do so again
+# to the same boot of the peer. A guard does not come back to life; a busy loop may.
+UNASKED = {"self_test": 600.0, "guard_lost": inf}
+
 HOLD_AGAIN_SECONDS = 1.0  # between attempts to take the peer back in sync
-BACK_AGAIN_SECONDS = 10.0  # from one planned switchover that nobody commanded to the next
 
 
 def must_close(s: Situation) -> bool:
@@ -162,19 +166,26 @@ def why_switch(s: Situation) -> str:
         return ""
     if wish is not None and wish.kind == "switchover":
         return wish.by
-    if s.paused or _just_handed_to_me(s):
+    if s.paused:
         return ""
-    if s.unhealthy:
-        return "self_test"
-    if s.view.guard_lost and s.view.policy.guard_lost == "switchover":
-        return "guard_lost"
-    return ""
+    wrong = {
+        "self_test": s.unhealthy,
+        "guard_lost": s.view.guard_lost and s.view.policy.guard_lost == "switchover",
+    }
+    return next((why for why, is_so in wrong.items() if is_so and not _came_back(s, why)), "")
 
 
-def _just_handed_to_me(s: Situation) -> bool:
-    """The peer had a reason to hand over: with the same one here the two would play ball."""
-    switched = s.the_record.reason == "switchover"
-    return switched and s.now - s.node.since < BACK_AGAIN_SECONDS
+def _came_back(s: Situation, reason: str) -> bool:
+    """The peer was given the service for this already, and gave it back: it is no better off,
+    and the two would pass it to and fro for ever."""
+    peer = s.view.peer
+    return any(
+        gift.reason == reason
+        and peer is not None
+        and gift.boot_id == peer.boot_id
+        and s.now - gift.at < UNASKED[reason]
+        for gift in s.node.gifts
+    )
 
 
 def may_switch(s: Situation) -> bool:

@@ -17,9 +17,10 @@ from rtmp_sync.cluster.actions import (
     Switchover,
 )
 from rtmp_sync.cluster.record import InSync
+from rtmp_sync.cluster.rows import active
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, go, stay, write
-from rtmp_sync.cluster.view import State
+from rtmp_sync.cluster.view import Gift, State
 
 SWITCH_AGAIN_SECONDS = 10.0
 SWITCHOVER_SECONDS = 2.0  # for the peer to have the last held write
@@ -130,7 +131,12 @@ def hand_over(s: Situation) -> Turn:
     copies = () if s.view.policy.mode == "async" else (InSync(s.me, s.boot_id),)
     record = s.the_record.handed_over(s.view.author, seq, s.drain.to, *copies)
     turn = write(s, record, f"handing epoch {record.epoch} to {s.drain.to.node}")
-    return replace(turn, node=replace(turn.node, drain=replace(s.drain, sent=True)))
+    gift = Gift(s.drain.reason, s.drain.to.boot_id, s.now)
+    gifts = (*(one for one in s.node.gifts if one.reason != gift.reason), gift)
+    if gift.reason not in active.UNASKED:
+        gifts = s.node.gifts
+    drain = replace(s.drain, sent=True)
+    return replace(turn, node=replace(turn.node, drain=drain, gifts=gifts))
 
 
 def switch_lost(s: Situation) -> bool:
