@@ -171,18 +171,20 @@ class Fold:
             self._dirty_sessions.discard(session)
 
     def _epoch_started(self, change: Change) -> None:
+        # A step for each epoch since this copy's: what is lost may have skipped ahead itself.
+        step = LOSSY_VERSION_STEP * (change.version - self.journal.epoch)
         self.journal.start_epoch(change.version, change.name)
         if change.value != kinds.LOSSY:
             return
-        self.forgotten_highest += LOSSY_VERSION_STEP
+        self.forgotten_highest += step
         for instance in self.instances.values():
             self._touch_instance(instance)
-            instance.highest += LOSSY_VERSION_STEP
+            instance.highest += step
             for obj in instance.objects.values():
                 for running in self._snapshots:
                     running.keep(obj)
                 self._touch_object(obj)
-                obj.skip(LOSSY_VERSION_STEP)
+                obj.skip(step)
 
     # Whole copies
 

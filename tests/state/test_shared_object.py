@@ -112,6 +112,17 @@ def test_a_lossy_promotion_skips_versions_that_clients_may_have_seen():
     assert state.shared_object(SCOPE, "new", "T").version > obj.version
 
 
+def test_a_lossy_promotion_skips_more_when_lossy_epochs_are_lost_themselves():
+    mine, other = new_state(), new_state()
+    for state in (mine, other):
+        state.shared_object(SCOPE, "text", "P")
+    other.start_epoch(2, "boot2", "h2", lossy=True)
+    lost = other.shared_object(SCOPE, "text", "P")
+    other.set_slot(lost, "a", b"1", other.next_version(lost))
+    mine.start_epoch(3, "boot3", "h3", lossy=True)
+    assert mine.shared_object(SCOPE, "text", "P").version > lost.version
+
+
 def test_persistent_temporary_and_variables_of_one_name_are_different_objects():
     state = new_state()
     objects = {state.shared_object(SCOPE, "text", kind) for kind in "PTV"}
