@@ -5,8 +5,8 @@
 Clients write, delete, call and watch through the front door while origins, guards and hosts are
 killed and frozen, the link is cut, corrupted and slowed, disks are lost and the service is moved.
 Printed for each kind of fault: how often, the longest pause of a client, the time until the pair
-was whole again. Exit code 1 with a sentence for each promise that was broken, and the logs.
-A seed repeats the order of the faults and what each draws for itself, not the timing.
+was whole again. Exit code 1 with a sentence for each promise that was broken; the pair's folder
+is kept then. A seed repeats the order of the faults and what each draws for itself, not the timing.
 """
 
 from __future__ import annotations
@@ -104,11 +104,10 @@ def _report(outcome: Outcome, console: Console) -> None:
     )
     for line in outcome.memory.rows():
         console.print(line, highlight=False)
-    if outcome.problems:
-        console.print(outcome.logs, markup=False, highlight=False)
     for problem in outcome.problems:
         console.print(f"FAILED: {problem}", markup=False, highlight=False)
-    console.print(f"seed {outcome.plan.seed}", highlight=False)
+    if outcome.kept is not None:
+        console.print(f"seed {outcome.plan.seed}; logs, records and disks are in {outcome.kept}")
 
 
 def _cell(value: object) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import random
+import shutil
 
 import pytest
 
@@ -21,7 +22,7 @@ async def test_two_minutes_of_faults_break_no_promise() -> None:
     print(f"RTMP_SYNC_SEED={SEED}")
     outcome = await Checker(Plan(MINUTES, SEED, FAULTS), tell=print).run()
     print(outcome.figures)
-    assert outcome.problems == [], outcome.logs
+    assert outcome.problems == [], f"see {outcome.kept}"
     assert outcome.tally.strikes > 0
 
 
@@ -37,3 +38,5 @@ async def test_a_pair_that_forgets_is_found_out() -> None:
     plan = Plan(0.1, SEED, [Fault("both disks are lost", _lose_both_disks, alone=True)])
     outcome = await Checker(plan, tell=print).run()
     assert any(problem.startswith("lost:") for problem in outcome.problems), outcome.problems
+    assert outcome.kept is not None
+    shutil.rmtree(outcome.kept)

@@ -23,6 +23,7 @@ import statistics
 from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from itertools import combinations, pairwise
 
 from .slot_writes import SlotWrites
@@ -58,6 +59,14 @@ def overlaps(intervals: list[Interval]) -> list[str]:
             if second.owner != first.owner:
                 found.append(f"{first} and {second} share {first.overlap(second):.3f} s")
     return found
+
+
+class Findings(list[str]):
+    """Sentences, each with the time at which it was found: logs have theirs."""
+
+    def note(self, text: str) -> None:
+        at = datetime.now(UTC).isoformat(timespec="milliseconds")
+        self.append(f"{text} (found at {at})")
 
 
 @dataclass(slots=True)
@@ -107,11 +116,11 @@ class History:
     runs_seen: dict[Counted, int] = field(default_factory=dict)
     faults: list[tuple[float, str]] = field(default_factory=list)
     accepts: dict[str, Interval] = field(default_factory=dict)
-    lost: list[str] = field(default_factory=list)
-    vanished: list[str] = field(default_factory=list)
-    phantoms: list[str] = field(default_factory=list)
-    duplicates: list[str] = field(default_factory=list)
-    stale: list[str] = field(default_factory=list)
+    lost: Findings = field(default_factory=Findings)
+    vanished: Findings = field(default_factory=Findings)
+    phantoms: Findings = field(default_factory=Findings)
+    duplicates: Findings = field(default_factory=Findings)
+    stale: Findings = field(default_factory=Findings)
     full_reads: int = 0
     rested_at: float = float("inf")  # when the writers had stopped because they were told to
 
@@ -138,12 +147,12 @@ class History:
     def note_acked(self, client: Client, number: int, answer: CallAnswer, at: float) -> None:
         """Judge the result of call `number`: what the method found when it ran."""
         if answer.previous < client.last_call:
-            self.lost.append(
+            self.lost.note(
                 f"{client.name}: call {client.last_call} was acknowledged, "
                 f"call {number} found {answer.previous}"
             )
         if answer.repeated:
-            self.duplicates.append(f"{client.name}: {answer.repeated} by call {number}")
+            self.duplicates.note(f"{client.name}: {answer.repeated} by call {number}")
         client.last_call = number
         self.call_acked(client, "note", at)
         owner = f"epoch {answer.epoch} of process {answer.pid}"
@@ -183,12 +192,12 @@ class History:
             for counted, number in floor.items():
                 if runs.get(counted, 0) < number:
                     ran = runs.get(counted, 0)
-                    found.append(f"{reader}: {counted} ran {ran} times, {what} {number}")
+                    found.note(f"{reader}: {counted} ran {ran} times, {what} {number}")
         for counted, number in runs.items():
             self.runs_seen[counted] = max(number, self.runs_seen.get(counted, 0))
             if number > self.runs_asked[counted]:
                 asked = self.runs_asked[counted]
-                self.duplicates.append(f"{reader}: {counted} ran {number} times, asked {asked}")
+                self.duplicates.note(f"{reader}: {counted} ran {number} times, asked {asked}")
 
     def mirrored(self, shown: Mapping[Slot, int], values: Mapping[Slot, int], reader: str) -> None:
         """Judge the copy of a reader that was told all changes, at rest, by what is there."""
@@ -196,7 +205,7 @@ class History:
             slot for slot in shown.keys() | values.keys() if shown.get(slot) != values.get(slot)
         )
         if differing:
-            self.stale.append(
+            self.stale.note(
                 f"{reader}: {len(differing)} slots, e.g. {differing[0]} shows "
                 f"{shown.get(differing[0])} instead of {values.get(differing[0])}"
             )
@@ -210,11 +219,11 @@ class History:
         number = value if value is not None else writes.deleted_since(max(acked, seen)) or 0
         text = "nothing" if value is None else str(value)
         if number < acked:
-            self.lost.append(f"{reader}: {slot} shows {text}, acked {acked}")
+            self.lost.note(f"{reader}: {slot} shows {text}, acked {acked}")
         if number < seen:
-            self.vanished.append(f"{reader}: {slot} shows {text}, seen {seen}")
+            self.vanished.note(f"{reader}: {slot} shows {text}, seen {seen}")
         if value is not None and not writes.was_sent(value):
-            self.phantoms.append(f"{reader}: {slot} shows {text}, which nobody sent")
+            self.phantoms.note(f"{reader}: {slot} shows {text}, which nobody sent")
         return number
 
     # ---- verdict ----
@@ -328,17 +337,17 @@ class Observer:
         else:
             number = value
             if not history.writes[slot].was_sent(value):
-                history.phantoms.append(f"{self.name}: {slot} shows {value}, which nobody sent")
+                history.phantoms.note(f"{self.name}: {slot} shows {value}, which nobody sent")
         if number < before:
             text = "nothing" if value is None else str(value)
-            history.vanished.append(f"{self.name}: {slot} fell from {before} to {text}")
+            history.vanished.note(f"{self.name}: {slot} fell from {before} to {text}")
         self.last[slot] = number
         history.seen[slot] = max(number, history.seen.get(slot, 0))
 
     def saw_version(self, object_name: str, version: int) -> None:
         before = self.versions.get(object_name, 0)
         if version < before:
-            self.history.vanished.append(
+            self.history.vanished.note(
                 f"{self.name}: {object_name} went back from version {before} to {version}"
             )
         self.versions[object_name] = version
