@@ -110,8 +110,12 @@ class Exchange:
         for epoch, record in self.link.records_received():
             self._receive(record, epoch, now)
 
-    def end_turn(self) -> None:
+    def acknowledge(self) -> None:
+        """What was applied; the first thing to send in a turn: the peer's clients wait for it."""
         self.sink.end_turn()
+
+    def end_turn(self) -> None:
+        self.acknowledge()
         events = self.sink.take_events()
         if events.installed:
             self._hooks.on_installed()

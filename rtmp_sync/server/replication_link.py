@@ -286,6 +286,8 @@ class ReplicationLink(asyncio.Protocol):
 
     def _end_turn(self) -> None:
         if self.exchange is not None:
+            self.exchange.acknowledge()
+            self._write_messages()
             self.exchange.end_turn()
         if self._error is None:
             self.flush()
