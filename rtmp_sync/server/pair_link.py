@@ -8,6 +8,7 @@ from rtmp_sync.cluster.peer_status import PeerStatus
 from rtmp_sync.config_tls import link_tls
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.replication import Replication, ReplicationHooks
+from rtmp_sync.server.upkeep import Upkeep
 
 if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
@@ -55,19 +56,27 @@ class PairLink:
             hooks=hooks,
         )
 
+        self._upkeep = Upkeep(origin.state, self._memory_changed)
+
     async def start(self) -> None:
         """Listen and dial. Raises ConfigError."""
         await self.replication.start()
+        self._upkeep.start()
         self._origin.turn.on_batch.append(self.replication.send_batch)
         self._origin.turn.on_replay = self.replication.send_replay
 
     async def stop(self) -> None:
         """Say goodbye."""
+        self._upkeep.stop()
         self._origin.turn.on_batch.remove(self.replication.send_batch)
         await self.replication.stop()
 
     def _described(self, peer: PeerStatus) -> None:
         self._origin.watchdog.on_role(peer)
+
+    def _memory_changed(self, entries: list[str]) -> None:
+        """The next comparison finds that the copies differ, and has a whole one made."""
+        self._origin.history.record("memory_corrupted", entries=entries[:10], count=len(entries))
 
     def _same_id(self, dialled: bool) -> None:
         """Both nodes have one id: the dialer that never took part is the wrong one."""

@@ -20,6 +20,7 @@ from rtmp_sync.state.calls import (
 from rtmp_sync.state.change import Change, check_size
 from rtmp_sync.state.fold import Fold
 from rtmp_sync.state.journal import Batch, Journal
+from rtmp_sync.state.leftovers import Leftovers
 from rtmp_sync.state.shared_object import SharedObject
 from rtmp_sync.state.snapshot import Snapshot
 
@@ -30,6 +31,7 @@ class ReplicatedState(Fold):
     def __init__(self, journal: Journal | None = None) -> None:
         super().__init__(journal)
         self.temporary_stale = False  # loaded from disk too late for its temporary part
+        self.leftovers = Leftovers({}, {})  # of the copy before this one
         self._ages = SessionAges()
 
     # Reading
@@ -197,6 +199,7 @@ class ReplicatedState(Fold):
         """Become a copy that was loaded beside this one."""
         for running in list(self._snapshots):
             running.close()
+        self.leftovers = Leftovers(self.instances, self.sessions)
         self.replace(copy)
         self.temporary_stale = copy.temporary_stale
         self._ages = SessionAges()
