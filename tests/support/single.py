@@ -50,11 +50,12 @@ class Single:
         self.directory = Path(tempfile.mkdtemp(prefix="rtmp-sync-single-"))
         rtmp, admin, health = free_ports(3)
         self.address = f"127.0.0.1:{rtmp}"
+        self.admin = f"127.0.0.1:{admin}"
         self.health = f"127.0.0.1:{health}"
         defaults: dict[str, dict[str, object]] = {
             "node": {"id": "solo"},
             "rtmp": {"listen": self.address},
-            "admin": {"listen": f"127.0.0.1:{admin}"},
+            "admin": {"listen": self.admin},
             "health": {"listen": self.health},
             "apps": {"directory": ROOT / "apps"},
             "storage": {"state": self.directory / "state"},
