@@ -417,7 +417,7 @@ class Member:
         for action in actions:
             if isinstance(action, do.Happened):
                 self.ledger.happened(action)
-        return replace(turn, actions=tuple(actions))
+        return replace(turn, actions=tuple(actions)) if actions or turn.actions else turn
 
     def _note(self, action: do.Action) -> None:
         """Have it done, unless it is under way already."""

@@ -106,7 +106,7 @@ class Node:
         self._end(process, reason)
         if reason == "stopped":
             return  # its guard has ended too; an operator starts both again
-        if not self.guard_alive:
+        if not self.guard_alive or reason == "configuration":
             self.world.schedule.after(3 * self.world.timing.t_conf, self.start_again)
         else:
             self.after(0.005, self._reap, process, reason)

@@ -374,7 +374,10 @@ class Process:
         if self._wanted:
             self.after(0.0, self._begin_turns)
         self._look += 1
-        self.after(self.member.next_look(self.clock), self._begin_turns, self._look)
+        look = self.member.next_look(self.clock)
+        if look == self.world.timing.probe_interval:
+            look *= 1.5  # nothing is due; the next read will bring a turn before
+        self.after(look, self._begin_turns, self._look)
 
     async def _turns(self) -> None:
         member = self.member

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING
 
+from rtmp_sync.cluster.pair_file import parse
 from tests.simulation.faults import NAMES, Fault
 from tests.simulation.store import PAIR_FILE
 
@@ -304,6 +305,8 @@ class Trouble:
 
     def _line_garbage(self, fault: Fault, node: Node) -> bool:
         content = GARBAGE[int(fault.level * len(GARBAGE))]
+        if self._world.verdicts.record is None and parse(content) is not None:
+            return False  # a wrong line before the first record is another pair
         self._world.store.nas.put(PAIR_FILE, content)
         return True
 

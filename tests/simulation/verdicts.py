@@ -154,17 +154,15 @@ class Verdicts:
         self._forget([(write.name, write.key) for write in missing])
 
     def _trusted(self, claim: Record) -> tuple[list[Process], set[str]]:
-        """The living copies that the record before a claim counted on, also through claims
-        that never opened, and the boots that it named; a node's later life stands for what its
-        disk held."""
+        """The living copies that the last record of an epoch that opened counted on, and the
+        boots that it named; a node's later life stands for what its disk held."""
         boots: set[str] = set()
         base = self._before(claim)
-        while base is not None:
+        while base is not None and base.epoch not in self.opened_by:
+            base = self._before(self._claim(base.epoch))
+        if base is not None:
             boots.add(base.boot_id)
             boots.update(copy.boot_id for copy in base.sync)
-            if base.epoch in self.opened_by:
-                break
-            base = self._before(self._claim(base.epoch))
         living = [self.boots[boot] for boot in sorted(boots) if self.boots[boot].alive]
         if claim.reason == "cold_start":
             names = {self.boots[boot].name for boot in boots}
