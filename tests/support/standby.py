@@ -1,0 +1,134 @@
+"""An active origin of a pair, and a standby that is only a real replication link and its copy.
+
+The standby does what it is told: it follows, it stops taking anything, it goes away.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rtmp_sync import Origin
+from rtmp_sync.cluster.peer_status import PeerStatus, ReplicationHooks
+from rtmp_sync.cluster.timing import DEFAULT
+from rtmp_sync.plugins import load_applications
+from rtmp_sync.server.authority import Authority
+from rtmp_sync.server.commit import CommitPoint
+from rtmp_sync.server.instances import Instances
+from rtmp_sync.server.replication import Replication
+from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.replicated_state import ReplicatedState
+from tests.support.chaos import ChaosProxy
+from tests.support.origins import config_of, until
+
+__all__ = ["Standby", "paired"]
+
+SECRET = b"a secret of a test"
+PATIENT = {"ack_timeout": 50.0}  # for tests that hold the standby back for as long as they like
+FAILOVER_PATIENT = {"t_conf": 100.0}
+
+
+class Standby:
+    """Node B: slot 1, dialled by A through `proxy`."""
+
+    def __init__(self) -> None:
+        self.state = ReplicatedState()
+        self.proxy = ChaosProxy()
+        self.instances: Instances
+        self.authority = Authority()
+        self._replication: Replication
+        self._port = 0
+
+    async def start(self, origin_config: Any) -> None:
+        applications = load_applications(origin_config.apps.directory)
+        turn = Turn(self.state, self.authority, CommitPoint())
+        self.instances = Instances(turn, Tasks(), origin_config, applications)
+        await self.listen()
+        await self.proxy.start(("127.0.0.1", self._port))
+
+    async def listen(self) -> None:
+        """Be there; what it had before is still there."""
+        self._replication = Replication(
+            self.state,
+            node_id="B",
+            pair_id="A+B",
+            boot_id="boot-of-B",
+            secret=SECRET,
+            listen=("127.0.0.1", self._port),
+            peer=("127.0.0.1", 1),
+            dials=False,
+            timing=replace(DEFAULT, ack_timeout=50.0),
+            hooks=ReplicationHooks(on_role=self._follow, on_replay=self.instances.replays.begin),
+        )
+        await self._replication.start()
+        self._port = self._replication.port
+
+    async def go_away(self) -> None:
+        await self._replication.stop()
+
+    def hold_back(self) -> None:
+        """Take nothing more of the link, so that nothing is acknowledged."""
+        self.proxy.stall()
+
+    def take_all(self) -> None:
+        """Take what was held back, and acknowledge it."""
+        self.proxy.resume()
+
+    def _follow(self, peer: PeerStatus) -> None:
+        if peer.serving:
+            state = "READY" if self._replication.in_sync else "SYNCING"
+            self._replication.set_role(
+                epoch=peer.epoch, holder="A", gate_open=False, state=state, serving=False
+            )
+
+
+@asynccontextmanager
+async def paired(
+    tmp_path: Path, *, mode: str = "semi", patient: bool = True, **sections: dict[str, Any]
+) -> AsyncIterator[tuple[Origin, Standby]]:
+    """Origin A, active, with its standby in sync. patient: nothing that the standby does or
+    leaves makes A go on alone."""
+    standby = Standby()
+    pair_file = tmp_path / "pair.txt"
+    pair_file.write_text("A\\B")
+    secret = tmp_path / "secret"
+    secret.write_bytes(SECRET)
+    secret.chmod(0o600)
+    base = config_of(tmp_path / "state", **sections)
+    await standby.start(base)
+    replication = {
+        "listen": "127.0.0.1:0",
+        "peer": "{}:{}".format(*standby.proxy.address),
+        "secret_file": secret,
+        "mode": mode,
+        **(PATIENT if patient else {}),
+    }
+    failover = {
+        "pair_file": pair_file,
+        "peer_admin": "127.0.0.1:1",
+        **(FAILOVER_PATIENT if patient else {"profile": "fast"}),
+    }
+    config = config_of(
+        tmp_path / "state",
+        **{**sections, "replication": replication, "failover": failover},
+    )
+    origin = Origin(config)
+    await origin.start()
+    try:
+        await until(lambda: origin.authority.gate_open)
+        await until(lambda: origin.commit.require_peer and _listed(origin))
+        yield origin, standby
+    finally:
+        standby.take_all()
+        await origin.stop()
+        await standby.go_away()
+        await standby.proxy.stop()
+
+
+def _listed(origin: Origin) -> bool:
+    record = origin.watchdog.record
+    return record is not None and bool(record.sync)
