@@ -227,8 +227,8 @@ class SharedObject(MutableMapping[str, Any]):
         fanout.set(None, name, amf0.encode(value), None, fanout.next_version())
 
     def __delitem__(self, name: str) -> None:
-        if name not in self._fanout.obj.slots:
-            raise KeyError(name)
+        if self._surroundings.active and name not in self._fanout.obj.slots:
+            raise KeyError(name)  # on a standby the write that set it did nothing
         self.delete(name)
 
     def __iter__(self) -> Iterator[str]:

@@ -5,6 +5,7 @@ The standby does what it is told: it follows, it stops taking anything, it goes 
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -39,19 +40,24 @@ class Standby:
         self.state = ReplicatedState()
         self.proxy = ChaosProxy()
         self.instances: Instances
+        self.applications: dict[str, Any]
         self.authority = Authority()
+        self.turn = Turn(self.state, self.authority, CommitPoint())
         self._replication: Replication
         self._port = 0
+        self._there = False
 
     async def start(self, origin_config: Any) -> None:
-        applications = load_applications(origin_config.apps.directory)
-        turn = Turn(self.state, self.authority, CommitPoint())
-        self.instances = Instances(turn, Tasks(), origin_config, applications)
-        await self.listen()
+        self.applications = load_applications(origin_config.apps.directory)
+        self.instances = Instances(self.turn, Tasks(), origin_config, self.applications)
+        await self.come_back()
         await self.proxy.start(("127.0.0.1", self._port))
 
-    async def listen(self) -> None:
-        """Be there; what it had before is still there."""
+    async def come_back(self) -> None:
+        """Be there, with what it had before."""
+        if self._there:
+            return
+        self._there = True
         self._replication = Replication(
             self.state,
             node_id="B",
@@ -68,7 +74,23 @@ class Standby:
         self._port = self._replication.port
 
     async def go_away(self) -> None:
-        await self._replication.stop()
+        if self._there:
+            self._there = False
+            await self._replication.stop()
+
+    def application(self, scope: str) -> Any:
+        """The application object of an instance that replayed a call; None if none did."""
+        standing_by = self.instances._standing_by.get(scope)
+        return standing_by.application if standing_by is not None else None
+
+    async def promote(self) -> None:
+        """Take over, as far as instances go."""
+        self.instances.demote()
+        epoch = self.state.journal.epoch + 1
+        self.authority.grant(epoch, math.inf)
+        self.state.start_epoch(epoch, "boot-of-B", f"history-{epoch}", lossy=False)
+        self.turn.commit_journal()
+        self.instances.promote()
 
     def hold_back(self) -> None:
         """Take nothing more of the link, so that nothing is acknowledged."""

@@ -13,6 +13,10 @@ class Probe(Application):
     said: ClassVar[list[tuple[str, ...]]] = []  # hooks of all instances, in order
     release: ClassVar[asyncio.Event]
 
+    def __init__(self, surroundings: Any) -> None:
+        super().__init__(surroundings)
+        self.known: list[Any] = []  # memory outside of the replicated state
+
     async def on_app_start(self) -> None:
         self.said.append(("start", self.instance))
         if self.instance == "broken":
@@ -118,3 +122,46 @@ class Probe(Application):
             deep = [deep]
         self.shared_object(name)["deep"] = deep
         self.shared_object(name)["wide"] = [None] * 150_000
+
+    @allow("User")
+    async def safe(self, client: Client) -> str:
+        self.vars["safe"] = True
+        await self.committed()
+        return "safe"
+
+    @allow("User", replay=True)
+    async def learn(self, client: Client, what: Any) -> Any:
+        board = self.shared_object("lessons")
+        self.known.append((client.user_name, client.connected, self.active, what, dict(board)))
+        board["last"] = what
+        board.send("learned", what)
+        del board["last"]
+        board["kept"] = what
+        self.vars["lessons"] = self.vars.get("lessons", 0) + 1
+        client.notify("learned")
+        await self.committed()
+        return what
+
+    @allow("User", replay=True)
+    async def stumble(self, client: Client) -> None:
+        if not self.active:
+            raise RuntimeError("only there")
+
+    @allow("User", replay=True)
+    async def linger(self, client: Client) -> None:
+        """Never returns on a standby, not even when it is told to."""
+        while not self.active:
+            try:
+                await self.release.wait()
+                break
+            except asyncio.CancelledError:
+                self.shared_object("lessons")["late"] = True
+
+    @allow("User", replay=True)
+    async def fail(self, client: Client) -> None:
+        self.known.append("fail")
+        raise CallError("Probe.No", "never")
+
+    @allow("User")
+    def recall(self, client: Client) -> list[Any]:
+        return [list(one) for one in self.known]
