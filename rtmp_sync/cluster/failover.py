@@ -170,7 +170,7 @@ UNSURE = (INIT, SYNCING, SUSPECT, HELD)
 
 TABLE: tuple[Row, ...] = (
     # whatever else: who does not serve, or may not any more, is closed
-    Row("close-again", (*STANDBYS, FENCED), fenced.still_open, fenced.close_again),
+    Row("close-again", (*STANDBYS, CLAIMING, FENCED), fenced.still_open, fenced.close_again),
     Row("fence", (CLAIMING, ACTIVE, DRAINING), active.must_close, active.fence),
     # and what was written is settled first by who is about to open or to hand over
     Row("await-outcome", (CLAIMING, DRAINING), claiming.unsettled, claiming.await_outcome),

@@ -86,6 +86,7 @@ class Member:
         self._self_test_fails = 0
         self._open_failed = 0
         self._fenced_by = 0
+        self._heard_epoch = 0  # that the peer had read when the last read began
         self._late_by = 0.0  # from a stall to the turn after it
         self._asking = False  # the peer, for a promise
         self._peer_has = 0  # what the peer has acknowledged in this epoch, also by older links
@@ -147,6 +148,9 @@ class Member:
     def read_began(self) -> None:
         """What is wanted from now on is wanted of another read."""
         self._pace.read_began()
+        link, peer = self._around.replication, self._peer()
+        heard = link is not None and link.connected and peer is not None
+        self._heard_epoch = peer.epoch if heard and peer is not None else 0
 
     def saw(
         self,
@@ -158,7 +162,7 @@ class Member:
         wished_holder: str | None = None,
     ) -> None:
         """A read succeeded; the rest as in `coordinators.base.Reading`."""
-        self.observer.saw(sighting)
+        self.observer.saw(sighting, at_least_epoch=self._heard_epoch)
         self._line = line
         if self.nodes is None:
             self.nodes = nodes
@@ -299,13 +303,16 @@ class Member:
     @property
     def peer_counts(self) -> bool:
         """Whether an acknowledgement of the peer's releases what waits for it. While the record
-        lists a copy in sync, only that boot of the peer could take over: another one has the
-        same Changes and could not serve them."""
-        record, peer = self.record, self._peer()
-        if record is None or not record.sync:
-            return True
-        other = record.other(self.observer.identity.node_id)
-        return peer is not None and record.lists(other, peer.boot_id)
+        lists a copy in sync, or may do so by an attempt that is not settled, only that boot of
+        the peer could take over: another one has the same Changes and could not serve them."""
+        peer, pending = self._peer(), self.node.pending
+        for record in (self.record, pending.record if pending is not None else None):
+            if record is None or not record.sync:
+                continue
+            other = record.other(self.observer.identity.node_id)
+            if peer is None or not record.lists(other, peer.boot_id):
+                return False
+        return True
 
     @property
     def beats(self) -> bool:

@@ -53,13 +53,15 @@ class Observer:
     _vouched: tuple[int, float] = (0, -inf)  # (epoch, until) by the peer's promise
     _fails: dict[str, int] = field(default_factory=dict)
 
-    def saw(self, sighting: Sighting) -> None:
-        """A read of the store succeeded."""
+    def saw(self, sighting: Sighting, *, at_least_epoch: int = 0) -> None:
+        """A read of the store succeeded. at_least_epoch: what the other node had read before
+        it began, by its own word."""
         known, record = self.record, sighting.record
         if sighting.peer_beat != self._peer_beat:
             self._peer_beat = sighting.peer_beat
             self.beat_changed_at = sighting.ended
-        if known is not None and (record is None or record.rev < known.rev):
+        older = known is not None and (record is None or record.rev < known.rev)
+        if older or (record is not None and record.epoch < at_least_epoch):
             # Attribute caching, or a deleted records folder: this read proves nothing.
             self.stale_reads += 1
             self.store = Store.INVALID

@@ -518,6 +518,26 @@ def test_before_that_the_gate_stays_closed(at: float, facts: dict[str, Any]) -> 
     assert not turn.actions
 
 
+@pytest.mark.parametrize("gate", ["open", "unknown"])
+def test_a_gate_that_is_not_proven_closed_before_the_promotion_is_closed_again(gate: str) -> None:
+    before = open_from(NOW + 1)
+    turn = decide(before, lost(CLAIM, gate=gate, **AUTHORISED), NOW)
+    assert turn.state is State.CLAIMING
+    assert turn.node == replace(before, alone_since=turn.node.alone_since)
+    assert found(turn, do.CloseGate)
+
+
+def test_a_claim_that_never_opened_is_not_claimed_again_without_the_wait() -> None:
+    """Else the holder before could still be open."""
+    before = node(State.FENCED, epoch=2)
+    turn = decide(before, lost(CLAIM, read_started=NOW), NOW)
+    assert turn.node.claim is not None
+    assert turn.node.claim.waits
+    served = decide(replace(before, epoch=4), lost(CLAIM, read_started=NOW), NOW)
+    assert served.node.claim is not None
+    assert not served.node.claim.waits
+
+
 def test_an_open_gate_makes_it_the_active_one() -> None:
     turn = decide(replace(open_from(NOW), epoch=4), lost(CLAIM, gate="open", **AUTHORISED), NOW)
     assert turn.state is State.ACTIVE

@@ -9,7 +9,7 @@ from rtmp_sync.cluster.observer import Sighting
 from rtmp_sync.cluster.peer_status import PeerStatus
 from rtmp_sync.cluster.record import Author, InSync, Record, first_record
 from rtmp_sync.cluster.timing import DEFAULT
-from rtmp_sync.cluster.view import Identity, Policy
+from rtmp_sync.cluster.view import Identity, Pending, Policy
 
 NOW = 1000.0
 HELD_BY_A = first_record(("A", "B"), Author("A", "a1", "n1", ""))
@@ -59,3 +59,13 @@ def test_another_boot_of_it_does_not_while_the_record_lists_the_dead_one() -> No
 
 def test_any_boot_counts_when_nobody_is_recorded() -> None:
     assert member(HELD_BY_A, PeerStatus("B", "b2")).peer_counts
+
+
+def test_while_a_record_that_lists_a_boot_may_land_only_that_boot_counts() -> None:
+    listing = HELD_BY_A.synced(Author("A", "a1", "n2", ""), 10, "in_sync", InSync("B", "b1"))
+    sent = member(HELD_BY_A, PeerStatus("B", "b2"))
+    sent.node = replace(sent.node, pending=Pending(listing))
+    assert not sent.peer_counts
+    sent = member(HELD_BY_A, PeerStatus("B", "b1"))
+    sent.node = replace(sent.node, pending=Pending(listing))
+    assert sent.peer_counts

@@ -79,11 +79,23 @@ def test_an_older_record_than_known_proves_nothing(observer: Observer) -> None:
     assert observer.store is Store.INVALID
 
 
+def test_a_record_older_than_what_the_other_node_has_read_proves_nothing(
+    observer: Observer,
+) -> None:
+    """The two nodes see different stores, or one of them a cached one."""
+    observer.saw(Sighting(10, 10, MINE), at_least_epoch=MINE.epoch)
+    assert observer.stale_reads == 0
+    observer.saw(Sighting(11, 11, MINE, beat_written=True), at_least_epoch=MINE.epoch + 1)
+    assert observer.store is Store.INVALID
+    assert observer.stale_reads == 1
+    assert observer.authority[1] == -inf
+
+
 def test_an_empty_store_is_told_from_a_damaged_one(observer: Observer) -> None:
     observer.saw(sighting(10.0, None))
-    assert observer.store is Store.EMPTY
+    empty = observer.store
     observer.saw(sighting(11.0, None, invalid=True))
-    assert observer.store is Store.INVALID
+    assert (empty, observer.store) == (Store.EMPTY, Store.INVALID)
 
 
 def test_a_boots_first_read_counts_as_a_change_of_the_heartbeat(observer: Observer) -> None:

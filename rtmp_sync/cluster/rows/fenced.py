@@ -15,7 +15,10 @@ STAND_BACK_SECONDS = 5.0  # a holder that released leaves the service to the pee
 
 
 def still_open(s: Situation) -> bool:
-    return s.view.gate != "closed"
+    """Only a promotion may have opened the gate of a claim."""
+    claim = s.node.claim
+    promoted = claim is not None and s.node.epoch == claim.epoch
+    return s.view.gate != "closed" and not promoted
 
 
 def close_again(s: Situation) -> Turn:
@@ -43,4 +46,5 @@ def may_reclaim(s: Situation) -> bool:
 
 
 def reclaim(s: Situation) -> Turn:
-    return claim(s, "fenced", waits=False)
+    # the epoch that I opened in is over; of one that I only claimed, the old holder's may not be
+    return claim(s, "fenced", waits=s.node.epoch != s.the_record.epoch)
