@@ -81,6 +81,45 @@ def test_the_backlog_is_bounded_by_changes_and_by_bytes():
     assert small.since("h1", 50) is None
 
 
+def full_to_the_brim(sizes: list[tuple[int, int]]) -> Journal:
+    """A journal with the bounds of the product; sizes: (Changes, bytes) of its turns."""
+    journal = Journal()
+    journal.history_id = "h1"
+    for count, size in sizes:
+        journal.accept(Batch(journal.taken + 1, count, bytes(size)))
+        journal.head = journal.taken
+    return journal
+
+
+def test_sixteen_mebibytes_fit_and_a_byte_more_drops_the_oldest_turn():
+    quarter = 4 * 1024 * 1024
+    journal = full_to_the_brim([(10, quarter - 32)] * 4)
+    assert journal.backlog_bytes == 16 * 1024 * 1024
+    assert journal.backlog_start == 0
+    assert len(journal.since("h1", 0) or []) == 4
+    journal = full_to_the_brim([(10, quarter - 32)] * 3 + [(10, quarter - 31)])
+    assert journal.backlog_start == 10
+    assert journal.since("h1", 0) is None
+    assert len(journal.since("h1", 10) or []) == 3
+
+
+def test_two_hundred_thousand_changes_fit_and_one_more_drops_the_oldest_turn():
+    journal = full_to_the_brim([(1, 1), (99_999, 1), (100_000, 1)])
+    assert journal.backlog_start == 0
+    assert len(journal.since("h1", 0) or []) == 3
+    journal = full_to_the_brim([(1, 1), (99_999, 1), (100_000, 1), (1, 1)])
+    assert journal.backlog_start == 1
+    assert journal.since("h1", 0) is None
+    assert journal.since("h1", 1) is not None
+
+
+def test_a_turn_larger_than_the_whole_backlog_leaves_none():
+    journal = full_to_the_brim([(5, 100), (5, 16 * 1024 * 1024), (5, 100)])
+    assert journal.backlog_start == 10
+    assert journal.since("h1", 9) is None
+    assert len(journal.since("h1", 10) or []) == 1
+
+
 def test_without_a_backlog_only_the_head_itself_continues():
     journal = filled([5])
     journal.drop_backlog()
