@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from tests.support.gate_log import GateLog
+from tests.support.health_sampler import HealthSampler
 from tests.support.history import History
 from tests.support.pair import Node, Overdue, Pair, within
 
@@ -18,11 +19,12 @@ ALARM_SECONDS = 60.0  # for an alarm to end whose cause has ended
 class Judge:
     """`problems` as often as wanted: everything found since the start, one sentence each."""
 
-    def __init__(self, pair: Pair, history: History, gates: GateLog) -> None:
+    def __init__(self, pair: Pair, history: History, gates: GateLog, health: HealthSampler) -> None:
         self.memory = Memory()
         self._pair = pair
         self._history = history
         self._gates = gates
+        self._health = health
         self._logs = {node.id: Log(node.log) for node in pair.nodes()}
         self._logs["pair"] = Log(pair.directory / "log")
 
@@ -37,6 +39,7 @@ class Judge:
         self._gates.collect()
         found = [*self._history.problems(), *self._gates.problems(), *self.memory.problems()]
         found += [problem for log in self._logs.values() for problem in log.problems]
+        found += [f"both said that they are active at {at:.3f}" for at in self._health.both]
         more = len(found) - MAX_TOLD
         return found if more <= 0 else [*found[:MAX_TOLD], f"and {more} more"]
 

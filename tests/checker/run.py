@@ -16,6 +16,7 @@ from rtmp_sync import NetConnection
 from rtmp_sync.server.pair_directory import REPLICATION
 from tests.support.chaos import ChaosProxy
 from tests.support.gate_log import GateLog
+from tests.support.health_sampler import HealthSampler
 from tests.support.load import FULL_MIX, Load
 from tests.support.pair import Pair, now, within
 
@@ -32,7 +33,8 @@ PATH = "proof/checker"
 BALLAST_SLOTS = 6000  # of 1,000 bytes: a copy takes a few seconds on a slow link
 BALLAST_AT_ONCE = 200
 VERDICT_SECONDS = 150.0
-LOOKS_SECONDS = 3.0
+LOOKS_SECONDS = 3.0  # between two full reads by fresh clients
+SAMPLES_SECONDS = 0.3  # between two questions of both nodes who is active
 SAMES = 8  # looks in a row, a quarter of a second apart, at which nothing had changed
 
 
@@ -121,8 +123,12 @@ class Checker:
             moments=random.Random(plan.seed),
         )
         await self._put_ballast()
-        async with GateLog(pair) as gates, self._load as load:
-            self._judge = Judge(pair, load.history, gates)
+        async with (
+            GateLog(pair) as gates,
+            HealthSampler(pair, every=SAMPLES_SECONDS) as health,
+            self._load as load,
+        ):
+            self._judge = Judge(pair, load.history, gates, health)
             field = Field(pair, self._link, gates, random.Random(plan.seed))
             strikes = schedule(plan.seed, plan.faults)
             nemesis = self._nemesis = Nemesis(field, load, strikes, note=self._note)

@@ -1,9 +1,9 @@
 """Clients that write as fast as they are acknowledged, or at a rate, and others that look at it.
 
-Writers, each with slots of its own in an object of its own (every second one persistent) and
-methods that it calls in turn; watchers subscribe to all objects for the whole run; comers do so
-too, but go and come back with the versions they know; full reads are fresh clients that look at
-everything once. What they do and see goes into a `History`.
+Writers, each with slots of its own in an object of its own (every second one persistent, every
+third one speaks AMF3) and methods that it calls in turn; watchers subscribe to all objects for
+the whole run; comers do so too, but go and come back with the versions they know; full reads are
+fresh clients that look at everything once. What they do and see goes into a `History`.
 """
 
 from __future__ import annotations
@@ -53,6 +53,7 @@ class Writer:
         self.client = history.client(name)
         self.history = history
         self.persistent = int(name[1:]) % 2 == 0
+        self.object_encoding = 3 if int(name[1:]) % 3 == 2 else 0
         self.object_name = f"board-{name}"
         self.connection = NetConnection(reconnect=True)
         self.number = 0
@@ -61,7 +62,9 @@ class Writer:
         self._pause = 1.0 / rate if rate else 0.0
 
     async def open(self) -> None:
-        await self.connection.connect(self.url, self.name, "Writer")
+        await self.connection.connect(
+            self.url, self.name, "Writer", object_encoding=self.object_encoding
+        )
         self.shared_object = await self.connection.shared_object(
             self.object_name, persistent=self.persistent
         )
