@@ -1,0 +1,117 @@
+"""Sabotage of who may serve: the claim rule, its wait, promises, the switchover."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+from rtmp_sync.cluster import failover, member
+from rtmp_sync.cluster.exchange import Exchange
+from rtmp_sync.cluster.record import Record
+from rtmp_sync.cluster.rows import claiming
+from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.turn import Turn, stay
+from rtmp_sync.cluster.view import Node, View
+from tests.simulation.sabotage.registry import row, sabotage
+
+
+@sabotage("I1 I2")
+def claim_without_a_wait() -> Iterator[None]:
+    def see_landing(s: Situation) -> Turn:
+        claim = replace(s.claim, landed_at=s.now, open_at=s.now)
+        return stay(s, "opening at once", claim=claim)
+
+    with row("claim-landed", act=see_landing):
+        yield
+
+
+@sabotage("I1 I2")
+def claim_margin_of_0() -> Iterator[None]:
+    def fix_wait(s: Situation) -> Turn:
+        turn = claiming.fix_wait(s)
+        claim = turn.node.claim
+        assert claim is not None
+        assert claim.open_at is not None
+        early = replace(claim, open_at=claim.open_at - s.view.timing.margin)
+        return replace(turn, node=replace(turn.node, claim=early))
+
+    with row("fix-wait", act=fix_wait):
+        yield
+
+
+@sabotage("I1 I2")
+def promise_that_binds_no_longer_than_believed() -> Iterator[None]:
+    give_promise = failover.give_promise
+
+    def give(node: Node, view: View, asker: Any, now: float) -> tuple[Node, bool]:
+        return give_promise(node, view, asker, now - view.timing.margin)
+
+    with patch.object(member, "give_promise", give):
+        yield
+
+
+@sabotage("I5 I8 lost phantom")
+def claim_that_leaves_sync_as_it_was() -> Iterator[None]:
+    claimed = Record.claimed
+
+    def leave(self: Record, *arguments: Any) -> Record:
+        return replace(claimed(self, *arguments), sync=self.sync)
+
+    with patch.object(Record, "claimed", leave):
+        yield
+
+
+@sabotage("I1 I2")
+def switchover_whose_record_still_says_released() -> Iterator[None]:
+    handed_over = Record.handed_over
+
+    def hand_over(self: Record, *arguments: Any) -> Record:
+        return replace(handed_over(self, *arguments), released=True)
+
+    def adoptable(s: Situation) -> bool:
+        record = s.the_record if s.i_hold else None
+        return record is not None and record.reason == "switchover" and s.node.epoch < record.epoch
+
+    with patch.object(Record, "handed_over", hand_over), row("adopt", guard=adoptable):
+        yield
+
+
+@sabotage("I5 lost phantom")
+def holder_reclaims_though_the_peer_is_in_sync() -> Iterator[None]:
+    def reclaims(s: Situation) -> bool:
+        return s.earlier_boot_holds and s.has_recorded_epoch and s.free_to_claim
+
+    with (
+        row("release-earlier-boot", guard=_never),
+        row("join-released", guard=_never),
+        row("reclaim-from-disk", guard=reclaims),
+    ):
+        yield
+
+
+@sabotage("I5 lost phantom")
+def claim_from_a_disk_copy_without_epoch_started() -> Iterator[None]:
+    with patch.object(Situation, "has_recorded_epoch", property(lambda self: True)):
+        yield
+
+
+@sabotage("I3")
+def no_epoch_check() -> Iterator[None]:
+    """Nobody looks at the epoch of what came over the link."""
+    receive = Exchange._receive_from_source
+
+    def take(self: Exchange, record: Any, epoch: int, now: float) -> None:
+        receive(self, record, max(epoch, self.role.epoch), now)
+
+    with (
+        patch.object(Exchange, "_receive_from_source", take),
+        patch.object(Exchange, "_fence", lambda self, epoch, what: False),
+        patch.object(Situation, "deposed", property(lambda self: not self.i_hold)),
+    ):
+        yield
+
+
+def _never(s: Situation) -> bool:
+    return False
