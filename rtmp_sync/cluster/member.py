@@ -134,10 +134,11 @@ class Member:
         )
 
     def is_ready(self, now: float) -> bool:
-        """READY, recorded in sync and free to claim."""
+        """READY, and free to take over: in sync by the record, or behind by no more than the
+        operator accepts."""
         s = self.situation(now)
         free = not (s.paused or s.held_off or s.promised)
-        return self.state is State.READY and s.listed and s.healthy and free
+        return self.state is State.READY and s.eligible and s.healthy and free
 
     # -- inputs: the store -------------------------------------------------------------
 

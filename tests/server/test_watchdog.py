@@ -117,6 +117,23 @@ async def test_failback_returns_the_service_and_loses_nothing(pair: PairDouble) 
     assert (await pair.a.watchdog.request_failback()).done  # it holds the service already
 
 
+async def test_in_async_mode_the_service_is_handed_over_and_taken_over_too(tmp_path: Path) -> None:
+    pair = PairDouble(tmp_path, Policy(mode="async", promote_lag_max=100))
+    await pair.start()
+    assert not pair.a.commit.require_peer
+    result = await pair.a.watchdog.request("switchover")
+    assert result.done, result.text
+    await until(pair.b.watchdog.health_active)
+    await until(pair.a.watchdog.health_standby)
+    record = pair.b.watchdog.record
+    assert record is not None
+    assert (record.holder, record.sync) == ("B", ())
+    await pair.b.watchdog.stop()
+    cut(pair.a, pair.b)
+    await until(pair.a.watchdog.health_active)
+    await pair.stop()
+
+
 async def test_after_a_switchover_the_old_active_has_its_time_to_follow(pair: PairDouble) -> None:
     """The time-out counts from the first write held by the new active, not from the day when
     it became a standby: a crash right after a switchover finds the other one in sync."""

@@ -43,7 +43,7 @@ async def show(origin: Origin, _: web.Request) -> web.Response:
 
 
 def _page(status: dict[str, Any]) -> str:
-    peer, lag = status["peer"], status["lag"]
+    peer, lag, alone = status["peer"], status["lag"], status["alone"]
     rows = {
         "state": status["state"],
         "gate": status["gate"],
@@ -52,6 +52,7 @@ def _page(status: dict[str, Any]) -> str:
         "in sync": ", ".join(status["sync"]) or "nobody",
         "Changes": status["seq"],
         "lag": f"{lag['changes']} Changes, {lag['ms']:.0f} ms",
+        "served alone": f"{alone['seconds']:.0f} s, {alone['changes']} Changes at most",
         "other origin": f"{peer['id'] or 'never seen'} {peer['state'] or ''}",
         "link": peer["link"],
         "clients": status["clients"],
