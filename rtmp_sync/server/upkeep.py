@@ -35,12 +35,12 @@ class Upkeep:
         state: ReplicatedState,
         found: Callable[[list[str]], None],
         *,
-        audit_seconds: float = AUDIT_SECONDS,
+        audit_seconds: float | None = None,
     ) -> None:
         self.audits = 0
         self._state = state
         self._found = found
-        self._audit_seconds = audit_seconds
+        self._audit_seconds = AUDIT_SECONDS if audit_seconds is None else audit_seconds
         self._audit_at = 0.0
         self._snapshot: Snapshot | None = None
         self._chunks: Iterator[bytes] = iter(())
