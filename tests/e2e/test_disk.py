@@ -18,7 +18,7 @@ import pytest
 from rtmp_sync import NetConnection
 from tests.support.fuse_disk import FuseDisk
 from tests.support.load import Load
-from tests.support.pair import PROOF_APPS, Pair, get, within
+from tests.support.pair import PROOF_APPS, Node, Pair, get, within
 from tests.support.single import Single
 from tests.support.tmpfs_disk import TmpfsDisk
 
@@ -67,6 +67,7 @@ async def test_after_a_long_time_persistent_objects_are_there_and_temporary_ones
     assert pair.process is not None
     pair.process.kill()
     kill(pair)
+    pair.process.wait()
     await within(10, "every process has ended", lambda: ended(pair))
     for name in ("A", "B"):
         make_old(pair.directory / name / "state")
@@ -102,7 +103,7 @@ class Disk(Protocol):
 
 @pytest.fixture
 def fuse(tmp_path: Path) -> Iterator[FuseDisk]:
-    disk = FuseDisk(tmp_path)
+    disk = FuseDisk(tmp_path / "disk", tmp_path / "beneath")
     yield disk
     disk.close()
 
@@ -275,6 +276,43 @@ async def test_a_slow_disk_is_waited_for(fuse: FuseDisk) -> None:
     finally:
         fuse.heal()
         site.close()
+
+
+async def test_a_hung_disk_of_the_active_node_stops_nobody_and_its_death_least_of_all(
+    own_pair: Pair, tmp_path: Path
+) -> None:
+    """Killed, it stays in uninterruptible sleep: its guard can't reap it, so nothing is
+    released, and the other one claims by the heartbeat."""
+    disk = FuseDisk(own_pair.directory / "A" / "state", tmp_path / "beneath")
+    try:
+        pair = own_pair.start()
+        first = pair.node("A")
+        async with Load(pair.url("proof/hung")) as load:
+            await load.acknowledged(WRITES)
+            assert (await pair.settled())[0] == first
+            disk.hang()
+            await within(20, "the alarm", lambda: persist_failed(pair, first))
+            await load.acknowledged(WRITES)
+            await load.full_read("reader-of-memory")
+            assert (await pair.settled())[0] == first
+            load.history.fault(pair.signal(first, signal.SIGKILL), "SIGKILL of A")
+            await pair.becomes_active(pair.node("B"), seconds=20)
+            await load.acknowledged(WRITES)
+            disk.heal()
+            await pair.settled()
+            await load.rest()
+            await load.full_read("last-reader")
+        assert load.history.problems() == []
+        assert not await persist_failed(pair, pair.node("A"))
+    finally:
+        disk.heal()
+        own_pair.clean_up()
+        disk.close()
+
+
+async def persist_failed(pair: Pair, node: Node) -> bool:
+    status = await pair.status(node)
+    return status is not None and "persist_failed" in status["alarms"]
 
 
 async def refused(state: Path) -> str:

@@ -15,15 +15,15 @@ MNT_DETACH = 2
 
 
 class FuseDisk:
-    """`path` is on that disk, `beneath` is the same directory without it.
+    """`path` is on that disk, `beneath` is the same directory without it; both are made.
 
     Skips the test where a file system cannot be mounted: that needs root and /dev/fuse.
     """
 
-    def __init__(self, directory: Path) -> None:
-        self.path = directory / "disk"
-        self.beneath = directory / "beneath"
-        self.path.mkdir()
+    def __init__(self, path: Path, beneath: Path) -> None:
+        self.path = path
+        self.beneath = beneath
+        self.path.mkdir(parents=True)
         self.beneath.mkdir()
         self._server = subprocess.Popen(
             [sys.executable, "-m", "tests.support.fuse_server", self.beneath, self.path],
