@@ -43,7 +43,6 @@ Form = tuple[bool, int]  # AMF3 or not, chunk size: clients of one form get the 
 
 _LOG = structlog.get_logger("rtmp_sync.app")
 
-_USE_SUCCESS: Final = plain_item(wire.EVENT_USE_SUCCESS)
 _CLEAR: Final = plain_item(wire.EVENT_CLEAR)
 
 
@@ -108,7 +107,7 @@ class Fanout:
                 else change_item(key, value, None, amf3)
                 for key, value in missed
             ]
-            data = self._pack(form, [_USE_SUCCESS, *items], known=version)
+            data = self._pack(form, _led_by(wire.EVENT_USE_SUCCESS, items), known=version)
         self._turn.send(subscriber.outbox, 0, data)
 
     def release(self, subscriber: Subscriber) -> None:
@@ -235,7 +234,8 @@ class Fanout:
 
     def _dump(self, form: Form) -> bytes:
         items = [change_item(key, value, None, form[0]) for key, value in self.obj.slots.items()]
-        data = self._dumps[form] = self._pack(form, [_USE_SUCCESS, _CLEAR, *items], known=0)
+        items = _led_by(wire.EVENT_USE_SUCCESS + wire.EVENT_CLEAR, items)
+        data = self._dumps[form] = self._pack(form, items, known=0)
         return data
 
     def _pack(self, form: Form, items: list[Item], known: int | None = None) -> bytes:
@@ -245,6 +245,15 @@ class Fanout:
         header = wire.header(obj.name, obj.version, obj.persistent)
         not_last = None if known is None else wire.header(obj.name, known, obj.persistent)
         return pack(header, items, amf3=form[0], chunk_size=form[1], not_last=not_last)
+
+
+def _led_by(opening: bytes, items: list[Item]) -> list[Item]:
+    """A dump. The opening holds no value, so it shares a message with any item; and a first
+    message without a slot is one of an object without slots."""
+    if not items:
+        return [plain_item(opening)]
+    (first, alone), *others = items
+    return [(opening + first, alone), *others]
 
 
 def _item(op: _Op, amf3: bool) -> Item:

@@ -69,6 +69,7 @@ class RemoteSharedObject(Mapping[str, Any]):
         self._values: dict[str, object] = {}  # decoded when first looked at
         self._link: ClientLink | None = None
         self._synced = False  # on the present link
+        self._dump_from: int | None = None  # the version that a dump under way goes on from
         self._closed = ""  # why there will be no next one
         self._under_way: dict[str, _Write] = {}
         self._next: dict[str, _Write] = {}
@@ -175,6 +176,7 @@ class RemoteSharedObject(Mapping[str, Any]):
         """Ask the server for it on a new link, for what changed since we last heard."""
         self._link = link
         self._synced = False
+        self._dump_from = None
         link.write(self._message(link, wire.EVENT_USE))
 
     def link_lost(self, reason: str, *, for_good: bool) -> None:
@@ -197,7 +199,7 @@ class RemoteSharedObject(Mapping[str, Any]):
     def receive(self, message: wire.SharedObjectMessage) -> None:
         """Apply what the server says, then tell the application."""
         items: list[SyncItem] = []
-        self.version = message.version
+        asked, self.version = self.version, message.version
         refused = ""
         first_sync = False
         for event in message.events:
@@ -216,9 +218,19 @@ class RemoteSharedObject(Mapping[str, Any]):
         if refused:
             self._fail(self._clears, refused)
         if first_sync:
+            self._dump_from = 0 if {"code": "clear"} in items else asked
+        if self._dump_from is not None and self._is_last(message, items):
+            self._dump_from = None
             self._sync_done()
         if items and self.on_sync is not None:
             self._tell(self.on_sync, items)
+
+    def _is_last(self, message: wire.SharedObjectMessage, items: list[SyncItem]) -> bool:
+        """Whether a dump ends with this message: all before the last one name the version that
+        it goes on from, so that who loses it in the middle asks again. An object without slots
+        may have that version in truth: other servers begin at 0."""
+        slots = any(item["code"] in ("change", "delete") for item in items)
+        return message.version != self._dump_from or not slots
 
     def _apply(self, event: wire.Event, items: list[SyncItem], first_sync: bool) -> None:
         key = event.key

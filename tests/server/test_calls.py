@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -11,10 +13,11 @@ import pytest
 
 from rtmp_sync import CallError, ConnectionLost, NetConnection, Origin
 from rtmp_sync.protocol.events import CallAnswered
+from rtmp_sync.server.clock import now
 from rtmp_sync.state.calls import BEGUN
 from rtmp_sync.wire import amf0
 from tests.server.conftest import probe
-from tests.support.origins import running, until, url
+from tests.support.origins import running, take_over, until, url
 from tests.support.peer import Peer
 
 KEY = bytes(range(16))
@@ -288,13 +291,83 @@ async def test_a_call_that_runs_over_a_promotion_of_the_same_process_is_interrup
     peer = await keyed_peer(origin)
     numbered(peer, name, 1)
     await until(lambda: origin.state.call_outcome(KEY, 1) is BEGUN)
-    origin.cut_sessions("the gate was closed")
-    epoch = origin.authority.epoch + 1
-    origin.authority.grant(epoch, float("inf"))
-    await origin.promote(epoch, "next-history", lossy=False)
+    await take_over(origin)
     again = await keyed_peer(origin)
     numbered(again, name, 1)
     answer = await again.event(CallAnswered)
     assert isinstance(answer.result, dict)
     assert answer.result["code"] == "NetConnection.Call.Interrupted"
     again.close()
+
+
+# --- what is left of calls by the end of an origin
+
+
+def interrupted(origin: Origin) -> list[dict[str, object]]:
+    names = ("scope", "method", "session", "number")
+    return [
+        {name: event[name] for name in names}
+        for event in origin.history.events()
+        if event["event"] == "call_interrupted"
+    ]
+
+
+async def test_who_takes_over_names_the_calls_that_ran_and_does_so_once(tmp_path: Path) -> None:
+    async with running(tmp_path) as origin:
+        probe(origin).release = asyncio.Event()
+        peer = await keyed_peer(origin)
+        numbered(peer, "count", 1)
+        numbered(peer, "slow", 2)
+        await peer.event(CallAnswered)
+        await origin.committed()
+    peer.close()
+    told = [
+        {"scope": "probe/keyed", "method": "slow", "session": KEY.hex()[:8], "number": 2},
+    ]
+    async with running(tmp_path) as origin:
+        assert interrupted(origin) == told
+        await take_over(origin)
+        assert interrupted(origin) == told
+
+
+async def test_so_many_interrupted_calls_that_history_would_hold_nothing_else_are_counted(
+    origin: Origin,
+) -> None:
+    for number in range(150):
+        origin.state.begin_call(number.to_bytes(16), 1, 1, "probe/keyed", "slow")
+    await take_over(origin)
+    assert len(interrupted(origin)) == 100
+    (counted,) = [one for one in origin.history.events() if one["event"] == "calls_interrupted"]
+    assert counted["count"] == 150
+
+
+def last_written(directory: Path, seconds: float) -> None:
+    """Make all files look as if they had been written so long ago."""
+    then = time.time() - seconds
+    for path in directory.iterdir():
+        os.utime(path, (then, then))
+
+
+@pytest.mark.parametrize(("away_seconds", "repeated"), [(300, True), (700, False)])
+async def test_a_session_outlives_a_pair_that_is_away_for_less_than_ten_minutes(
+    tmp_path: Path, away_seconds: int, repeated: bool
+) -> None:
+    """Also when clients had less time to come back, and its objects are gone."""
+    async with running(tmp_path) as origin:
+        peer = await keyed_peer(origin)
+        numbered(peer, "count", 1)
+        await peer.event(CallAnswered)
+        await origin.committed()
+    peer.close()
+    last_written(tmp_path, away_seconds)
+    async with running(tmp_path) as origin:
+        assert "probe/keyed" not in origin.state.instances
+        origin.turn.writable().expire_sessions(now())
+        assert bool(origin.state.sessions) is repeated
+        if repeated:
+            peer = await keyed_peer(origin)
+            numbered(peer, "count", 1)
+            numbered(peer, "count", 2)
+            assert (await peer.event(CallAnswered, 1)).result == 1.0  # what it was then
+            assert (await peer.event(CallAnswered, 2)).result == 1.0  # the count began anew
+            peer.close()

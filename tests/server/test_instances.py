@@ -11,14 +11,7 @@ from rtmp_sync import CallError, ConnectError, NetConnection, Origin
 from rtmp_sync.server import instances as module
 from rtmp_sync.server.instances import split_app
 from tests.server.conftest import probe
-from tests.support.origins import running, until, url
-
-
-async def take_over(origin: Origin, *, lossy: bool = False) -> None:
-    """Promote this very process again, as a fenced node may be that claims anew."""
-    epoch = origin.authority.epoch + 1
-    origin.authority.grant(epoch, float("inf"))
-    await origin.promote(epoch, f"history-{epoch}", lossy=lossy)
+from tests.support.origins import running, take_over, until, url
 
 
 async def joined(origin: Origin, name: str = "ann", instance: str = "room") -> NetConnection:
@@ -184,7 +177,6 @@ async def test_names_of_streams_are_free_at_once_after_a_takeover(tmp_path: Path
             await other.connect(url(origin, "probe/room"), "bob", "User")
             with pytest.raises(CallError, match="already published"):
                 await (await other.create_stream()).publish("film")
-        origin.cut_sessions("the gate was closed")
         await take_over(origin)
         async with NetConnection(reconnect=False) as other:
             await other.connect(url(origin, "probe/room"), "bob", "User")
@@ -197,7 +189,6 @@ async def test_the_hooks_of_an_instance_run_once_each_in_its_history(tmp_path: P
         probe(origin).said.clear()
         connection = await joined(origin)
         for _ in range(3):
-            origin.cut_sessions("the gate was closed")
             await take_over(origin)
             reconnects = connection.reconnects
             await until(lambda reconnects=reconnects: connection.reconnects > reconnects)  # type: ignore[misc]  # the default is the loop's
