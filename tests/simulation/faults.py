@@ -36,6 +36,7 @@ KINDS: Mapping[str, float] = {
     "disk_flip": 0.7,  # a flipped bit in a file, then a crash
     "disk_lost": 1.5,  # a crash, and an empty disk after it
     "sync_lost": 0.5,  # fsync reports what is not true, until the power goes
+    "bit_rot": 1.0,  # the standby's copy holds what nobody wrote
     # the network between the nodes
     "cut": 4,
     "one_way": 3,
@@ -50,13 +51,29 @@ KINDS: Mapping[str, float] = {
     "store_slow": 2,
     "flaky": 3,  # outcomes nobody knows
     "stale": 1,  # reads of what was
-    "store_full": 1.5,
+    "store_full": 1.5,  # writes of records are refused
     "line_garbage": 0.5,
     # operators
     "switchover": 5,
     "edit": 2,  # the pair file is edited
     "pause": 2,
     "force": 0.7,
+}
+
+# kind -> what makes it worse right then: a fault brings one of these with it now and then.
+COMPANIONS: Mapping[str, tuple[str, ...]] = {
+    "slow": ("sick",),
+    "sick": ("slow", "one_way", "crash"),
+    "switchover": ("gate_stuck", "one_way", "cut", "crash", "vm", "flaky", "store_one", "reset"),
+    "gate_stuck": ("switchover", "store_one", "isolate"),
+    "edit": ("gate_stuck", "crash", "flaky"),
+    "both_power": ("force",),
+    "isolate": ("force", "vm"),
+    "crash": ("gate_shut", "flaky", "store_one"),
+    "vm": ("flaky", "power"),
+    "disk_hung": ("crash", "cut"),
+    "store": ("crash", "power", "cut"),
+    "pause": ("crash", "vm"),
 }
 
 
@@ -87,6 +104,7 @@ class Mix:
     )
     small_backlog: float = 0.4  # share of seeds in which a backlog holds a few Changes only
     few_records: float = 0.5  # share of seeds in which the store keeps a few records only
+    companions: float = 0.25  # share of faults that bring one with them
     rounds: float = 9.0  # T_conf of faults
     writes: float = 6.0  # of all clients in one T_conf
 
@@ -131,7 +149,7 @@ def draw_setup(seed: int, mix: Mix) -> Setup:
         ),
         keep_records=chance.choice([2, 5]) if chance.random() < mix.few_records else 128,
         chunk_bytes=chance.choice([200, 1000, 65536]),
-        cold_start_alone=chance.random() < 0.1,
+        cold_start_alone=chance.random() < 0.2,
         guard_lost=chance.choice(["alarm", "switchover"]),
         drain_seconds=chance.choice([0.0, 0.0, 0.3]),
         grace_seconds=chance.choice([30.0, 30.0, 3.0]),
@@ -145,12 +163,20 @@ def plan(seed: int, mix: Mix = DEFAULT_MIX) -> list[Fault]:
     unit = 1.0 if draw_setup(seed, mix).fast else 3.0
     kinds, weights = list(mix.weights), list(mix.weights.values())
     faults: list[Fault] = []
-    at = chance.uniform(0.0, 3.5) * unit
-    while at < mix.rounds * unit:
-        kind = chance.choices(kinds, weights)[0]
+
+    def draw(at: float, kind: str) -> None:
         node = chance.choice(["active", "active", "standby", *NAMES])
         seconds = chance.choice([0.15, 0.6, 1.3, 2.6, 5.0]) * chance.uniform(0.6, 1.4) * unit
         faults.append(Fault(round(at, 3), kind, node, round(seconds, 3), chance.random()))
+
+    at = chance.uniform(0.0, 3.5) * unit
+    while at < mix.rounds * unit:
+        kind = chance.choices(kinds, weights)[0]
+        draw(at, kind)
+        near = [one for one in COMPANIONS.get(kind, ()) if mix.weights.get(one)]
+        if near and chance.random() < mix.companions:
+            at += chance.choice([0.0, 0.01, 0.1, 0.8]) * chance.random() * unit
+            draw(at, chance.choice(near))
         # Some follow at once: what matters is often what comes into another's way.
         at += chance.choice([0.02, 0.2, 0.8, 2.0, 4.0]) * chance.uniform(0.4, 1.4) * unit
     return faults

@@ -11,7 +11,7 @@ from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.member import TURNS_AT_ONCE, Member
 from rtmp_sync.cluster.peer_status import PeerStatus, ReplicationHooks
 from rtmp_sync.cluster.turn import Turn
-from rtmp_sync.cluster.view import Identity, Policy, State
+from rtmp_sync.cluster.view import Identity, Outcome, Policy, State
 from rtmp_sync.errors import ConfigError, StoreError
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.commit import CommitPoint
@@ -90,7 +90,7 @@ class Process:
         policy = Policy(
             mode=setup.mode,
             promote_lag_max=10 if setup.mode == "async" else None,
-            cold_start_alone=6 * timing.t_conf if setup.cold_start_alone else float("inf"),
+            cold_start_alone=2.5 * timing.t_conf if setup.cold_start_alone else float("inf"),
             guard_lost=setup.guard_lost,
             drain_seconds=setup.drain_seconds,
             digest_seconds=4 * timing.t_conf,
@@ -277,6 +277,8 @@ class Process:
 
     def _tried(self, attempt: Any) -> None:
         self.world.trace(lambda: f"{self.boot_id} cas: {attempt.result.outcome.value}")
+        if attempt.result.outcome is Outcome.LANDED:
+            self.world.verdicts.tried(self, attempt.result.nonce)
         self.member.tried(attempt.result, attempt.highest)
         self._extend()
         self.wake()

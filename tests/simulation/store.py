@@ -42,6 +42,7 @@ class Store:
         self.nas.put(PAIR_FILE, "\\".join(nodes).encode())
         self._highest = 0
         self._seen: dict[str, tuple[int, dict[str, Any]]] = {}
+        self._seen_before: dict[str, dict[str, Any]] = {}
 
     def reaches(self, node: str) -> bool:
         return node not in self.unreachable
@@ -65,11 +66,12 @@ class Store:
         if fields["beat"] is not None:
             folder._write_beat(fields["node"], fields["beat"])
         version, answer = self._seen.get(node, (-1, {}))
-        if node in self.stale and answer:
-            return answer
         if version != self.nas.version or "error" in answer:
+            self._seen_before[node] = answer
             answer = file_io._answer(folder, {"op": "read", **fields, "beat": None})
             self._seen[node] = (self.nas.version, answer)
+        if node in self.stale:  # what this node has seen go by; a NAS that hides news is no NAS
+            answer = self._seen_before[node] or answer
         peer = fields["peer"]
         beat = file_io._read(folder._name(f"hb.{peer}")) if peer is not None else None
         return {**answer, "peer_beat": beat} if "error" not in answer else answer
@@ -122,7 +124,9 @@ class Helper:
         lost = not store.reaches(self._node)
         spoiled = operation != "read" and chance.random() < store.flaky
         if not lost and not spoiled and there + back < self._deadline:
-            store.schedule.after(there, self._reach, operation, fields, resume, back)
+            # It has left already, or leaves with its host when that goes on after a pause.
+            depart = store.schedule.after if chance.random() < 0.5 else self._after
+            depart(there, self._reach, operation, fields, resume, back)
             return
         self._after(self._deadline, self._give_up, fail)
         if spoiled and not lost:

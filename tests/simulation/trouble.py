@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 from rtmp_sync.cluster.pair_file import parse
 from tests.simulation.faults import NAMES, Fault
+from tests.simulation.service import CALLS, SCOPE
 from tests.simulation.store import PAIR_FILE
 
 if TYPE_CHECKING:
@@ -176,6 +177,19 @@ class Trouble:
         self._later(fault.seconds, self._set, node, "gate_stuck", False)
         return True
 
+    def _bit_rot(self, fault: Fault, node: Node) -> bool:
+        """The standby's copy gets something that nobody wrote."""
+        process = node.process
+        if process is None or process is self._world.active() or process.state.empty:
+            return False
+        obj = process.state.find(SCOPE, CALLS[2:], CALLS[0])
+        if obj is None:
+            return False
+        obj.set("rot", b"1 rot", obj.version)  # no client looks at this object
+        process.state._touch_object(obj)
+        self._world.verdicts.rotten = True
+        return True
+
     # -- its disk ----------------------------------------------------------------------
 
     def _disk_full(self, fault: Fault, node: Node) -> bool:
@@ -291,10 +305,9 @@ class Trouble:
         return True
 
     def _stale(self, fault: Fault, node: Node) -> bool:
-        """The standby's reads come from a cache for a while: it may learn late, never wrongly."""
         stale = self._world.store.stale
         stale.add(node.name)
-        self._later(min(fault.seconds, 0.3), stale.discard, node.name)
+        self._later(fault.seconds, stale.discard, node.name)
         return True
 
     def _store_full(self, fault: Fault, node: Node) -> bool:
@@ -353,12 +366,18 @@ class Trouble:
         return True
 
     def _force(self, fault: Fault, node: Node) -> bool:
-        process = node.process
-        if process is None or not process.runs or self._world.active() is not None:
-            return False
-        process.enter()
-        if not process.member.ask("force", "operator", process.clock):
-            return False
-        process.wake()
-        process.after(2 * self._world.timing.t_conf, process.member.withdraw)
+        """An operator waits for a moment in which nobody serves, or not even that."""
+        until = self._world.schedule.now + 4 * self._world.timing.t_conf
+        self._force_when_closed(node, until, hasty=fault.level > 0.7)
         return True
+
+    def _force_when_closed(self, node: Node, until: float, hasty: bool) -> None:
+        process, world = node.process, self._world
+        closed = process is not None and process.runs and (hasty or world.active() is None)
+        if process is not None and closed:
+            process.enter()
+            if process.member.ask("force", "operator", process.clock):
+                process.wake()
+                process.after(2 * world.timing.t_conf, process.member.withdraw)
+        elif world.schedule.now < until:
+            self._later(0.3 * world.timing.t_conf, self._force_when_closed, node, until, hasty)

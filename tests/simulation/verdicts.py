@@ -43,6 +43,7 @@ class Verdicts:
         self.record: Record | None = None
         self.opened_by: dict[int, str] = {}
         self.shown: dict[tuple[str, str], Write] = {}
+        self.rotten = False  # something changed a copy behind everybody's back
         self._stats = stats
         self._values: dict[tuple[str, str, int], bytes | None] = {}
 
@@ -164,7 +165,9 @@ class Verdicts:
             boots.add(base.boot_id)
             boots.update(copy.boot_id for copy in base.sync)
         living = [self.boots[boot] for boot in sorted(boots) if self.boots[boot].alive]
-        if claim.reason == "cold_start":
+        last = self._before(claim)
+        served = last is not None and last.epoch in self.opened_by
+        if claim.reason == "cold_start" or (claim.reason == "restarted_alone" and not served):
             names = {self.boots[boot].name for boot in boots}
             living += [copy for copy in self.boots.values() if copy.alive and copy.name in names]
         return living, boots
@@ -190,8 +193,26 @@ class Verdicts:
                 f"{process.boot_id}, which has read epoch {process.member.epoch}, applied what"
                 f" was sent in epoch {epoch}",
             )
+        for node in process.world.nodes.values():
+            if node.process is not None and node.process is not process:
+                self._same(process.state, node.process.state)
+
+    def _same(self, one: ReplicatedState, other: ReplicatedState) -> None:
+        """What stands at the same point of the same history is the same."""
+        mine, theirs = one.journal, other.journal
+        at_one_point = (mine.history_id, mine.head) == (theirs.history_id, theirs.head)
+        if at_one_point and not self.rotten and one.digest() != other.digest():
+            raise Broken("digest", f"the copies differ at {mine.position}")
+
+    def tried(self, process: Process, nonce: str) -> None:
+        """A node was told that its record landed."""
+        if all(record.nonce != nonce for record in self.records.values()):
+            raise Broken("register", f"{process.boot_id} was told so of {nonce}, which never did")
 
     # -- the end -----------------------------------------------------------------------
+
+    def agree(self, copies: list[Process]) -> bool:
+        return len({copy.state.digest() for copy in copies}) == 1
 
     def ended(self, copies: list[Process]) -> None:
         """Everything is repaired and quiet."""
@@ -219,6 +240,7 @@ def _contains(state: ReplicatedState, write: Write) -> bool:
         return False
     value = obj.slots.get(write.key)
     if value is None:
-        return obj.tombstones.get(write.key, -1) >= write.version
+        gone_at = obj.tombstones.get(write.key, -1)
+        return max(gone_at, obj.version if write.value is None else -1) >= write.version
     version = obj.versions[write.key]
     return version > write.version or (version == write.version and value == write.value)

@@ -191,14 +191,19 @@ class World:
         return True
 
     def _quiet(self) -> bool:
+        """Everybody was told everything, and what rotted was found."""
+        if self.verdicts.rotten and not self.verdicts.agree(self._copies()):
+            return False
         writers = all(one.session is not None and not one.open_calls for one in self.writers)
         return writers and all(reader.complete for reader in self.readers)
 
+    def _copies(self) -> list[Process]:
+        return [node.process for node in self.nodes.values() if node.process is not None]
+
     def _judge(self) -> None:
+        self.verdicts.ended(self._copies())
         active = self.active()
         assert active is not None
-        others = [node.process for node in self.nodes.values() if node.process is not active]
-        self.verdicts.ended([active, *(other for other in others if other is not None)])
         for reader in self.readers:
             for name, copy in reader.copies.items():
                 obj = active.service._object(name)
