@@ -39,6 +39,7 @@ def gauges(origin: Origin) -> Iterator[Figure]:
     yield Figure("backlog_bytes", journal.backlog_bytes, "Changes kept for a standby that returns")
     backlog = journal.taken - journal.backlog_start
     yield Figure("backlog_changes", backlog, "the same, counted")
+    yield Figure("waiting_bytes", commit.waiting_bytes, "what waits to be acknowledged")
     yield Figure("outbox_bytes", origin.sessions.waiting_bytes, "what waits for clients")
     replication = origin.replication
     if replication is None:
@@ -67,6 +68,10 @@ def counters(origin: Origin) -> Iterator[Figure]:
         ledger.events["digest_mismatch"],
         "comparisons that found the two copies different",
     )
+    replays = origin.instances.replays
+    yield Figure("replays", replays.done, "calls of the active origin that were run here too")
+    yield Figure("replays_failed", replays.failed, "of these, raised or took too long")
+    yield Figure("replays_refused", replays.left_out, "not begun: too many, or for no instance")
     replication = origin.replication
     if replication is None:
         return

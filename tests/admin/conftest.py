@@ -66,7 +66,7 @@ class ShownOrigin:
             epoch=3, head=17, taken=17, history_id="h3", backlog_start=5, backlog_bytes=100
         )
         self.state = SimpleNamespace(journal=journal)
-        self.commit = SimpleNamespace(level=15)
+        self.commit = SimpleNamespace(level=15, waiting_bytes=90)
         peer = SimpleNamespace(
             node_id="B",
             boot_id="boot-2",
@@ -91,7 +91,8 @@ class ShownOrigin:
             replays_left_out=0,
             refusals={"bad_mac": 2, "gap": 0},
         )
-        self.instances = SimpleNamespace(refused_calls={("text", "Guest"): 5})
+        replays = SimpleNamespace(done=3, failed=1, left_out=2)
+        self.instances = SimpleNamespace(refused_calls={("text", "Guest"): 5}, replays=replays)
         self.sessions = SimpleNamespace(accepted=9, waiting_bytes=1234)
         self.events = [{"at": "2026-01-01T00:00:00+00:00", "clock": 1.0, "event": "started"}]
         counts = Counter(event["event"] for event in self.events)

@@ -197,6 +197,10 @@ async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOr
         "rtmp_sync_backlog_changes 12.0",
         "rtmp_sync_link_queue_bytes 70.0",
         "rtmp_sync_outbox_bytes 1234.0",
+        "rtmp_sync_waiting_bytes 90.0",
+        "rtmp_sync_replays_total 3.0",
+        "rtmp_sync_replays_failed_total 1.0",
+        "rtmp_sync_replays_refused_total 2.0",
         'rtmp_sync_refused_calls_total{application="text",user_type="Guest"} 5.0',
     ):
         assert line in body.splitlines()
