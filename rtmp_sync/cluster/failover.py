@@ -179,7 +179,7 @@ TABLE: tuple[Row, ...] = (
     Row("release-earlier-boot", CLOSED, start.may_release, start.release_earlier_boot),
     Row("join-released", (INIT, HELD), start.peer_in_sync, start.join),
     Row("reclaim-from-disk", CLOSED, start.disk_is_good, start.reclaim_from_disk),
-    Row("join-without-epoch", (INIT, HELD), start.disk_lacks_epoch, start.join),
+    Row("join-with-less", (INIT, HELD), start.disk_lacks, start.join),
     Row("adopt", STANDBYS, start.adoptable, start.adopt),
     Row("claim-own-boot", STANDBYS, start.own_boot_holds, start.claim_own_boot),
     Row("cold-start", (INIT, SYNCING, HELD), start.better_copy, start.claim_better_copy),

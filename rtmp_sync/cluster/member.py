@@ -86,6 +86,7 @@ class Member:
         self._self_test_fails = 0
         self._open_failed = 0
         self._fenced_by = 0
+        self._link_at = now  # when the link came or went
         self._heard_epoch = 0  # that the peer had read when the last read began
         self._late_by = 0.0  # from a stall to the turn after it
         self._asking = False  # the peer, for a promise
@@ -186,6 +187,7 @@ class Member:
         self._comparison.forget()
         self._steps.link_changed()
         self._acks.restart()
+        self._link_at = now
         if not up:
             self._pace.hurry(now)
 
@@ -363,7 +365,7 @@ class Member:
             authority_until=until,
             cas=seen.cas,
             link_up=link is not None and link.connected,
-            peer=self._peer(),
+            peer=self._peer() if self._peer_is_fresh(now) else None,
             misses=seen.misses,
             dead=seen.dead,
             answers=seen.answers,
@@ -391,6 +393,16 @@ class Member:
         if peer is None:
             return None
         return Peer(peer.boot_id, peer.epoch, peer.gate_open, peer.state, peer.position)
+
+    def _peer_is_fresh(self, now: float) -> bool:
+        """Its words are not older than a link may be silent, and as much again: a node that
+        wakes up from a stall finds the link of before, and nobody behind it any more."""
+        link = self._around.replication
+        if link is None or link.peer is None or not link.connected:
+            return True  # the last that was heard, for what it is worth
+        heard_at = link.peer.heartbeat_at
+        heard_at = heard_at if heard_at is not None else self._link_at
+        return now - heard_at <= 2 * self._timing.ack_timeout
 
     def _ack_late(self, now: float) -> bool:
         link, head = self._around.replication, self._around.position[1]

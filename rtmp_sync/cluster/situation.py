@@ -15,6 +15,8 @@ __all__ = ["Situation"]
 
 EMPTY = (0, 0)
 
+AHEAD_SECONDS = 5.0  # after the hold-off, for a peer with a better copy
+
 
 T = TypeVar("T")
 
@@ -215,6 +217,16 @@ class Situation:
         if peer is None or record is None or peer.state != State.READY:
             return False
         return self.peer_may_hold and peer.epoch == record.epoch
+
+    @property
+    def peer_is_ahead(self) -> bool:
+        """Nobody serves, and the peer's copy has more than mine: for a while after my start it
+        may claim first. It may be unable to."""
+        peer, identity = self.talking_peer, self.view.identity
+        if peer is None or peer.gate_open or peer.state == State.FENCED:
+            return False
+        waited = self.now - identity.started_at - self.view.timing.binding
+        return peer.position > self.view.position and waited < AHEAD_SECONDS
 
     @property
     def both_closed(self) -> bool:

@@ -22,6 +22,9 @@ class LinkPeer(Protocol):
     def state(self) -> str: ...
     @property
     def position(self) -> Position: ...
+    @property
+    def heartbeat_at(self) -> float | None:
+        """When it last gave a sign of life on this link; None: not yet."""
 
 
 class LinkFacts(Protocol):

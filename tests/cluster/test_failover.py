@@ -19,6 +19,7 @@ from rtmp_sync.cluster.failover import (
     require_peer,
 )
 from rtmp_sync.cluster.record import Author, InSync, Record, first_record
+from rtmp_sync.cluster.situation import AHEAD_SECONDS
 from rtmp_sync.cluster.timing import DEFAULT
 from rtmp_sync.cluster.turn import Turn
 from rtmp_sync.cluster.view import (
@@ -151,6 +152,19 @@ def test_a_restarted_holder_whose_disk_lacks_its_epoch_joins() -> None:
     record = replace(A_ALONE, boot_id="a0")
     turn = decide(node(State.INIT), view(record, position=(2, 99)), NOW)
     assert turn.state is State.SYNCING
+
+
+def test_a_restarted_holder_lets_a_peer_with_a_better_copy_claim_first_for_a_while() -> None:
+    record = replace(A_ALONE, boot_id="a0")
+    ahead = replace(PEER, state="SYNCING", position=(3, 11))
+    young = Identity("A", "a1", NOW - BINDING - AHEAD_SECONDS + 0.1)
+    turn = decide(node(State.INIT), view(record, peer=ahead, identity=young), NOW)
+    assert turn.row == "join-with-less"
+    assert decide(turn.node, view(record, peer=ahead, identity=young), NOW).row == ""
+    assert decide(turn.node, view(record, peer=ahead), NOW).row == "reclaim-from-disk"
+    for hopeless in (replace(ahead, state="FENCED"), replace(ahead, position=(3, 10))):
+        turn = decide(node(State.INIT), view(record, peer=hopeless, identity=young), NOW)
+        assert turn.row == "reclaim-from-disk"
 
 
 def test_no_claim_in_the_hold_off_after_the_start() -> None:

@@ -25,6 +25,7 @@ class Peer:
     gate_open: bool = False
     state: str = "INIT"
     position: tuple[int, int] = (0, 0)
+    heartbeat_at: float | None = inf  # it never falls silent, unless a test says so
 
 
 @dataclass
@@ -379,6 +380,18 @@ def test_an_active_one_that_wakes_after_its_deadline_says_for_how_long_it_slept(
     (event,) = active.happened("fenced")
     assert event.fields["reason"] == "fenced_on_resume"
     assert event.fields["paused_for"] == pytest.approx(59.5)
+
+
+def test_what_a_peer_said_before_this_node_slept_is_not_what_it_says() -> None:
+    world = World("B")
+    assert world.replication.peer is not None
+    world.member.link_changed(True, world.now)
+    for last in (None, world.now):  # its heartbeats had not begun, or had
+        world.replication.peer.heartbeat_at = last
+        assert world.member.view(world.now + DEFAULT.ack_timeout).peer is not None
+        assert world.member.view(world.now + 3 * DEFAULT.ack_timeout).peer is None
+    world.replication.connected = False  # then it is the last that was heard, and known as such
+    assert world.member.view(world.now + 60).peer is not None
 
 
 def test_rejected_probes_are_an_alarm_and_no_evidence(world: World) -> None:

@@ -70,6 +70,10 @@ class PeerDouble:
     state: str = "INIT"
     position: tuple[int, int] = (0, 0)
 
+    @property
+    def heartbeat_at(self) -> float:
+        return now()
+
 
 @dataclass
 class SwitchStepDouble:

@@ -43,11 +43,13 @@ def release_earlier_boot(s: Situation) -> Turn:
 
 def disk_is_good(s: Situation) -> bool:
     alone = s.earlier_boot_holds and not s.peer_listed
-    return alone and s.has_recorded_epoch and s.free_to_claim
+    return alone and s.has_recorded_epoch and not s.peer_is_ahead and s.free_to_claim
 
 
-def disk_lacks_epoch(s: Situation) -> bool:
-    return s.earlier_boot_holds and not s.peer_listed and not s.has_recorded_epoch
+def disk_lacks(s: Situation) -> bool:
+    """Of the recorded epoch, or of what the peer has."""
+    alone = s.earlier_boot_holds and not s.peer_listed
+    return alone and (not s.has_recorded_epoch or s.peer_is_ahead)
 
 
 def reclaim_from_disk(s: Situation) -> Turn:
