@@ -25,6 +25,7 @@ from rtmp_sync.storage.state_directory import StateDirectory
 
 __all__ = ["Persistence"]
 
+COPY_SECONDS = 0.5  # a small copy is written within that, and no takeover feels it
 STOP_SECONDS = 2.0  # for each thing that a hung disk may hold up
 
 
@@ -83,12 +84,20 @@ class Persistence:
         self._journal.write(batch)
 
     async def written(self, seq: int) -> None:
-        """Return when everything up to `seq` is on the disk, or the disk has failed."""
+        """Return when everything up to `seq` is on the disk, or the disk has failed.
+
+        A copy that came from the other origin a moment ago may take long to write: a takeover
+        does not wait for that.
+        """
         if self._disk == "off" or self.failed or self._journal.written_seq >= seq:
             return
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append((seq, future))
-        await future
+        wait = asyncio.get_running_loop().call_later(COPY_SECONDS, self._journal.go_on_without)
+        try:
+            await future
+        finally:
+            wait.cancel()
 
     def begin_anew(self) -> None:
         """Another copy took this one's place: so it does on the disk."""

@@ -178,6 +178,12 @@ class DiskJournal:
         self._end_copy()
         self._copy_if_wanted()
 
+    def go_on_without(self) -> None:
+        """Somebody can't wait for the snapshot of a new copy: a failure, until it is there."""
+        if self._untrusted and self._copy is not None and not self.persist_failed:
+            self.persist_failed = True
+            self._events.append(PersistFailed("the snapshot of a new copy is not written yet"))
+
     def tick(self, now: float) -> None:
         """Look after a disk that says nothing; a few times a second."""
         # a process that was stopped itself has waited for nothing meanwhile
@@ -284,7 +290,10 @@ class DiskJournal:
         self._valid_from = self._generation + 1
         self._retry_at = (self._now or 0.0) + RETRY_SECONDS
         self._copy_wanted = False
-        self._end_copy()
+        if self._copy is not None:
+            self._end_copy()
+            # emptied: half a snapshot must not be what fills the disk
+            self._ask(Create(SNAPSHOT_LANE, self._generation, SNAPSHOT_UNFINISHED))
         if not self.persist_failed:
             self.persist_failed = True
             self._events.append(PersistFailed(reason))

@@ -130,6 +130,12 @@ class JournalFile:
             self._journal.begin_anew()
             self._pump()
 
+    def go_on_without(self) -> None:
+        """Do not wait for the snapshot of a new copy: `failed`, until it is there."""
+        if self._journal is not None:
+            self._journal.go_on_without()
+            self._pump()
+
     async def stop(self) -> None:
         """Write what is queued, if the disk takes it within two seconds."""
         if self._ticking is not None:

@@ -285,6 +285,24 @@ async def test_a_copy_older_than_the_grace_is_stale_in_its_temporary_part(tmp_pa
     assert report.age_seconds > 30
 
 
+async def test_sessions_of_calls_outlive_the_grace_but_not_ten_minutes(tmp_path):
+    """A client that waited all the time must not have its call run a second time."""
+    disk = Disk(tmp_path)
+    disk.begin()
+    disk.state.begin_call(b"k" * 16, 1, 0)
+    disk.turn()
+    await disk.settle()
+    await disk.file.stop()
+    [path] = tmp_path.iterdir()
+    for age, kept in ((500, True), (700, False)):
+        long_ago = time.time() - age
+        os.utime(path, (long_ago, long_ago))
+        state, _ = reload(tmp_path, reconnect_grace=30.0)
+        state.start_epoch(2, "boot", "h2", lossy=False)
+        state.expire_sessions(1000.0)
+        assert bool(state.sessions) == kept
+
+
 async def test_an_idle_node_says_that_it_lives(tmp_path, monkeypatch):
     monkeypatch.setattr(disk_lane, "ALIVE_SECONDS", 0.01)
     disk = Disk(tmp_path)

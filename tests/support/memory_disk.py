@@ -61,7 +61,7 @@ class MemoryDisk:
             self._broken[number] = False
         elif self._broken[number]:
             return operation, "after a failure"
-        if self.full and type(operation) in (Append, Create):
+        if self.full and self._grows(operation):
             self._broken[number] = True
             if type(operation) is Append:
                 self._tear(operation)
@@ -100,6 +100,11 @@ class MemoryDisk:
         if contents:
             data = self._rng.choice(contents).data
             data[self._rng.randrange(len(data))] ^= 1 << self._rng.randrange(8)
+
+    def _grows(self, operation: Operation) -> bool:
+        if type(operation) is Create:
+            return operation.name not in self._names
+        return type(operation) is Append
 
     def _do(self, operation: Operation) -> None:
         match operation:
