@@ -121,8 +121,9 @@ class ReplicationSection(Section):
     sync, `strict` always the other origin, `async` nothing (may lose acknowledged updates)."""
     ack_timeout: Seconds | None = None
     """Seconds after which a silent other origin is recorded as out of sync."""
-    snapshot_rate: Bytes = 104_857_600
-    """Bytes a second at which a whole copy is sent to the other origin, at most."""
+    snapshot_rate: Bytes = 33_554_432
+    """Bytes a second at which a whole copy is sent to the other origin, at most. This much
+    takes about a third of a core; clients are served with the rest."""
     reconnect_grace: SecondsOrZero = 30.0
     """Seconds that clients of the old active have to return after a takeover."""
 

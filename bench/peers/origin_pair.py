@@ -14,7 +14,7 @@ from types import TracebackType
 from typing import Any
 from urllib.request import urlopen
 
-from bench.peers.ports import free_ports
+from tests.support.single import free_ports
 
 APPLICATION = '''
 import asyncio

@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from bench.peers.ports import free_ports
+from tests.support.single import free_ports
 
 PROGRAM = "redis-server"
 

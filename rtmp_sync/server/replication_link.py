@@ -47,6 +47,7 @@ SOFT_QUEUE_BYTES: Final = 8 * 1024 * 1024  # for longer than SOFT_QUEUE_SECONDS:
 SOFT_QUEUE_SECONDS: Final = 10.0
 HARD_QUEUE_BYTES: Final = 32 * 1024 * 1024  # at once
 _BULK_BYTES: Final = 64 * 1024  # of bulk per turn of the loop
+_COPY_LATE_SECONDS: Final = 0.02
 _TLS_HELLO: Final = 0x16  # the first byte of a TLS record that begins a handshake
 _TLS_ALERT: Final = 0x15
 _TICK_SECONDS: Final = 0.1
@@ -90,6 +91,7 @@ class ReplicationLink(asyncio.Protocol):
         self._loop = asyncio.get_running_loop()
         self._tls = tls
         self._securing: asyncio.Task[None] | None = None
+        self._early = b""  # came behind the TLS handshake, before it was known to be done
         self._opened = opened
         self._begin = begin
         self._lost = lost
@@ -154,6 +156,9 @@ class ReplicationLink(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         if self._error is not None:
+            return
+        if self._securing is not None:
+            self._early += data
             return
         try:
             if self._tls is None and not self._connection.bytes_in:
@@ -233,7 +238,10 @@ class ReplicationLink(asyncio.Protocol):
             return
         assert secured is not None
         self._transport = secured
+        self._securing = None
         self._write(b"")
+        if self._early:
+            self.data_received(self._early)
 
     def _check_plain(self, first: int) -> None:
         if first in (_TLS_HELLO, _TLS_ALERT):
@@ -364,7 +372,8 @@ class ReplicationLink(asyncio.Protocol):
                 break
         if copying:
             cost = max(written, _BULK_BYTES)
-            self._copy_on_at = max(now(), self._copy_on_at) + cost / self._snapshot_rate
+            earliest = now() - _COPY_LATE_SECONDS  # what a busy loop missed is made up for
+            self._copy_on_at = max(earliest, self._copy_on_at) + cost / self._snapshot_rate
         self._schedule_bulk()
 
     def _check_queue(self) -> None:
