@@ -36,6 +36,8 @@ class Host(Protocol):
     @property
     def runs(self) -> bool: ...
     @property
+    def alive(self) -> bool: ...
+    @property
     def clock(self) -> float: ...
     @property
     def epoch_served(self) -> int: ...
@@ -64,6 +66,10 @@ class LinkEnd:
     @property
     def runs(self) -> bool:
         return self._host.runs
+
+    @property
+    def lives(self) -> bool:
+        return self._host.alive
 
     @property
     def place(self) -> str:

@@ -34,6 +34,10 @@ class WireEnd(Protocol):
         """Neither dead nor frozen: takes what arrives."""
 
     @property
+    def lives(self) -> bool:
+        """Not dead, whether it runs or not."""
+
+    @property
     def place(self) -> str:
         """The node's name."""
 
@@ -116,11 +120,19 @@ class Wire:
                     self.close(end)
 
     def reset(self) -> None:
-        """Both ends are told that it is over."""
+        """Both ends are told that it is over, each as soon as it listens."""
+        self._end()
         for side in (0, 1):
             self._queues[side].clear()
-            self._queues[side].append((self._network.schedule.now, None, 0))
-            self._deliver(side)
+            self._tell_end(side)
+
+    def _tell_end(self, side: int) -> None:
+        sender, receiver = self._ends[side], self._ends[1 - side]
+        network = self._network
+        if receiver.runs and network.passes(sender.place, receiver.place):
+            receiver.ended()
+        elif receiver.lives:
+            network.schedule.after(network.delay(), self._tell_end, side)
 
     def resume(self) -> None:
         """The network or a process goes on: deliver what has piled up."""

@@ -117,9 +117,10 @@ class Node:
             self._end(process, "power")
         self._owed_seq = 0
         if process is not None and self.world.setup.disk == "fsync" and self.disk.honest:
-            assert process.journal is not None
-            if not self.disk.lying and not process.journal.persist_failed:
-                self._owed_seq = process.journal.written_seq
+            assert process.storing is not None
+            journal = process.storing.journal
+            if not self.disk.lying and not journal.persist_failed:
+                self._owed_seq = journal.written_seq
         self.on, self.paused = False, False
         self._life += 1
         self._waiting.clear()
@@ -135,15 +136,16 @@ class Node:
 
     def _end(self, process: Process, reason: str) -> None:
         self.world.trace(lambda: f"{process.boot_id} ends: {reason}")
-        process.tear_writes()
+        storing = process.storing
+        if storing is not None:
+            storing.tear()
         process.alive = False
         if self.process is process:
             self.process = None
         self._died_at = self.clock
         self._owed_seq = 0
-        journal = process.journal
-        if journal is not None and self.disk.honest and not journal.persist_failed:
-            self._owed_seq = journal.written_seq
+        if storing is not None and self.disk.honest and not storing.journal.persist_failed:
+            self._owed_seq = storing.journal.written_seq
         self.wish = ""
         self.world.process_ended(process, power=reason == "power")
 

@@ -17,16 +17,13 @@ from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.state.journal import Batch, Journal
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.storage.disk_journal import DiskJournal, PersistFailed, PersistRecovered, Written
-from rtmp_sync.storage.operations import JOURNAL_LANE, SNAPSHOT_LANE, Operation
-from rtmp_sync.storage.recovery import recover
 from rtmp_sync.wire.records import Switchover
-from tests.simulation.disk import DiskLane
 from tests.simulation.errands import Wait, run
 from tests.simulation.here import HERE
 from tests.simulation.links import Links
 from tests.simulation.service import Service
 from tests.simulation.store import Helper, SimulatedCoordinator
+from tests.simulation.storing import Storing
 from tests.simulation.turns import SimulatedTurn
 
 if TYPE_CHECKING:
@@ -34,8 +31,6 @@ if TYPE_CHECKING:
 
 __all__ = ["Process"]
 
-COMPACT_BYTES = 4000
-DISK_TICK_SECONDS = 0.5
 LEAVE_SECONDS = 3.0
 
 
@@ -60,25 +55,15 @@ class Process:
         self._reading = False
         self._read_timer = 0
         self._deadline = 0.0
-        self._copying_on = False
-        self._written_waits: list[tuple[int, Callable[[Any], None]]] = []
         self.enter()
 
         setup, timing = world.setup, world.timing
         self.state = ReplicatedState(Journal(max_changes=setup.backlog_changes))
-        self.journal: DiskJournal | None = None
-        self._lanes: list[DiskLane] = []
+        self.storing: Storing | None = None
         if setup.disk != "off":
-            found = recover(node.disk.files(), self.state)
-            self.damaged = bool(found.damage)
+            self.storing = Storing(self, self.state, fsync=setup.disk == "fsync")
             self.state.temporary_stale = node.down_seconds > setup.grace_seconds
-            fsync = setup.disk == "fsync"
-            self.journal = DiskJournal(found, fsync=fsync, compact_bytes=COMPACT_BYTES)
-            self._lanes = [
-                DiskLane(node.disk, self.after, node.disk_delay, self._disk_settled)
-                for _ in (JOURNAL_LANE, SNAPSHOT_LANE)
-            ]
-        self.commit = CommitPoint(require_disk=self.journal is not None)
+        self.commit = CommitPoint(require_disk=self.storing is not None)
         self.authority = Authority()
         self.turn = SimulatedTurn(self.state, self.authority, self.commit, self.after)
         self.turn.on_batch += [self.persist, self._feed]
@@ -111,10 +96,8 @@ class Process:
             lambda message: world.verdicts.leaves(self, message),
             lambda: world.verdicts.accepted(self),
         )
-        if self.journal is not None:
-            self.journal.begin()
-            self._drive_disk()
-            self._tick_disk()
+        if self.storing is not None:
+            self.storing.begin()
         run(self.coordinator.start(), self._started, self._misconfigured, (ConfigError,))
 
     # -- time --------------------------------------------------------------------------
@@ -343,6 +326,15 @@ class Process:
     def applied_from(self, epoch: int) -> None:
         self.world.verdicts.applied(self, epoch)
 
+    def persist(self, batch: Batch) -> None:
+        if self.storing is not None:
+            self.storing.write(batch)
+
+    def _installed(self) -> None:
+        self.world.count("copies_installed")
+        if self.storing is not None:
+            self.storing.begin_anew()
+
     def _feed(self, batch: Batch) -> None:
         if self.links is not None:
             self.links.send_batch(batch)
@@ -499,7 +491,8 @@ class Process:
         stale, empty = self.state.temporary_stale, self.state.empty
         self.state.start_epoch(record.epoch, self.boot_id, record.history_id, lossy=action.lossy)
         self.turn.commit_journal()
-        await self._on_disk(self.state.journal.head)
+        if self.storing is not None:
+            await self.storing.written(self.state.journal.head)
         if not member.may_open(record.epoch, self.clock):
             self.authority.revoke()
             return
@@ -538,80 +531,6 @@ class Process:
             answered(False)
         else:
             self.links.compare(answered)
-
-    # -- the disk ----------------------------------------------------------------------
-
-    def persist(self, batch: Batch) -> None:
-        if self.journal is not None:
-            self.journal.write(batch)
-            self._drive_disk()
-
-    def _installed(self) -> None:
-        self.world.count("copies_installed")
-        if self.journal is not None:
-            self.journal.begin_anew()
-            self._drive_disk()
-
-    def _drive_disk(self) -> None:
-        journal = self.journal
-        assert journal is not None
-        for operation in journal.operations():
-            self._lanes[operation.lane].add(operation)
-        for event in journal.events():
-            match event:
-                case Written():
-                    self.commit.disk_written(event.seq)
-                case PersistFailed():
-                    self.world.count("persist_failed")
-                    self.commit.set_require_disk(False)
-                case PersistRecovered():
-                    self.commit.set_require_disk(True)
-        if self._written_waits:
-            self._wake_written()
-        if journal.wants_more and not self._copying_on:
-            self._copying_on = True
-            self.after(0.002, self._copy_on)
-
-    def _copy_on(self) -> None:
-        self._copying_on = False
-        self._drive_disk()
-
-    def _disk_settled(self, operation: Operation, refusal: str) -> None:
-        journal = self.journal
-        assert journal is not None
-        if refusal:
-            journal.refused(operation, refusal)
-        else:
-            journal.done(operation)
-        self._drive_disk()
-
-    def _tick_disk(self) -> None:
-        assert self.journal is not None
-        self.journal.tick(self.clock)
-        self._drive_disk()
-        self.after(DISK_TICK_SECONDS, self._tick_disk)
-
-    async def _on_disk(self, seq: int) -> None:
-        journal = self.journal
-        if journal is not None and not journal.persist_failed and journal.written_seq < seq:
-            await Wait(lambda resume, _: self._written_waits.append((seq, resume)))
-
-    def _wake_written(self) -> None:
-        journal = self.journal
-        assert journal is not None
-        waits, self._written_waits = self._written_waits, []
-        for seq, resume in waits:
-            if journal.persist_failed or journal.written_seq >= seq:
-                resume(None)
-            else:
-                self._written_waits.append((seq, resume))
-
-    def tear_writes(self) -> None:
-        """The process dies: what it was just writing is there in part."""
-        for lane in self._lanes:
-            operation = lane.under_way
-            if operation is not None and self.node.chance.random() < 0.3:
-                self.node.disk.tear(operation)
 
 
 def _told(record: Any) -> str:
