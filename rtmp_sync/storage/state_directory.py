@@ -3,6 +3,7 @@
 owner                     {"node": id}; another node's directory is refused
 lock                      flock'ed while a process uses the directory
 snapshot, journal.*       see `journal_format`
+*.aside                   one of these that could not be used, for an operator to look at
 divergent-<epoch>.msgpack what this node's copy had and the pair never will
 """
 

@@ -380,7 +380,7 @@ async def test_a_disk_that_hangs_in_a_new_copy_is_given_up_though_no_batch_waits
     write = os.write
 
     def hang(fd: int, data: bytes) -> int:
-        if os.readlink(f"/proc/self/fd/{fd}").endswith("snapshot.new"):
+        if of_snapshot(fd):
             go_on.wait(10)
         return write(fd, data)
 
@@ -405,11 +405,104 @@ async def test_without_a_disk_there_are_no_files(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def of_snapshot(fd: int) -> bool:
+    return os.readlink(f"/proc/self/fd/{fd}").endswith("snapshot.new")
+
+
 async def test_fsync_waits_for_the_disk_itself(tmp_path, monkeypatch):
-    synced = []
-    monkeypatch.setattr(disk_lane.os, "fdatasync", synced.append)
+    go_on = threading.Event()
+    sync = os.fdatasync
+
+    def late(fd: int) -> None:
+        go_on.wait(10)
+        sync(fd)
+
     disk = Disk(tmp_path, mode="fsync")
     disk.begin()
     await disk.settle()
+    monkeypatch.setattr(disk_lane.os, "fdatasync", late)
+    before = disk.written
+    path = tmp_path / journal_name(1)
+    size = path.stat().st_size
+    disk.change(random.Random(15), 1)
+    await until(lambda: path.stat().st_size > size)
+    assert disk.written == before  # it is in the file, and the file not yet on the disk
+    go_on.set()
+    await disk.settle()
     await disk.file.stop()
-    assert synced
+
+
+async def test_names_are_on_the_disk_too_before_fsync_counts_what_is_behind_them(
+    tmp_path, monkeypatch
+):
+    go_on = threading.Event()
+    sync = os.fsync
+
+    def late(fd: int) -> None:
+        if os.path.isdir(f"/proc/self/fd/{fd}"):
+            go_on.wait(10)
+        sync(fd)
+
+    monkeypatch.setattr(disk_lane.os, "fsync", late)
+    disk = Disk(tmp_path, mode="fsync")
+    disk.begin()
+    await until(lambda: (tmp_path / journal_name(1)).exists())
+    assert disk.written == 0
+    go_on.set()
+    await disk.settle()
+    await disk.file.stop()
+
+
+async def test_a_snapshot_that_the_disk_takes_slowly_holds_up_no_batch(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk_journal, "HUNG_SECONDS", 0.05)
+    go_on = threading.Event()
+    begun = threading.Event()
+    sync = os.fdatasync
+
+    def late(fd: int) -> None:
+        if of_snapshot(fd):
+            begun.set()
+            go_on.wait(10)
+        sync(fd)
+
+    monkeypatch.setattr(disk_lane.os, "fdatasync", late)
+    disk = Disk(tmp_path, mode="fsync")
+    disk.begin()
+    await disk.settle()
+    disk.compact()
+    await until(begun.is_set)
+    disk.change(random.Random(16), 1)
+    await disk.settle()
+    await until(lambda: disk.file._journal._lanes[1].hangs)  # for longer than any batch may
+    disk.change(random.Random(17), 1)
+    await disk.settle()
+    assert disk.failures == []
+    assert disk.file.compactions == 0
+    go_on.set()
+    await disk.copied()
+    assert disk.file.compactions == 1
+    await disk.file.stop()
+
+
+async def test_a_big_snapshot_comes_to_the_disk_in_pieces(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk_journal, "SYNC_BYTES", 200_000)
+    sizes = []
+    sync = os.fdatasync
+
+    def note(fd: int) -> None:
+        if of_snapshot(fd):
+            sizes.append(os.fstat(fd).st_size)
+        sync(fd)
+
+    monkeypatch.setattr(disk_lane.os, "fdatasync", note)
+    disk = Disk(tmp_path)
+    disk.begin()
+    board = disk.state.shared_object(SCOPE, "board", "P")
+    for number in range(100):
+        disk.state.set_slot(board, f"k{number}", bytes(10_000), disk.state.next_version(board))
+    disk.turn()
+    disk.compact()
+    await disk.copied()
+    assert len(sizes) >= 5
+    assert max(after - before for before, after in zip([0, *sizes], sizes, strict=False)) < 400_000
+    await disk.file.stop()
