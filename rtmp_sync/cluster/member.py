@@ -429,7 +429,10 @@ class Member:
         if _newly_landed(former, self.node):
             self._pace.read_soon()  # with the heartbeat: that is the authority to open
         for action in turn.actions:
-            self._note(action)
+            self._note(action, turn.row)
+        if former.state is not self.state:
+            was, state = former.state.value, self.state.value
+            self._tell("state", was=was, now=state, row=turn.row, why=turn.sentence)
         self._compare_now_and_then(now)
         self._count_time_alone(now)
         self.ledger.acted(turn.row)
@@ -439,7 +442,7 @@ class Member:
                 self.ledger.happened(action)
         return replace(turn, actions=tuple(actions)) if actions or turn.actions else turn
 
-    def _note(self, action: do.Action) -> None:
+    def _note(self, action: do.Action, row: str) -> None:
         """Have it done, unless it is under way already."""
         match action:
             case do.AskPromise():
@@ -455,6 +458,9 @@ class Member:
                 self._peer_has = self._around.position[1] + 1  # with the epoch's first Change
             case do.Answer():
                 self._wishes.settle()
+            case do.Happened(event, fields):
+                self._tell(event, **fields, row=row)
+                return
             case _:
                 pass
         self._news.append(action)

@@ -299,8 +299,6 @@ class Watchdog:
     def _report(self, turn: Turn, former: State) -> None:
         if former is not turn.state:
             self._guard.state(self.state)
-            was = former.value
-            self._log.info("turn", was=was, state=self.state, row=turn.row, why=turn.sentence)
         elif turn.row:
             self._log.debug("turn", state=self.state, row=turn.row, why=turn.sentence)
 

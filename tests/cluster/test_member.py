@@ -172,6 +172,18 @@ def test_an_input_notes_a_fact_and_a_turn_acts_on_it(world: World) -> None:
     assert world.member.ledger.rows == {"first-record": 1}
 
 
+def test_a_change_of_state_is_told_with_the_row_that_made_it(active: World) -> None:
+    *_, last = active.happened("state")
+    assert last.fields == {
+        "was": "CLAIMING",
+        "now": "ACTIVE",
+        "row": "serve",
+        "why": "serving in epoch 1",
+    }
+    (began,) = active.happened("began")
+    assert began.fields["row"] == "serve"
+
+
 def test_from_the_first_record_to_an_open_gate(world: World) -> None:
     assert (world.member.role, world.member.authority) == ("closed", (0, -inf))
     world.read()
