@@ -120,7 +120,8 @@ class ReplicationSection(Section):
     """What an acknowledgement to a client waits for: `semi` the other origin while it is in
     sync, `strict` always the other origin, `async` nothing (may lose acknowledged updates)."""
     ack_timeout: Seconds | None = None
-    """Seconds after which a silent other origin is recorded as out of sync."""
+    """Seconds after which a silent other origin is recorded as out of sync; in `strict`, after
+    which a call that it has not confirmed is answered with "outcome unknown"."""
     snapshot_rate: Bytes = 33_554_432
     """Bytes a second at which a whole copy is sent to the other origin, at most. This much
     takes about a third of a core; clients are served with the rest."""

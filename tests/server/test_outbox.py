@@ -134,3 +134,62 @@ def test_after_its_end_an_outbox_takes_nothing(put: str) -> None:
         bench.outbox.put_media(1, b"late", KEY)
     assert bench.flush() == []
     assert bench.outbox.size == 0
+
+
+def test_what_waits_for_its_barrier_is_not_held_against_a_client_that_reads() -> None:
+    bench = Bench(limit=10)
+    for seq in range(1, 6):
+        bench.outbox.put(seq, 0, b"x" * 10)
+    assert (bench.outbox.size, bench.stuck) == (50, 0)
+    bench.ack(5)
+    assert (b"".join(bench.flush()), bench.outbox.size) == (b"x" * 50, 0)
+
+
+def test_what_waits_has_a_bound_too() -> None:
+    bench = Bench(limit=10)
+    data = b"x" * (1 << 20)
+    for _ in range(64):
+        bench.outlets.put_all([bench.outbox], 1, data)
+        bench.flush()
+    assert bench.stuck == 1
+    assert bench.outbox.size == 0
+
+
+def test_media_behind_a_message_that_waits_for_long_does_not_pile_up() -> None:
+    bench = Bench(limit=1000)
+    bench.outbox.put(1, 1, b"status")
+    for _ in range(100):
+        bench.outbox.put_media(1, b"i" * 100, INTER)
+    assert bench.outbox.size < 500
+    bench.outbox.put_media(1, b"h", HEADER)
+    bench.ack(1)
+    bench.outbox.put_media(1, b"late", INTER)
+    bench.outbox.put_media(1, b"KEY", KEY)
+    sent = b"".join(bench.flush())
+    assert sent.startswith(b"status" + b"i" * 100)
+    assert sent.endswith(b"ihKEY")
+
+
+def test_a_message_that_waits_can_be_taken_back_and_one_that_left_cannot() -> None:
+    bench = Bench(level=5)
+    left, waits = b"left", b"waits"
+    bench.outbox.put(5, 0, left)
+    bench.flush()
+    bench.outbox.put(6, 0, b"a")
+    bench.outbox.put(6, 0, waits)
+    bench.outbox.put(6, 0, b"b")
+    assert not bench.outbox.withdraw(left)
+    assert not bench.outbox.withdraw(bytes(bytearray(b"waits")))  # only this very object
+    assert bench.outbox.withdraw(waits)
+    assert bench.outbox.size == 2
+    bench.ack(6)
+    assert bench.flush() == [b"left", b"ab"]
+
+
+def test_what_says_nothing_of_the_state_passes_what_waits() -> None:
+    bench = Bench(level=5)
+    bench.outbox.put(6, 0, b"waits")
+    bench.outbox.put_at_once(b"at once")
+    assert bench.flush() == [b"at once"]
+    bench.ack(6)
+    assert bench.flush() == [b"at once", b"waits"]
