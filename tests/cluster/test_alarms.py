@@ -18,7 +18,7 @@ from rtmp_sync.cluster.view import (
     Store,
     View,
 )
-from tests.cluster.test_failover import (
+from tests.cluster.views import (
     A_ALONE,
     A_HOLDS,
     ACTIVE,

@@ -10,7 +10,7 @@ from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.failover import decide, require_peer
 from rtmp_sync.cluster.record import InSync
 from rtmp_sync.cluster.view import Policy, State
-from tests.cluster.test_failover import (
+from tests.cluster.views import (
     A_ALONE,
     A_HOLDS,
     ACTIVE,
