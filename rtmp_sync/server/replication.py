@@ -77,7 +77,6 @@ class Replication:
         self._me = LinkIdentity(pair_id, node_id, boot_id)
         self._protocols = protocols
         self._secrets = [secret] if isinstance(secret, bytes) else list(secret)
-        self._tls = tls
         self._snapshot_rate = snapshot_rate
         self._listen = listen
         self._dials = dials
@@ -88,13 +87,21 @@ class Replication:
         self._current: ReplicationLink | None = None
         self._links: set[ReplicationLink] = set()
         self._refusals = Refusals(node_id, self.hooks.history)
-        self._acceptor = Acceptor(lambda: self._new_link(self._secrets, dials=False), peer[0])
+        self._acceptor = Acceptor(
+            lambda: self._new_link(self._secrets, dials=False),
+            peer_host=peer[0],
+            tls=tls.accepts if tls is not None else None,
+            deadline=self._deadline,
+            refused=self._turned_away,
+        )
         self._dialer = Dialer(
             peer,
             self._secrets,
+            tls=tls.dials if tls is not None else None,
             deadline=self._deadline,
             make=lambda secrets: self._new_link(secrets, dials=True),
             unreachable=self._note_failure,
+            refused=self._turned_away,
         )
         self._backlog_timer: asyncio.TimerHandle | None = None
         self._reasons: set[str] = set()  # why there was no link, since there was one
@@ -114,7 +121,7 @@ class Replication:
 
     async def stop(self) -> None:
         await self._dialer.stop()
-        self._acceptor.stop()
+        await self._acceptor.stop()
         links = list(self._links)
         for link in links:
             link.goodbye("stopping", "this origin stops")
@@ -323,10 +330,8 @@ class Replication:
     def _new_link(self, secrets_: Sequence[bytes], *, dials: bool) -> ReplicationLink:
         nonce = secrets.token_bytes(NONCE_BYTES)
         link = Link(self._me, secrets_, dials=dials, nonce=nonce, protocols=self._protocols)
-        tls = self._tls
         return ReplicationLink(
             link,
-            tls=None if tls is None else tls.dials if dials else tls.accepts,
             deadline=self._deadline,
             snapshot_rate=self._snapshot_rate,
             opened=self._opened,
@@ -419,6 +424,11 @@ class Replication:
     def _refused(self, reason: Reason, text: str) -> None:
         """Something that the peer said on the link counts for nothing."""
         self._refusals.add(reason, text, self.peer.node_id if self.peer is not None else "")
+
+    def _turned_away(self, reason: Reason, text: str, address: str) -> None:
+        """A connection that never became a link."""
+        self._refusals.add(reason, text, address)
+        self._note_failure(text)
 
     def _note_failure(self, reason: str) -> None:
         """Log why there is no link, once per reason: the dialer tries five times a second."""

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ssl
 from collections.abc import Callable, Sequence
 from typing import Final
 
 from rtmp_sync.server.replication_link import ReplicationLink
+from rtmp_sync.server.replication_tls import what_failed
 from rtmp_sync.wire.refusals import Reason
 
 __all__ = ["Dialer"]
@@ -23,8 +25,9 @@ BAD_SECRET_SECONDS: Final = 2.0
 
 class Dialer:
     """make(secrets): a link that offers the first of them. unreachable(why): nothing answered.
+    refused(reason, text, address): the other side's TLS is not good.
 
-    deadline: seconds for a TCP connection.
+    deadline: seconds for a connection, with TLS if that is given.
     """
 
     def __init__(
@@ -32,15 +35,19 @@ class Dialer:
         address: tuple[str, int],
         secrets: Sequence[bytes],
         *,
+        tls: ssl.SSLContext | None,
         deadline: float,
         make: Callable[[Sequence[bytes]], ReplicationLink],
         unreachable: Callable[[str], None],
+        refused: Callable[[Reason, str, str], None],
     ) -> None:
         self._address = address
         self._secrets = list(secrets)
         self._deadline = deadline
         self._make = make
         self._unreachable = unreachable
+        self._refused = refused
+        self._tls = tls
         self._bad_secrets = 0  # in a row
         self._task: asyncio.Task[None] | None = None
 
@@ -69,7 +76,14 @@ class Dialer:
         while True:
             try:
                 async with asyncio.timeout(self._deadline):
-                    _, link = await loop.create_connection(self._call, host, port)
+                    _, link = await loop.create_connection(self._call, host, port, ssl=self._tls)
+            except ssl.SSLError as error:
+                self._refused(Reason.BAD_TLS, what_failed(error), host)
+            except ConnectionError as error:
+                if self._tls is not None and not isinstance(error, ConnectionRefusedError):
+                    self._refused(Reason.BAD_TLS, what_failed(error), host)
+                else:
+                    self._unreachable(f"cannot reach {host}:{port}: {error}")
             except (OSError, TimeoutError) as error:
                 self._unreachable(f"cannot reach {host}:{port}: {error or 'timeout'}")
             else:

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import secrets
 import socket
-import ssl
 from collections.abc import Callable
 from typing import Final, cast
 
@@ -33,6 +32,7 @@ from rtmp_sync.protocol.events import (
 from rtmp_sync.protocol.limits import ConnectionLimits
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.replication_queue import ACKNOWLEDGE_BYTES, CHUNK_BYTES, LinkQueue
+from rtmp_sync.server.replication_tls import BOTH_OR_NEITHER
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.wire.constants import REPLICATION
 from rtmp_sync.wire.records import MAX_MESSAGE_BYTES, Bye
@@ -67,15 +67,14 @@ class ReplicationLink(asyncio.Protocol):
     """opened(link): there is a connection. begin(link): sets the exchange of an established
     link, False: not wanted. lost(link, error): it ended, whatever the cause.
 
-    tls: what this end of it needs, None: not encrypted. deadline: seconds until it must be
-    established, however busily the peer talks until then. snapshot_rate: bytes a second.
+    deadline: seconds until it must be established, however busily the peer talks until then.
+    snapshot_rate: bytes a second.
     """
 
     def __init__(
         self,
         link: Link,
         *,
-        tls: ssl.SSLContext | None,
         deadline: float,
         snapshot_rate: float,
         opened: Callable[[ReplicationLink], None],
@@ -89,9 +88,6 @@ class ReplicationLink(asyncio.Protocol):
         self.address = ""  # of the peer, without its port
         self.ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._loop = asyncio.get_running_loop()
-        self._tls = tls
-        self._securing: asyncio.Task[None] | None = None
-        self._early = b""  # came behind the TLS handshake, before it was known to be done
         self._opened = opened
         self._begin = begin
         self._lost = lost
@@ -148,21 +144,14 @@ class ReplicationLink(asyncio.Protocol):
             endpoint.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         self._opened(self)
         self._replace_timer(self._deadline, self._too_late)
-        if self._tls is None:
-            self._write(b"")
-        else:
-            transport.pause_reading()  # the first bytes are TLS's
-            self._securing = self._loop.create_task(self._secure(transport, self._tls))
+        self._write(b"")
 
     def data_received(self, data: bytes) -> None:
         if self._error is not None:
             return
-        if self._securing is not None:
-            self._early += data
-            return
         try:
-            if self._tls is None and not self._connection.bytes_in:
-                self._check_plain(data[0])
+            if not self._connection.bytes_in:
+                self._check_first(data[0])
             self._connection.receive_data(data, now())
             for event in self._connection.events_received():
                 self._take(event)
@@ -179,9 +168,11 @@ class ReplicationLink(asyncio.Protocol):
             self._timer.cancel()
         if self.exchange is not None:
             self.exchange.close()
+        if self.dials and not self._connection.bytes_in:
+            error = LinkLost("closed without a word: does the other side want TLS?")
         if not self.ended.done():
             self.ended.set_result(None)
-            self._lost(self, self._error or error)
+        self._lost(self, self._error or error)
 
     # What the node says
 
@@ -220,36 +211,9 @@ class ReplicationLink(asyncio.Protocol):
 
     # Inside
 
-    async def _secure(self, transport: asyncio.Transport, tls: ssl.SSLContext) -> None:
-        """Put TLS on top of the connection; what is said on it comes to this object again."""
-        try:
-            secured = await self._loop.start_tls(
-                transport,
-                self,
-                tls,
-                server_side=not self.dials,
-                ssl_handshake_timeout=self._deadline,
-            )
-        except OSError as error:  # ssl.SSLError is one
-            if self._error is None:
-                self._error = LinkRefused(Reason.BAD_TLS, _what_failed(error))
-            transport.abort()
-            self.connection_lost(error)  # a protocol whose handshake failed is not told
-            return
-        assert secured is not None
-        self._transport = secured
-        self._securing = None
-        self._write(b"")
-        if self._early:
-            self.data_received(self._early)
-
-    def _check_plain(self, first: int) -> None:
+    def _check_first(self, first: int) -> None:
         if first in (_TLS_HELLO, _TLS_ALERT):
-            text = (
-                "the other side speaks TLS: give both origins replication.tls_certificate, "
-                "tls_key and tls_ca, or neither"
-            )
-            raise LinkRefused(Reason.BAD_TLS, text)
+            raise LinkRefused(Reason.BAD_TLS, "the other side speaks TLS: " + BOTH_OR_NEITHER)
 
     def _take(self, event: Event) -> None:
         if isinstance(event, MessageReceived) and self._speaks:
@@ -390,14 +354,3 @@ class ReplicationLink(asyncio.Protocol):
         if crowded or queued > HARD_QUEUE_BYTES or self.exchange.source.overloaded:
             text = f"the peer is too slow: {queued} bytes wait"
             self.cut(LinkRefused(Reason.TOO_SLOW, text))
-
-
-def _what_failed(error: OSError) -> str:
-    """A TLS handshake's end in words; most often only one side was told to use TLS."""
-    if isinstance(error, ssl.SSLCertVerificationError):
-        return f"the other side's certificate is not good: {error.verify_message}"
-    if isinstance(error, ssl.SSLError) and error.reason is not None:
-        if error.reason in ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE"):
-            return "the other side speaks no TLS: give both origins replication.tls_*, or neither"
-        return f"no TLS: {error.reason.lower().replace('_', ' ')}"
-    return "no TLS was answered: does the other side have replication.tls_*, and the same tls_ca?"

@@ -32,6 +32,7 @@ class NodeLog:
     same_id: set[bool] = field(default_factory=set)
     events: list[str] = field(default_factory=list)
     refused: list[str] = field(default_factory=list)
+    texts: list[str] = field(default_factory=list)  # of the refusals
     replays: list[Replay] = field(default_factory=list)
     promise_seconds: float | None = None
 
@@ -82,6 +83,7 @@ class Node:
             log.events.append(event)
             if event == "link_refused":
                 log.refused.append(str(fields["reason"]))
+                log.texts.append(str(fields["text"]))
 
         return ReplicationHooks(
             on_acked=lambda seq: setattr(log, "acked", seq),

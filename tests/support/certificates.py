@@ -1,0 +1,45 @@
+"""Certificates for tests, made with the `openssl` program."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+
+class Authority:
+    """Signs certificates; files are PEM, in `folder`."""
+
+    def __init__(self, folder: Path, name: str = "ca") -> None:
+        if shutil.which("openssl") is None:
+            pytest.skip("needs the openssl program")
+        folder.mkdir(exist_ok=True)
+        self._folder = folder
+        self._key = folder / f"{name}.key"
+        self.certificate = folder / f"{name}.pem"
+        request = (
+            f"req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj /CN={name}"
+        )
+        _openssl(*request.split(), "-keyout", str(self._key), "-out", str(self.certificate))
+
+    def sign(self, name: str, *, days: int = 1, use: str = "") -> tuple[Path, Path]:
+        """(certificate, key). use: its extended key usage, "" for any."""
+        key, request = self._folder / f"{name}.key", self._folder / f"{name}.csr"
+        certificate = self._folder / f"{name}.pem"
+        make = f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name}"
+        _openssl(*make.split(), "-keyout", str(key), "-out", str(request))
+        extensions = self._folder / f"{name}.ext"
+        extensions.write_text(f"extendedKeyUsage = {use}\n" if use else "")
+        key.chmod(0o600)
+        _openssl(
+            *f"x509 -req -days {days} -CAcreateserial".split(),
+            *("-in", str(request), "-out", str(certificate), "-extfile", str(extensions)),
+            *("-CA", str(self.certificate), "-CAkey", str(self._key)),
+        )
+        return certificate, key
+
+
+def _openssl(*arguments: str) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True)
