@@ -161,6 +161,8 @@ class Writer(_Client):
             return Operation("set", hot, key, value)
         if dice < 0.67:
             return Operation("delete", hot, key)
+        if dice < 0.7:
+            return Operation(chance.choice(["clear", "destroy"]), hot, "", value)
         if dice < 0.8:
             return Operation("read", hot, key)
         self._calls += 1
@@ -209,12 +211,14 @@ class Reader(_Client):
             if message.full:
                 copy.clear()
             self.versions[message.name] = message.version
+        if message.kind == "cleared":
+            copy.clear()
         for write in message.writes:
             if write.value is None:
                 copy.pop(write.key, None)
             else:
                 copy[write.key] = write.value
-            if message.kind == "change":
+            if message.kind != "dump":
                 self.versions[message.name] = write.version
 
     def _act(self) -> None:

@@ -10,9 +10,12 @@ import random
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
+from rtmp_sync.cluster.link import PROTOCOLS, Protocols
+
 __all__ = ["DEFAULT_MIX", "KINDS", "Fault", "Mix", "Setup", "draw_setup", "plan"]
 
 NAMES = ("A", "B")
+OLD = Protocols(1, 1)  # of the link: the other node is upgraded already, or not yet
 
 # kind -> weight. The node of a fault is a name, or a role at that time: "active", "standby".
 KINDS: Mapping[str, float] = {
@@ -123,6 +126,7 @@ class Setup:
     offsets: Mapping[str, float]
     backlog_changes: int
     keep_records: int
+    protocols: Mapping[str, Protocols]
     chunk_bytes: int
     cold_start_alone: bool
     guard_lost: str
@@ -148,6 +152,7 @@ def draw_setup(seed: int, mix: Mix) -> Setup:
             chance.choice([3, 10, 30]) if chance.random() < mix.small_backlog else 200_000
         ),
         keep_records=chance.choice([2, 5]) if chance.random() < mix.few_records else 128,
+        protocols={name: chance.choice([PROTOCOLS, PROTOCOLS, OLD]) for name in NAMES},
         chunk_bytes=chance.choice([200, 1000, 65536]),
         cold_start_alone=chance.random() < 0.2,
         guard_lost=chance.choice(["alarm", "switchover"]),

@@ -11,12 +11,13 @@ from dataclasses import replace
 from typing import Protocol
 
 from rtmp_sync.cluster.exchange import Exchange
-from rtmp_sync.cluster.link import Link, LinkIdentity
+from rtmp_sync.cluster.link import Link, LinkIdentity, Protocols
 from rtmp_sync.cluster.peer_status import OwnRole, PeerStatus, ReplicationHooks
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.wire.records import Bye, PromiseRequest, Switchover
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 from tests.simulation.network import Message, Wire
 
 __all__ = ["Host", "LinkEnd", "Links"]
@@ -60,7 +61,9 @@ class LinkEnd:
         self._links = links
         self._host = links.host
         nonce = links.chance.randbytes(32)
-        self.link = Link(links.identity, [SECRET], dials=dials, nonce=nonce)
+        self.link = Link(
+            links.identity, [SECRET], dials=dials, nonce=nonce, protocols=links.protocols
+        )
         self._pumping = False
 
     @property
@@ -92,7 +95,7 @@ class LinkEnd:
             for lane, payload in messages:
                 self._take(lane, payload)
         except RemoteProtocolError as error:
-            self._links.refused(error)
+            self._links.refused(error, self.wire is not None and self.wire.spoiled)
             self.end()
         if self.exchange is not None:
             if host.state.journal.head != head:
@@ -147,7 +150,7 @@ class LinkEnd:
             self.flush()
             if not self._links.begin(self):
                 self.link.send(Bye("not_wanted", "it is the other node that dials"))
-                raise RemoteProtocolError("not wanted")
+                raise LinkRefused(Reason.NOT_WANTED, "it is this node that dials")
             self._host.after(TICK_SECONDS, self._tick)
 
     def _tick(self) -> None:
@@ -185,13 +188,15 @@ class Links:
         silence: float,
         chance: random.Random,
         dial: Callable[[LinkEnd], bool],
-        refused: Callable[[Exception], None],
+        refused: Callable[[Exception, bool], None],
+        protocols: Protocols,
     ) -> None:
         self.host = host
         self.identity = LinkIdentity(pair_id, host.name, host.boot_id)
         self.silence = silence
         self.chance = chance
         self.refused = refused
+        self.protocols = protocols
         self.peer: PeerStatus | None = None
         self.full_copies = self.partial_copies = 0
         self.bulk_delay: Callable[[], float] = lambda: 0.0

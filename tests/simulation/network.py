@@ -81,6 +81,7 @@ class Wire:
 
     def __init__(self, network: Network, dialer: WireEnd, acceptor: WireEnd) -> None:
         self.open = True
+        self.spoiled = False  # something on the way has changed what was sent
         self._network = network
         self._ends = (dialer, acceptor)
         self._queues: tuple[deque[_Sent], deque[_Sent]] = (deque(), deque())
@@ -92,6 +93,7 @@ class Wire:
             return
         side = 0 if end is self._ends[0] else 1
         network = self._network
+        self.spoiled = self.spoiled or network.proxy > 0 or network.flips > 0
         if network.proxy:
             messages = self._spoil(messages)
         if network.flips:

@@ -195,9 +195,16 @@ class Process:
             silence=self.world.timing.ack_timeout,
             chance=self.node.chance,
             dial=lambda end: self.world.dial(self, end),
-            refused=lambda error: self.world.count(f"refused.{type(error).__name__}"),
+            refused=self._refused,
+            protocols=self.world.setup.protocols[self.name],
         )
         self.links.bulk_delay = lambda: self.world.bulk_delay
+
+    def _refused(self, error: Exception, spoiled: bool) -> None:
+        self.world.count("refused")
+        self.world.trace(lambda: f"{self.boot_id} refuses the link: {error}")
+        if not spoiled:
+            self.world.verdicts.refused(self, error)
 
     def _history(self, event: str, **fields: object) -> None:
         if event == "resync":

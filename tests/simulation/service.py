@@ -17,9 +17,10 @@ from rtmp_sync.state.calls import BEGUN
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.state.shared_object import SharedObject
 
-__all__ = ["CALLS", "SCOPE", "Message", "Operation", "Peer", "Service", "Session", "Write"]
+__all__ = ["CALLS", "MARK", "SCOPE", "Message", "Operation", "Peer", "Service", "Session", "Write"]
 
 SCOPE = "app/room"
+MARK = "cleared"  # the slot that holds what was cleared last
 CALLS = "P:calls"  # how often each keyed call ran
 OUTBOX_BYTES = 1 << 30
 ID_BYTES = 8
@@ -37,7 +38,7 @@ class Write:
 
 @dataclass(frozen=True, slots=True)
 class Operation:
-    """kind: "set", "delete", "read", "call", "use"."""
+    """kind: "set", "delete", "clear", "destroy", "read", "call", "use"."""
 
     kind: str
     name: str = ""
@@ -53,7 +54,8 @@ class Operation:
 class Message:
     """To a client. head: of the journal when it was made. writes: what it lets the client see.
 
-    kind: "done", "change", "dump", "read", "result", "interrupted". full: a dump that replaces.
+    kind: "done", "change", "cleared", "dump", "read", "result", "interrupted". full: a dump
+    that replaces what the client has.
     """
 
     kind: str
@@ -179,6 +181,8 @@ class Service:
         match operation.kind:
             case "set" | "delete":
                 self._change(session, operation)
+            case "clear" | "destroy":
+                self._clear(session, operation)
             case "read":
                 self._read(session, operation)
             case "call":
@@ -199,6 +203,23 @@ class Service:
 
     def _change(self, session: Session, operation: Operation) -> None:
         write = self._set(operation.name, operation.key, operation)
+        self._send(session, Message("done", self._head, (write,), operation))
+
+    def _clear(self, session: Session, operation: Operation) -> None:
+        """Everything goes but a mark, which tells later that it did."""
+        state, obj, name = self._writable(), self._object(operation.name), operation.name
+        used = any(name in other.uses for other in self.sessions)
+        if operation.kind == "destroy" and not used:
+            state.destroy(obj)
+            obj = self._object(name)
+        else:
+            state.clear(obj, state.next_version(obj))
+        version = obj.version
+        state.set_slot(obj, MARK, operation.value, version)
+        write = Write(name, MARK, operation.value, version)
+        for other in self.sessions:
+            if name in other.uses:
+                self._send(other, Message("cleared", self._head, (write,), name=name))
         self._send(session, Message("done", self._head, (write,), operation))
 
     def _set(self, name: str, key: str, operation: Operation, value: bytes = b"") -> Write:

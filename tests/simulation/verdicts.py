@@ -21,8 +21,9 @@ from typing import TYPE_CHECKING
 
 from rtmp_sync.cluster.record import Record
 from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason
 from tests.simulation.outcome import Broken
-from tests.simulation.service import CALLS, SCOPE, Message, Write
+from tests.simulation.service import CALLS, MARK, SCOPE, Message, Write
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
@@ -31,6 +32,9 @@ __all__ = ["Verdicts"]
 
 # Claims in which an operator, or a rule that he chose, takes a loss upon himself.
 ACCEPTED_LOSS = ("forced", "cold_start_alone")
+
+# Why one end may refuse the other though both are right.
+NO_FAULT = (Reason.NOT_WANTED, Reason.REPLACED, Reason.SILENCE, Reason.NOT_PROVEN)
 
 
 class Verdicts:
@@ -204,6 +208,13 @@ class Verdicts:
         if at_one_point and not self.rotten and one.digest() != other.digest():
             raise Broken("digest", f"the copies differ at {mine.position}")
 
+    def refused(self, process: Process, error: Exception) -> None:
+        """A node ended a link on which nothing was spoiled."""
+        if isinstance(error, LinkLost) or self.rotten:
+            return
+        if not isinstance(error, LinkRefused) or error.reason not in NO_FAULT:
+            raise Broken("link", f"{process.boot_id} refuses what was not spoiled: {error}")
+
     def tried(self, process: Process, nonce: str) -> None:
         """A node was told that its record landed."""
         if all(record.nonce != nonce for record in self.records.values()):
@@ -239,6 +250,8 @@ def _contains(state: ReplicatedState, write: Write) -> bool:
     if obj is None:
         return False
     value = obj.slots.get(write.key)
+    if value is None and obj.versions.get(MARK, -1) >= write.version:
+        return True  # cleared since
     if value is None:
         gone_at = obj.tombstones.get(write.key, -1)
         return max(gone_at, obj.version if write.value is None else -1) >= write.version

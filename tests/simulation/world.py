@@ -25,6 +25,7 @@ from tests.simulation.verdicts import Verdicts
 __all__ = ["World", "simulate"]
 
 WRITERS, READERS = 2, 2
+HEAL_SECONDS = 15.0  # I4, from when the nodes are there again
 CALM_SECONDS = 0.5  # after the last write, for everything to arrive
 
 
@@ -150,7 +151,7 @@ class World:
         end = max((fault.at for fault in self.faults), default=0.0) + 1.5 * self._unit
         self._run_until(end)
         self.trouble.repair()
-        limit = schedule.now + 25.0 * max(1.0, self._unit)
+        limit = schedule.now + HEAL_SECONDS + 5 * self._unit
         while not self._healed():
             if schedule.now > limit:
                 raise Broken("I4", f"after everything was repaired: {self._standing()}")
