@@ -202,6 +202,22 @@ async def look_on(site: Site) -> None:
         await asyncio.sleep(0.05)
 
 
+async def test_an_origin_that_starts_on_a_full_disk_serves_what_is_there(fuse: FuseDisk) -> None:
+    site = Site(fuse.path / "state")
+    try:
+        await site.start()
+        await site.write(20)
+        fuse.fill()
+        await site.restart()
+        assert await site.newcomer() == site.acknowledged
+        assert await site.failed()
+        fuse.heal()
+        await within(20, "the disk is used again", site.well)
+    finally:
+        fuse.heal()
+        site.close()
+
+
 @pytest.mark.parametrize(
     ("trouble", "mode"),
     [
