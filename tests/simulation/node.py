@@ -192,7 +192,7 @@ class Node:
 
     def _reap(self, process: Process, reason: str) -> None:
         """Nothing of the dead origin may still reach the store."""
-        if process.helper.stuck:
+        if process.store.helper.stuck:
             self.after(POLL_SECONDS, self._reap, process, reason)
             return
         run(self._release(process, reason), self._released, self._released)

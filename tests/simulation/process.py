@@ -11,8 +11,7 @@ from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.member import TURNS_AT_ONCE, Member
 from rtmp_sync.cluster.peer_status import PeerStatus, ReplicationHooks
 from rtmp_sync.cluster.turn import Turn
-from rtmp_sync.cluster.view import Identity, Outcome, Policy, State
-from rtmp_sync.errors import ConfigError, StoreError
+from rtmp_sync.cluster.view import Identity, Policy, State
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.state.journal import Batch, Journal
@@ -21,8 +20,8 @@ from rtmp_sync.wire.records import Switchover
 from tests.simulation.errands import Wait, run
 from tests.simulation.here import HERE
 from tests.simulation.links import Links
+from tests.simulation.pair_store import PairStore
 from tests.simulation.service import Service
-from tests.simulation.store import Helper, SimulatedCoordinator
 from tests.simulation.storing import Storing
 from tests.simulation.turns import SimulatedTurn
 
@@ -52,8 +51,6 @@ class Process:
         self._turning = False
         self._wanted = False  # a turn, as soon as the present one is over
         self._look = 0
-        self._reading = False
-        self._read_timer = 0
         self._deadline = 0.0
         self.enter()
 
@@ -67,10 +64,7 @@ class Process:
         self.authority = Authority()
         self.turn = SimulatedTurn(self.state, self.authority, self.commit, self.after)
         self.turn.on_batch += [self.persist, self._feed]
-        self.helper = Helper(
-            world.store, self.name, f"{self.name}-{boot_id}", timing.t_conf / 3, self.after
-        )
-        self.coordinator = SimulatedCoordinator(self.name, self.helper, timing.t_conf / 3)
+        self.store = PairStore(self, self._learn, self._noticed)
         self.links: Links | None = None
         policy = Policy(
             mode=setup.mode,
@@ -98,7 +92,7 @@ class Process:
         )
         if self.storing is not None:
             self.storing.begin()
-        run(self.coordinator.start(), self._started, self._misconfigured, (ConfigError,))
+        self.store.start(self._started, self._misconfigured)
 
     # -- time --------------------------------------------------------------------------
 
@@ -157,11 +151,9 @@ class Process:
 
     # -- life --------------------------------------------------------------------------
 
-    def _started(self, nodes: tuple[str, str] | None) -> None:
-        if nodes is not None:
-            self._learn(nodes)
+    def _started(self) -> None:
         self._probe()
-        self._read()
+        self.store.read()
         self.wake()
 
     def _misconfigured(self, _: Exception) -> None:
@@ -172,7 +164,6 @@ class Process:
         if self.links is not None:
             return
         self.member.nodes = nodes
-        self.member.renamed(self.coordinator.node_id)
         hooks = ReplicationHooks(
             on_acked=self._acked,
             on_link=self._link_changed,
@@ -222,57 +213,6 @@ class Process:
     def _exit(self) -> None:
         self.node.died(self, "stopped")
 
-    # -- the store ---------------------------------------------------------------------
-
-    def _read(self, timer: int = 0) -> None:
-        if self._reading or timer not in (0, self._read_timer):
-            return
-        self._reading = True
-        self.member.read_began()
-        run(
-            self.coordinator.read(beat=self.member.beats),
-            self._saw,
-            self._could_not_read,
-            (StoreError,),
-        )
-
-    def _saw(self, reading: Any) -> None:
-        member = self.member
-        member.renamed(self.coordinator.node_id)
-        member.saw(
-            reading.sighting,
-            self.clock,
-            nodes=reading.nodes,
-            line=reading.line,
-            wished_holder=reading.wished_holder,
-        )
-        if self.links is None and reading.nodes is not None:
-            self._learn(reading.nodes)
-        self._read_ended()
-
-    def _could_not_read(self, _: Exception) -> None:
-        self.member.could_not_read()
-        self._read_ended()
-
-    def _read_ended(self) -> None:
-        self._reading = False
-        self._read_timer += 1
-        self.after(self.member.read_interval(self.clock), self._read, self._read_timer)
-        self._extend()
-        self.wake()
-
-    def _cas(self, action: do.Cas) -> None:
-        self.world.trace(lambda: f"{self.boot_id} cas {_told(action.record)}")
-        run(self.coordinator.cas(action.record), self._tried, self._tried)
-
-    def _tried(self, attempt: Any) -> None:
-        self.world.trace(lambda: f"{self.boot_id} cas: {attempt.result.outcome.value}")
-        if attempt.result.outcome is Outcome.LANDED:
-            self.world.verdicts.tried(self, attempt.result.nonce)
-        self.member.tried(attempt.result, attempt.highest)
-        self._extend()
-        self.wake()
-
     # -- probes ------------------------------------------------------------------------
 
     def _probe(self) -> None:
@@ -299,7 +239,7 @@ class Process:
     def _link_changed(self, up: bool) -> None:
         self.world.trace(lambda: f"{self.boot_id} link {'up' if up else 'down'}")
         self.member.link_changed(up, self.clock)
-        self._read_if_wanted()
+        self.store.read_if_wanted()
         self.wake()
 
     def _described(self, _: PeerStatus) -> None:
@@ -312,13 +252,13 @@ class Process:
 
     def _fenced(self, epoch: int, _: str) -> None:
         self.member.fenced(epoch)
-        self._read_if_wanted()
+        self.store.read_if_wanted()
         self.wake()
 
     def _heard_step(self, step: Switchover) -> None:
         self.member.heard_step(step)
         self._answer_switch()
-        self._read_if_wanted()
+        self.store.read_if_wanted()
         self.wake()
 
     def _answer_switch(self) -> None:
@@ -418,12 +358,13 @@ class Process:
             if self.member.peer_counts:
                 self.commit.peer_acked(self.links.acked)
             self.links.set_role(self.member.announced)
-        self._read_if_wanted()
+        self.store.read_if_wanted()
         self.well = self.well or self.member.took_part
 
-    def _read_if_wanted(self) -> None:
-        if self.member.wants_read and not self._reading:
-            self._read()
+    def _noticed(self) -> None:
+        """The store told something."""
+        self._extend()
+        self.wake()
 
     def _extend(self) -> None:
         epoch, until = self.member.authority
@@ -452,7 +393,7 @@ class Process:
             case do.Demote():
                 self._let_go()
             case do.Cas():
-                self._cas(action)
+                self.store.cas(action.record)
             case do.AskPromise():
                 self._ask_promise(action.epoch)
             case do.CompareDigests():
@@ -538,13 +479,3 @@ class Process:
             answered(False)
         else:
             self.links.compare(answered)
-
-
-def _told(record: Any) -> str:
-    sync = ",".join(copy.boot_id for copy in record.sync)
-    released = " released" if record.released else ""
-    paused = " paused" if record.paused else ""
-    return (
-        f"{record.rev}: epoch {record.epoch} {record.boot_id} sync=[{sync}]{released}{paused}"
-        f" {record.reason}"
-    )

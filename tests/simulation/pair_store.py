@@ -1,0 +1,116 @@
+"""A process and its store: the real `FileCoordinator`, read as `server.store_reader` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+from rtmp_sync.cluster.record import Record
+from rtmp_sync.cluster.view import Outcome
+from rtmp_sync.errors import ConfigError, StoreError
+from tests.simulation.errands import run
+from tests.simulation.store import Helper, SimulatedCoordinator
+
+if TYPE_CHECKING:
+    from tests.simulation.process import Process
+
+__all__ = ["PairStore"]
+
+
+class PairStore:
+    """learned(nodes): the store told the pair's names. noticed: a read or a cas came back."""
+
+    def __init__(
+        self,
+        process: Process,
+        learned: Callable[[tuple[str, str]], None],
+        noticed: Callable[[], None],
+    ) -> None:
+        world = process.world
+        deadline = world.timing.t_conf / 3
+        owner = f"{process.name}-{process.boot_id}"
+        self.helper = Helper(world.store, process.name, owner, deadline, process.after)
+        self._coordinator = SimulatedCoordinator(process.name, self.helper, deadline)
+        self._process = process
+        self._learned = learned
+        self._noticed = noticed
+        self._reading = False
+        self._timer = 0
+
+    def start(
+        self, started: Callable[[], None], misconfigured: Callable[[Exception], None]
+    ) -> None:
+        """misconfigured: what the store holds is no pair of this node's."""
+
+        def done(nodes: tuple[str, str] | None) -> None:
+            if nodes is not None:
+                self._learn(nodes)
+            started()
+
+        run(self._coordinator.start(), done, misconfigured, (ConfigError,))
+
+    def read(self, timer: int = 0) -> None:
+        """Now, if none is under way; else as soon as the member wants one again."""
+        if self._reading or timer not in (0, self._timer):
+            return
+        self._reading = True
+        member = self._process.member
+        member.read_began()
+        reading = self._coordinator.read(beat=member.beats)
+        run(reading, self._saw, self._could_not_read, (StoreError,))
+
+    def read_if_wanted(self) -> None:
+        if self._process.member.wants_read:
+            self.read()
+
+    def cas(self, record: Record) -> None:
+        process = self._process
+        process.world.trace(lambda: f"{process.boot_id} cas {_told(record)}")
+        run(self._coordinator.cas(record), self._tried, self._tried)
+
+    def _learn(self, nodes: tuple[str, str]) -> None:
+        self._process.member.renamed(self._coordinator.node_id)
+        self._learned(nodes)
+
+    def _saw(self, reading: Any) -> None:
+        member = self._process.member
+        member.renamed(self._coordinator.node_id)
+        member.saw(
+            reading.sighting,
+            self._process.clock,
+            nodes=reading.nodes,
+            line=reading.line,
+            wished_holder=reading.wished_holder,
+        )
+        if reading.nodes is not None:
+            self._learned(reading.nodes)
+        self._ended()
+
+    def _could_not_read(self, _: Exception) -> None:
+        self._process.member.could_not_read()
+        self._ended()
+
+    def _ended(self) -> None:
+        process = self._process
+        self._reading = False
+        self._timer += 1
+        process.after(process.member.read_interval(process.clock), self.read, self._timer)
+        self._noticed()
+
+    def _tried(self, attempt: Any) -> None:
+        process, result = self._process, attempt.result
+        process.world.trace(lambda: f"{process.boot_id} cas: {result.outcome.value}")
+        if result.outcome is Outcome.LANDED:
+            process.world.verdicts.tried(process, result.nonce)
+        process.member.tried(result, attempt.highest)
+        self._noticed()
+
+
+def _told(record: Record) -> str:
+    sync = ",".join(copy.boot_id for copy in record.sync)
+    released = " released" if record.released else ""
+    paused = " paused" if record.paused else ""
+    return (
+        f"{record.rev}: epoch {record.epoch} {record.boot_id} sync=[{sync}]{released}{paused}"
+        f" {record.reason}"
+    )
