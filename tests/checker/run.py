@@ -15,9 +15,10 @@ from typing import Any
 from rtmp_sync import NetConnection
 from rtmp_sync.server.pair_directory import REPLICATION
 from tests.support.chaos import ChaosProxy
+from tests.support.clients import FULL_MIX
 from tests.support.gate_log import GateLog
 from tests.support.health_sampler import HealthSampler
-from tests.support.load import FULL_MIX, Load
+from tests.support.load import Load
 from tests.support.pair import Pair, now, within
 
 from .copies import compare
@@ -48,6 +49,7 @@ class Plan:
     writers: int = 8
     watchers: int = 2
     comers: int = 2
+    leavers: int = 1
     rate: float = 30.0  # operations of each writer per second
 
 
@@ -117,6 +119,7 @@ class Checker:
             writers=plan.writers,
             watchers=plan.watchers,
             comers=plan.comers,
+            leavers=plan.leavers,
             mix=FULL_MIX,
             rate=plan.rate,
             looks_every=LOOKS_SECONDS,
@@ -164,8 +167,7 @@ class Checker:
         """Bring the writers to rest, look at everything, judge, and let them go on."""
         self._verdicts += 1
         await self._load.rest()
-        values = await self._load.full_read(f"verdict-{self._verdicts}", seconds=WHOLE_SECONDS)
-        await self._load.mirrors(values)
+        await self._load.agree(f"verdict-{self._verdicts}", seconds=WHOLE_SECONDS)
         self._judge.memory.sample(self._pair)
         self._problems += self._judge.problems()
         self._load.history.compact()
