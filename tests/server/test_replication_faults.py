@@ -3,11 +3,14 @@ has ended the pair is in sync again by itself."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
 
 import pytest
 
 from rtmp_sync.cluster.link import Link, Protocols
+from rtmp_sync.cluster.timing import DEFAULT
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.wire.chunk import Message
 from rtmp_sync.wire.constants import AUDIO, COMMAND, REPLICATION
@@ -36,11 +39,11 @@ class Pair:
         self.b = Node("B", ReplicatedState())
         self.proxy = EnvelopeProxy()
 
-    async def start(self) -> None:
+    async def start(self, **options: object) -> None:
         self.a.state.journal.take_batch()
-        await self.b.start(("127.0.0.1", 1), dials=False)
+        await self.b.start(("127.0.0.1", 1), dials=False, **options)
         await self.proxy.start(("127.0.0.1", self.b.replication.port))
-        await self.a.start(self.proxy.address, dials=True)
+        await self.a.start(self.proxy.address, dials=True, **options)
         self.a.serve(1)
         self.b.stand_by(1, "A")
         self.a.write(5)
@@ -72,6 +75,15 @@ class Pair:
 async def pair() -> AsyncIterator[Pair]:
     both = Pair()
     await both.start()
+    yield both
+    await both.stop()
+
+
+@pytest.fixture
+async def patient_pair() -> AsyncIterator[Pair]:
+    """It bears a silence that is longer than a test."""
+    both = Pair()
+    await both.start(timing=replace(DEFAULT, ack_timeout=20.0))
     yield both
     await both.stop()
 
@@ -277,4 +289,40 @@ async def test_a_message_that_is_too_large_is_refused_when_it_is_announced(pair)
 async def test_bytes_that_are_no_rtmp_are_refused(pair):
     pair.proxy.send_raw(ACCEPTOR, b"\x82" * 30)
     await until(lambda: counted(pair.b) == {"malformed": 1})
+    await pair.in_sync()
+
+
+async def test_silence_ends_the_link_of_both(pair):
+    pair.proxy.pause()
+    for node in (pair.a, pair.b):
+        await until(lambda node=node: node.replication.refusals["silence"] > 0)
+        assert "silence" in node.log.refused
+    pair.proxy.resume()
+    await pair.in_sync()
+
+
+async def test_a_peer_that_stops_reading_is_dropped_before_memory_fills(patient_pair, monkeypatch):
+    pair = patient_pair
+    monkeypatch.setattr("rtmp_sync.server.replication_link.HARD_QUEUE_BYTES", 1024 * 1024)
+    pair.proxy.pause(ACCEPTOR)
+    most = 0
+    while not pair.a.replication.refusals["too_slow"]:
+        pair.a.write(1, value=bytes(64 * 1024))
+        most = max(most, pair.a.replication.queued_bytes)
+        await asyncio.sleep(0)
+    assert most < 2 * 1024 * 1024
+    assert pair.a.log.refused == ["too_slow"]
+    pair.proxy.resume()
+    await pair.in_sync()
+
+
+async def test_a_peer_that_is_slow_for_long_is_dropped(patient_pair, monkeypatch):
+    pair = patient_pair
+    monkeypatch.setattr("rtmp_sync.server.replication_link.SOFT_QUEUE_BYTES", 1024 * 1024)
+    monkeypatch.setattr("rtmp_sync.server.replication_link.SOFT_QUEUE_SECONDS", 0.2)
+    pair.proxy.pause(ACCEPTOR)
+    for _ in range(64):
+        pair.a.write(1, value=bytes(64 * 1024))
+    await until(lambda: counted(pair.a) == {"too_slow": 1})
+    pair.proxy.resume()
     await pair.in_sync()

@@ -31,8 +31,8 @@ class EnvelopeProxy:
     def __init__(self) -> None:
         self.fault: dict[str, Fault] = {ACCEPTOR: as_it_is, DIALER: as_it_is}
         self.passed: dict[str, list[Message]] = {ACCEPTOR: [], DIALER: []}  # on this connection
-        self._running = asyncio.Event()
-        self._running.set()
+        self._running = {ACCEPTOR: asyncio.Event(), DIALER: asyncio.Event()}
+        self.resume()
         self._target = ("127.0.0.1", 1)
         self._server: asyncio.Server | None = None
         self._calls: set[asyncio.Task[None]] = set()
@@ -60,12 +60,14 @@ class EnvelopeProxy:
     def send_raw(self, hearer: str, data: bytes) -> None:
         self._writers[hearer].write(data)
 
-    def pause(self) -> None:
-        """Carry nothing; what is said piles up at its sender."""
-        self._running.clear()
+    def pause(self, *hearers: str) -> None:
+        """Carry nothing to them (all: none named); what is said piles up at its sender."""
+        for hearer in hearers or self._running:
+            self._running[hearer].clear()
 
     def resume(self) -> None:
-        self._running.set()
+        for running in self._running.values():
+            running.set()
 
     def cut(self) -> None:
         """End every connection."""
@@ -112,7 +114,7 @@ class EnvelopeProxy:
                 for message in chunks.feed(data):
                     self._pass(message, writer, hearer)
                 await writer.drain()
-                await self._running.wait()
+                await self._running[hearer].wait()
         writer.close()
 
     def _pass(self, message: Message, writer: asyncio.StreamWriter, hearer: str) -> None:
