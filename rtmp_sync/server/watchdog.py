@@ -33,6 +33,7 @@ from rtmp_sync.server.performer import Performer
 from rtmp_sync.server.prober import Probe, Prober
 from rtmp_sync.server.requests import Requests, Result
 from rtmp_sync.server.store_reader import StoreReader
+from rtmp_sync.server.wall_clock import WallClock
 
 __all__ = ["Probe", "Result", "Watchdog"]
 
@@ -92,6 +93,7 @@ class Watchdog:
         self._errands: set[asyncio.Task[None]] = set()
         self._deadline: asyncio.TimerHandle | None = None
         self._nodes_known = False
+        self._wall_clock = WallClock()
         self._log = structlog.get_logger("rtmp_sync.watchdog")
 
     # -- life -------------------------------------------------------------------------
@@ -251,6 +253,8 @@ class Watchdog:
             self._guard.beat()
             if self._guard.lost:
                 self.member.guard_died()
+            if step := self._wall_clock.step():
+                self._effects.history.record("clock_step", seconds=round(step, 3))
             await asyncio.sleep(self._timing.guard_interval)
 
     # -- deciding -----------------------------------------------------------------------

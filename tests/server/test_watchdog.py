@@ -134,6 +134,21 @@ async def test_in_async_mode_the_service_is_handed_over_and_taken_over_too(tmp_p
     await pair.stop()
 
 
+async def test_in_strict_mode_nothing_is_ever_shown_alone_and_a_lost_peer_may_take_over(
+    tmp_path: Path,
+) -> None:
+    pair = PairDouble(tmp_path, Policy(mode="strict"))
+    await pair.start()
+    cut(pair.a, pair.b)
+    await until(lambda: "peer_unreachable" in pair.a.watchdog.alarms)
+    await pair.crash(pair.a)
+    assert pair.a.commit.require_peer
+    await until(pair.b.watchdog.health_active)
+    assert pair.b.commit.require_peer  # though nobody is in sync with it
+    assert "degraded" not in [event["event"] for event in pair.a.history.events()]
+    await pair.stop()
+
+
 async def test_after_a_switchover_the_old_active_has_its_time_to_follow(pair: PairDouble) -> None:
     """The time-out counts from the first write held by the new active, not from the day when
     it became a standby: a crash right after a switchover finds the other one in sync."""
