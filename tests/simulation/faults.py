@@ -24,6 +24,7 @@ KINDS: Mapping[str, float] = {
     "power": 4,  # the host loses power, its disk what was not synced
     "freeze": 3,  # SIGSTOP of the origin; its guard goes on
     "vm": 6,  # a pause of the origin and its guard
+    "vm_writing": 1.5,  # the same, while it writes a record
     "stop": 2,  # SIGTERM, and started again later
     "guard_dead": 2,
     "both_crash": 1,

@@ -66,6 +66,7 @@ class PairStore:
     def cas(self, record: Record) -> None:
         process = self._process
         process.world.trace(lambda: f"{process.boot_id} cas {_told(record)}")
+        process.world.schedule.after(0.0, process.node.when_writing)
         run(self._coordinator.cas(record), self._tried, self._tried)
 
     def _learn(self, nodes: tuple[str, str]) -> None:

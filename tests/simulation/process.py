@@ -9,17 +9,16 @@ from typing import TYPE_CHECKING, Any
 
 from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.member import TURNS_AT_ONCE, Member
-from rtmp_sync.cluster.peer_status import PeerStatus, ReplicationHooks
 from rtmp_sync.cluster.turn import Turn
-from rtmp_sync.cluster.view import Identity, Policy, State
+from rtmp_sync.cluster.view import Identity, Policy
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.state.journal import Batch, Journal
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.wire.records import Switchover
 from tests.simulation.errands import Wait, run
 from tests.simulation.here import HERE
 from tests.simulation.links import Links
+from tests.simulation.pair_link import PairLink
 from tests.simulation.pair_store import PairStore
 from tests.simulation.service import Service
 from tests.simulation.storing import Storing
@@ -65,7 +64,7 @@ class Process:
         self.turn = SimulatedTurn(self.state, self.authority, self.commit, self.after)
         self.turn.on_batch += [self.persist, self._feed]
         self.store = PairStore(self, self._learn, self._noticed)
-        self.links: Links | None = None
+        self.link: PairLink | None = None
         policy = Policy(
             mode=setup.mode,
             promote_lag_max=10 if setup.mode == "async" else None,
@@ -127,6 +126,10 @@ class Process:
     # -- what the member and the link look at ------------------------------------------
 
     @property
+    def links(self) -> Links | None:
+        return self.link.links if self.link is not None else None
+
+    @property
     def replication(self) -> Links | None:
         return self.links
 
@@ -161,46 +164,9 @@ class Process:
         self.node.died(self, "configuration")
 
     def _learn(self, nodes: tuple[str, str]) -> None:
-        if self.links is not None:
-            return
-        self.member.nodes = nodes
-        hooks = ReplicationHooks(
-            on_acked=self._acked,
-            on_link=self._link_changed,
-            on_role=self._described,
-            on_applied=self._applied,
-            on_batch=self.persist,
-            on_installed=self._installed,
-            on_divergent=self._divergent,
-            on_caught_up=self.wake,
-            on_fence=self._fenced,
-            on_switchover=self._heard_step,
-            give_promise=lambda epoch: self.member.give_promise(epoch, self.clock),
-            history=self._history,
-        )
-        self.links = Links(
-            self,
-            hooks,
-            pair_id="+".join(nodes),
-            dials=self.name == nodes[0],
-            silence=self.world.timing.ack_timeout,
-            chance=self.node.chance,
-            dial=lambda end: self.world.dial(self, end),
-            refused=self._refused,
-            protocols=self.world.setup.protocols[self.name],
-        )
-        self.links.bulk_delay = lambda: self.world.bulk_delay
-
-    def _refused(self, error: Exception, spoiled: bool) -> None:
-        self.world.count("refused")
-        self.world.trace(lambda: f"{self.boot_id} refuses the link: {error}")
-        if not spoiled:
-            self.world.verdicts.refused(self, error)
-
-    def _history(self, event: str, **fields: object) -> None:
-        if event == "resync":
-            self.world.count(f"resyncs_{fields['kind']}")
-        self.world.trace(lambda: f"{self.boot_id} {event} {fields}")
+        if self.link is None:
+            self.member.nodes = nodes
+            self.link = PairLink(self, nodes)
 
     def stop(self) -> None:
         """SIGTERM."""
@@ -227,69 +193,18 @@ class Process:
         # No turn for a probe alone: the next read, just as often, brings one.
         self.after(self.world.timing.probe_interval, self._probe)
 
-    # -- the link's hooks --------------------------------------------------------------
-
-    def _acked(self, seq: int) -> None:
-        self.member.acked(seq)
-        if self.member.peer_counts:
-            self.commit.peer_acked(seq)
-        if self.member.node.hold is not None:
-            self.wake()
-
-    def _link_changed(self, up: bool) -> None:
-        self.world.trace(lambda: f"{self.boot_id} link {'up' if up else 'down'}")
-        self.member.link_changed(up, self.clock)
-        self.store.read_if_wanted()
-        self.wake()
-
-    def _described(self, _: PeerStatus) -> None:
-        self.wake()
-
-    def _applied(self) -> None:
-        self._answer_switch()
-        if self.member.state is State.SYNCING:
-            self.wake()
-
-    def _fenced(self, epoch: int, _: str) -> None:
-        self.member.fenced(epoch)
-        self.store.read_if_wanted()
-        self.wake()
-
-    def _heard_step(self, step: Switchover) -> None:
-        self.member.heard_step(step)
-        self._answer_switch()
-        self.store.read_if_wanted()
-        self.wake()
-
-    def _answer_switch(self) -> None:
-        answer = self.member.switch_answer()
-        if answer is not None:
-            self._tell(answer)
-
-    def _tell(self, step: do.Switchover) -> None:
-        if self.links is not None:
-            self.links.say(Switchover(step.kind, step.switch_id, step.final_seq, 0.0, step.epoch))
-
-    def applied_from(self, epoch: int) -> None:
-        self.world.verdicts.applied(self, epoch)
+    # -- the Changes -------------------------------------------------------------------
 
     def persist(self, batch: Batch) -> None:
         if self.storing is not None:
             self.storing.write(batch)
 
-    def _installed(self) -> None:
-        self.world.count("copies_installed")
-        if self.storing is not None:
-            self.storing.begin_anew()
-
     def _feed(self, batch: Batch) -> None:
         if self.links is not None:
             self.links.send_batch(batch)
 
-    def _divergent(self, _: object, release: Callable[[], None] | None = None) -> None:
-        self.world.count("divergent_tails")
-        if release is not None:
-            self.after(self.node.disk_delay(), release)
+    def applied_from(self, epoch: int) -> None:
+        self.world.verdicts.applied(self, epoch)
 
     # -- turns -------------------------------------------------------------------------
 
@@ -354,10 +269,8 @@ class Process:
         self.member.gate_is(self.gate)
         self.authority.gate_open = self._gate == "open"
         self._extend()
-        if self.links is not None:
-            if self.member.peer_counts:
-                self.commit.peer_acked(self.links.acked)
-            self.links.set_role(self.member.announced)
+        if self.link is not None:
+            self.link.look()
         self.store.read_if_wanted()
         self.well = self.well or self.member.took_part
 
@@ -404,9 +317,9 @@ class Process:
                 self.service.hold(True)
                 head = self.state.journal.head
                 self.member.holding(action.switch_id, head)
-                self._tell(do.Switchover("prepare", action.switch_id, final_seq=head))
+                self._tell_peer(do.Switchover("prepare", action.switch_id, final_seq=head))
             case do.Switchover():
-                self._tell(action)
+                self._tell_peer(action)
             case do.Repair():
                 if self.links is not None:
                     self.links.repair()
@@ -414,6 +327,10 @@ class Process:
                 self.node.wish = ""
             case do.Happened():
                 self._count(action)
+
+    def _tell_peer(self, step: do.Switchover) -> None:
+        if self.link is not None:
+            self.link.tell(step)
 
     def _count(self, action: do.Happened) -> None:
         names = {"degraded": "degrades", "failover": "takeovers", "digest_mismatch": "mismatches"}

@@ -121,6 +121,16 @@ class Trouble:
         self._later(fault.seconds, node.thaw)
         return True
 
+    def _vm_writing(self, fault: Fault, node: Node) -> bool:
+        """The next record that it writes is on its way, and stays there."""
+
+        def pause() -> None:
+            node.when_writing = lambda: None
+            self._vm(fault, node)
+
+        node.when_writing = pause
+        return True
+
     def _stop(self, fault: Fault, node: Node) -> bool:
         process = node.process
         if process is None or not process.runs:
