@@ -198,7 +198,7 @@ class Source:
         self.overloaded = self._answered = False
         self._chunks = iter(())
         self._waiting.clear()
-        self._waiting_bytes = 0
+        self._waiting_bytes = self._copied_bytes = 0
         self._unacked.clear()
         if self._compared is not None:  # it is asked again when it can answer
             self._compared = None
@@ -208,7 +208,7 @@ class Source:
         self.full_copies += 1
         self._snapshot = self._state.snapshot()
         self._chunks = self._snapshot.chunks()
-        self._chunk_count = self._copied_bytes = 0
+        self._chunk_count = 0
         header = self._snapshot.header
         previous_id, previous_end = header.previous or ("", 0)
         self.sent = header.cut_seq

@@ -539,6 +539,26 @@ def test_a_standby_that_outgrows_what_may_wait_is_given_up(monkeypatch):
     pair.cut()
 
 
+def test_a_quarter_of_a_copy_may_wait_for_its_end(monkeypatch):
+    monkeypatch.setattr("rtmp_sync.cluster.source.MAX_WAITING_BYTES", 1000)
+    pair = Pair()
+    pair.a.write(count=3000, value=bytes(100))
+    pair.serve(pair.a, 1)
+    pair.connect()
+    for node in (pair.b, pair.a):
+        pair.deliver(node, 100)
+    source = pair.a.link.source
+    for _ in range(12):
+        pair.a.link.send_bulk()
+    assert source.copying
+    pair.a.write(count=1, value=bytes(20_000))
+    assert not source.overloaded
+    while not source.overloaded:
+        pair.a.write(count=1, value=bytes(20_000))
+    assert source._waiting_bytes > source._copied_bytes / 4 > 20_000
+    pair.cut()
+
+
 def test_heartbeats_tell_the_position_and_keep_the_link():
     pair = following_pair()
     for step in range(1, 30):
