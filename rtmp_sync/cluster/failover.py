@@ -61,7 +61,7 @@ def decide(node: Node, view: View, now: float) -> Turn:
     extra = settling
     if _needs_promise(turn.node, view, now):
         extra = (*extra, AskPromise(turn.node.epoch))
-    return replace(turn, actions=(*extra, *turn.actions))
+    return replace(turn, actions=(*extra, *turn.actions)) if extra else turn
 
 
 def require_peer(node: Node, mode: str, record: Record | None) -> bool:
