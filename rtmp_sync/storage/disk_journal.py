@@ -130,10 +130,8 @@ class DiskJournal:
         self._fsync = fsync
         self._compact_bytes = compact_bytes
         self._generation = recovered.generation
-        self._older = [
-            *recovered.stale,
-            *recovered.journals,
-        ]  # journals that the next snapshot makes superfluous
+        # Journals that the next snapshot makes superfluous
+        self._older = [*recovered.stale, *recovered.journals]
         self._valid_from = 0  # what older generations report as written is void
         self._bytes = 0  # in the current journal
         self._appended = self.written_seq  # the last seq that the journal lane has written
