@@ -6,7 +6,7 @@ from __future__ import annotations
 from math import inf
 
 from rtmp_sync.cluster.situation import Situation
-from rtmp_sync.cluster.view import Outcome, State, Store
+from rtmp_sync.cluster.view import SERVING, STANDING_BY, Outcome, State, Store
 
 __all__ = ["alarms"]
 
@@ -20,8 +20,6 @@ _LINE = {
     "rejected": ("request_rejected", "the pair file names other nodes, or swaps them: ignored"),
 }
 _RECENT = 5.0  # seconds: what is still wanted is tried again every half second
-_SERVING = (State.ACTIVE, State.DRAINING)
-_STANDING_BY = (State.SYNCING, State.READY, State.SUSPECT)
 
 
 def alarms(
@@ -50,27 +48,27 @@ def _of_the_store(s: Situation, line: str, stale_reads: int) -> dict[str, str]:
     if pending is not None and pending.unknown_since is not None:
         found["outcome_unknown"] = f"whether record {pending.record.rev} was written is unknown"
     elif tried is not None and tried.outcome is Outcome.REFUSED and s.now - tried.at < _RECENT:
-        name = "record_refused" if s.node.state in _SERVING else "claim_failed"
+        name = "record_refused" if s.node.state in SERVING else "claim_failed"
         found[name] = f"the store refuses records: {tried.detail}"
     return found
 
 
 def _of_the_pair(s: Situation) -> dict[str, str]:
     found: dict[str, str] = {}
-    serving, single = s.node.state in _SERVING, s.authority_until == inf  # no coordinator
+    serving, single = s.node.state in SERVING, s.authority_until == inf  # no coordinator
     if s.paused:
         found["paused"] = "automatic decisions are off until `resume`"
     if s.node.state is State.HELD:
         found["held"] = "closed: there is no valid record to act on"
     if serving and s.degraded and not single and s.view.policy.mode != "async":
         found["degraded"] = "serving alone: no other origin is in sync"
-    if (serving or s.node.state in _STANDING_BY) and not single and not s.view.link_up:
+    if (serving or s.node.state in STANDING_BY) and not single and not s.view.link_up:
         found["peer_unreachable"] = "the other origin is not linked to this one"
     if serving and not single and s.authority_until - s.now < s.view.timing.t_conf / 2:
         found["renewal_late"] = "the authority to serve is renewed late: the store is slow"
     if s.record is not None and s.record.reason == "digest_mismatch":
         found["copies_differ"] = "the two copies differed: the other origin makes a new one"
-    if s.node.state in _STANDING_BY and s.other_holds and _holder_gone(s):
+    if s.node.state in STANDING_BY and s.other_holds and _holder_gone(s):
         if s.view.store is Store.UNREACHABLE:
             found["cannot_claim"] = "the active origin is gone, and so is the store: nobody serves"
         elif not s.eligible and not s.both_closed:

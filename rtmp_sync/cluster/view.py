@@ -15,6 +15,8 @@ from rtmp_sync.cluster.timing import Timing
 
 __all__ = [
     "HAND_EDIT",
+    "SERVING",
+    "STANDING_BY",
     "CasResult",
     "Claim",
     "Drain",
@@ -50,6 +52,10 @@ class State(StrEnum):
     ACTIVE = "ACTIVE"
     DRAINING = "DRAINING"
     FENCED = "FENCED"
+
+
+SERVING = (State.ACTIVE, State.DRAINING)
+STANDING_BY = (State.SYNCING, State.READY, State.SUSPECT)
 
 
 class Store(StrEnum):
