@@ -23,7 +23,7 @@ from typing import Final, NamedTuple, Protocol
 import pyamf
 from structlog.stdlib import BoundLogger
 
-from rtmp_sync.app import Application, Client
+from rtmp_sync.app import Application, Client, Method
 from rtmp_sync.errors import CallError, LocalProtocolError, RemoteProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection
@@ -73,6 +73,18 @@ class _Key(NamedTuple):
     lowest_open: int
 
 
+class _Run(NamedTuple):
+    """A call that goes on. waiter: who asked first. replay: what the standby gets if it ends
+    well, if it is to get anything."""
+
+    peer: CallPeer
+    waiter: Waiter
+    name: str
+    key: _Key | None
+    epoch: int
+    replay: Replay | None
+
+
 class Calls:
     """Of instance `scope`. on_refused: told (user type, method) of each refused call."""
 
@@ -119,23 +131,23 @@ class Calls:
             text = f"Wrong number of arguments ({name})."
             self._answer_error(waiter, _failed(text))
             return
+        replay = None
+        if method.replay:  # the arguments as they came: the method may change what it is given
+            replay = Replay(0, self._scope, caller(peer.client), name, amf0.encode(*arguments))
         key = _key(peer, command_object)
         if key is not None and not self._begin(waiter, key, name):
             return
-        replayed = None
-        if method.replay:
-            replayed = Replay(0, self._scope, caller(peer.client), name, amf0.encode(*arguments))
-
         epoch = self._turn.authority.epoch
+        self._run(method, arguments, _Run(peer, waiter, name, key, epoch, replay))
+        if not waiter.answer:
+            self._overdue.watch(waiter)
 
+    def _run(self, method: Method, arguments: list[object], run: _Run) -> None:
         def done(value: object, error: BaseException | None) -> None:
-            mine = epoch == self._turn.authority.epoch
-            self._finish(waiter, peer, name, key, value, error, mine=mine)
-            if mine and error is None and replayed is not None:
-                self._turn.on_replay(replayed._replace(seq=self._turn.barrier))
+            self._finish(run, value, error)
 
         try:
-            value = method.function(self._application, peer.client, *arguments)
+            value = method.function(self._application, run.peer.client, *arguments)
         except (Exception, asyncio.CancelledError) as error:  # its error is the caller's answer
             done(None, error)
             return
@@ -143,8 +155,6 @@ class Calls:
             self._tasks.start(value, done)
         else:
             done(value, None)
-        if not waiter.answer:
-            self._overdue.watch(waiter)
 
     def _called(self, event: CommandReceived) -> str:
         """The method's name; of a proxied call it is the first argument, decoded alone."""
@@ -156,6 +166,11 @@ class Calls:
 
     def _begin(self, waiter: Waiter, key: _Key, name: str) -> bool:
         """Whether to run it: not if it has an outcome, runs now, or was interrupted."""
+        waiting = self._running.get((key.session, key.number))
+        if waiting is not None:
+            waiting.append(waiter)
+            self._overdue.watch(waiter)
+            return False
         outcome = self._turn.state.call_outcome(key.session, key.number)
         if outcome is None:
             state = self._turn.writable()
@@ -164,43 +179,37 @@ class Calls:
             return True
         if isinstance(outcome, bytes):
             self._answer(waiter, outcome)
-        elif (waiting := self._running.get((key.session, key.number))) is not None:
-            waiting.append(waiter)
-            self._overdue.watch(waiter)
         else:
             assert outcome is BEGUN
             text = "The call was running when its origin failed; it was not run again."
-            values = replies.status(LEVEL_ERROR, CALL_INTERRUPTED, text)
-            self._answer_error(waiter, values)
+            self._answer_error(waiter, replies.status(LEVEL_ERROR, CALL_INTERRUPTED, text))
         return False
 
-    def _finish(
-        self,
-        first: Waiter,
-        peer: CallPeer,
-        name: str,
-        key: _Key | None,
-        value: object,
-        error: BaseException | None,
-        *,
-        mine: bool,
-    ) -> None:
-        """mine: no promotion came in between, which cancels what runs."""
-        waiting = [first]
+    def _finish(self, run: _Run, value: object, error: BaseException | None) -> None:
+        """Tell everyone who waits, unless a promotion came in between: that cancels what runs."""
+        key, waiting = run.key, [run.waiter]
         if key is not None:
             waiting = self._running.pop((key.session, key.number), waiting)
-        if not mine or isinstance(error, Deposed) or not self._turn.authorised:
+        mine = run.epoch == self._turn.authority.epoch and self._turn.authorised
+        if not mine or isinstance(error, Deposed):
             return  # the outcome is not ours to tell; the next active knows the call as begun
-        outcome = self._outcome(peer, name, value, error)
+        outcome = self._outcome(run.peer, run.name, value, error)
         if key is not None:
-            try:
-                self._turn.writable().finish_call(key.session, key.number, outcome)
-            except LocalProtocolError as too_big:
-                peer.log.error("call_result_too_big", method=name, error=str(too_big))
-                outcome = _ERROR + _encode(peer, _failed(f"The result is too big ({name})."))
-                self._turn.writable().finish_call(key.session, key.number, outcome)
+            outcome = self._store(run, key, outcome)
         for waiter in waiting:
             self._answer(waiter, outcome)
+        if run.replay is not None and outcome[:1] == _RESULT:
+            self._turn.on_replay(run.replay._replace(seq=self._turn.barrier))
+
+    def _store(self, run: _Run, key: _Key, outcome: bytes) -> bytes:
+        """Keep what a repeat is answered with; what that is in the end."""
+        try:
+            self._turn.writable().finish_call(key.session, key.number, outcome)
+        except LocalProtocolError as too_big:
+            run.peer.log.error("call_result_too_big", method=run.name, error=str(too_big))
+            outcome = _ERROR + _encode(run.peer, _failed(f"The result is too big ({run.name})."))
+            self._turn.writable().finish_call(key.session, key.number, outcome)
+        return outcome
 
     def _outcome(
         self, peer: CallPeer, name: str, value: object, error: BaseException | None

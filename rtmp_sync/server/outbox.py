@@ -65,7 +65,7 @@ class Outlets:
                 self.waiting.append(outbox)
             outbox._waiting.append(entry)
             outbox._held += size
-            if outbox._held - size > outbox._limit + _HELD_BYTES:
+            if outbox._held - size > outbox._held_limit:
                 outbox._overflow()
 
     def release(self) -> None:
@@ -94,6 +94,7 @@ class Outbox:
         "_dirty",
         "_dropping",
         "_held",
+        "_held_limit",
         "_limit",
         "_on_sent",
         "_outlets",
@@ -110,6 +111,7 @@ class Outbox:
     def __init__(self, outlets: Outlets, limit: int, on_stuck: Callable[[], None]) -> None:
         self._outlets = outlets
         self._limit = limit
+        self._held_limit = limit + _HELD_BYTES
         self._transport: Transport | None = None
         self._ready: list[bytes] = []
         self._waiting: deque[tuple[int, int, bytes]] = deque()
@@ -253,7 +255,7 @@ class Outbox:
         self._held += len(data)
         if msid:  # no media is on stream 0
             self._waiting_streams[msid] = self._waiting_streams.get(msid, 0) + 1
-        if self._held - len(data) > self._limit + _HELD_BYTES:
+        if self._held - len(data) > self._held_limit:
             self._overflow()
 
     def _one_less(self, msid: int) -> None:

@@ -266,7 +266,7 @@ class Session(asyncio.Protocol):
         while events and self._reading and not self.ended:
             event = events.popleft()
             dispatch(self, event)
-            if self._turn.congested and isinstance(event, _ASKING):
+            if isinstance(event, _ASKING) and self._turn.congested:
                 self._sessions.hold_back(self)
 
     def _decided(

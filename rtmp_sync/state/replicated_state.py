@@ -142,9 +142,17 @@ class ReplicatedState(Fold):
         self._commit(Change(kinds.CALL_FINISHED, "", "", session.hex(), result, number))
 
     def expire_sessions(self, now: float) -> None:
-        """Forget sessions unused for 10 minutes; called every few seconds, `now` in seconds."""
+        """Forget sessions unused for 10 minutes; called every few seconds, `now` in seconds.
+
+        One with a call that still runs is in use, however long that takes.
+        """
+        epoch = self.journal.epoch
         for key in self._ages.expired(self.sessions, now):
-            self._end_session(key)
+            calls = self.sessions[key].calls.values()
+            if any(isinstance(known, Begun) and known.epoch == epoch for known in calls):
+                self._ages.use(key)
+            else:
+                self._end_session(key)
 
     def slept(self, seconds: float) -> None:
         """This copy comes from a disk that was last written so long ago: for as long nobody used

@@ -15,7 +15,7 @@ from rtmp_sync.server.commit import MAX_WAITING_BYTES, MAX_WAITING_CHANGES
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire import shared_object as so
 from rtmp_sync.wire.constants import SO_SUCCESS
-from tests.support.origins import running, until
+from tests.support.origins import freeze, running, until
 from tests.support.peer import Peer
 
 WRITERS = 20
@@ -62,7 +62,7 @@ async def test_twenty_greedy_writers_are_held_back_and_all_go_on(
 ) -> None:
     async with connected(origin, WRITERS) as peers:
         sessions = list(origin.sessions._all)
-        origin.commit.set_require_peer(True)
+        freeze(origin)
         before = origin.state.journal.head
         for number, peer in enumerate(peers):
             for key in range(count):
@@ -94,7 +94,7 @@ async def test_who_reads_well_is_not_lost_for_what_waits_for_the_peer(tmp_path: 
             *readers,
         ),
     ):
-        origin.commit.set_require_peer(True)
+        freeze(origin)
         value = amf0.encode("x" * 16_000)
         for number in range(100):
             writer.so("board", so.event_request_change(f"k{number}", value))
@@ -109,7 +109,7 @@ async def test_who_reads_well_is_not_lost_for_what_waits_for_the_peer(tmp_path: 
 
 async def test_who_sends_to_all_is_held_back_too(origin: Origin) -> None:
     async with connected(origin, 2) as (sender, reader):
-        origin.commit.set_require_peer(True)
+        freeze(origin)
         sender.so("board", so.event_request_change("k", amf0.encode(1)))
         await until(lambda: origin.commit.head > origin.commit.level)
         message = so.event_send(amf0.encode("hello", "x" * 64_000))
@@ -127,7 +127,7 @@ async def test_a_client_that_is_not_read_for_long_is_not_taken_for_dead(tmp_path
     rtmp = {"ping_interval": 0.02, "ping_timeout": 0.02, "message_timeout": 0.02}
     async with running(tmp_path, rtmp=rtmp) as origin, connected(origin, 1) as (writer,):
         (session,) = origin.sessions._all
-        origin.commit.set_require_peer(True)
+        freeze(origin)
         before = origin.state.journal.head
         count = MAX_WAITING_CHANGES + 1
         value = amf0.encode(1)

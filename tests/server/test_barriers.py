@@ -20,7 +20,7 @@ from rtmp_sync.wire import amf0
 from rtmp_sync.wire import shared_object as so
 from rtmp_sync.wire.chunk import encode_message
 from rtmp_sync.wire.constants import SO_CHANGE, SO_SUCCESS
-from tests.support.origins import until
+from tests.support.origins import freeze, until
 from tests.support.peer import Peer
 
 
@@ -35,11 +35,6 @@ async def peers(origin: Origin) -> AsyncIterator[list[Peer]]:
     yield peers
     for peer in peers:
         peer.close()
-
-
-def freeze(origin: Origin) -> None:
-    """From now on everything waits for a peer that acknowledges nothing."""
-    origin.commit.set_require_peer(True)
 
 
 async def settled(origin: Origin) -> None:

@@ -14,7 +14,7 @@ import pytest
 from rtmp_sync import CallError, ConnectionLost, NetConnection, Origin
 from rtmp_sync.protocol.events import CallAnswered
 from rtmp_sync.server.clock import now
-from rtmp_sync.state.calls import BEGUN
+from rtmp_sync.state.calls import BEGUN, MAX_SESSIONS
 from rtmp_sync.wire import amf0
 from tests.server.conftest import probe
 from tests.support.origins import running, take_over, until, url
@@ -226,6 +226,21 @@ async def test_a_repeat_joins_the_run_that_is_going_on(origin: Origin) -> None:
     probe(origin).release.set()
     assert (await again.event(CallAnswered, 2)).result == 2.0
     again.close()
+
+
+async def test_a_repeat_joins_a_run_whose_session_had_to_make_room(origin: Origin) -> None:
+    peer = await keyed_peer(origin)
+    numbered(peer, "slow", 1)
+    await until(lambda: origin.state.call_outcome(KEY, 1) is BEGUN)
+    for number in range(MAX_SESSIONS):
+        origin.state.begin_call(number.to_bytes(16), 1, 1)
+    assert origin.state.call_outcome(KEY, 1) is None
+    numbered(peer, "slow", 1)
+    numbered(peer, "count", 2)
+    assert (await peer.event(CallAnswered)).result == 2.0  # one run, and this one
+    probe(origin).release.set()
+    await peer.event(CallAnswered, 3)
+    peer.close()
 
 
 async def test_a_call_that_was_begun_before_a_restart_is_interrupted_and_not_run_again(

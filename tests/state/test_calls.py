@@ -65,14 +65,27 @@ def test_numbers_that_make_no_sense_are_refused(number, lowest):
 def test_a_session_is_forgotten_ten_minutes_after_its_last_use():
     state = new_state()
     state.begin_call(KEY, 1, 1)
+    state.finish_call(KEY, 1, b"r")
     state.expire_sessions(100.0)
     state.begin_call(KEY, 2, 1)
+    state.finish_call(KEY, 2, b"r")
     state.expire_sessions(100.0 + SESSION_SECONDS)
     state.expire_sessions(100.0 + 2 * SESSION_SECONDS)
-    assert state.call_outcome(KEY, 2) is BEGUN
+    assert state.call_outcome(KEY, 2) == b"r"
     state.expire_sessions(101.0 + 2 * SESSION_SECONDS)
     assert state.sessions == {}
     assert state.digest() == state.recompute_digest()
+
+
+def test_a_session_with_a_call_that_runs_is_in_use_until_an_epoch_ends_it():
+    state = new_state()
+    state.begin_call(KEY, 1, 1)
+    for times in range(5):
+        state.expire_sessions(times * 2 * SESSION_SECONDS)
+    assert state.call_outcome(KEY, 1) is BEGUN
+    state.start_epoch(2, "boot", "h2", lossy=False)
+    state.expire_sessions(20 * SESSION_SECONDS)
+    assert state.sessions == {}
 
 
 def test_the_oldest_session_makes_room_for_a_new_one():

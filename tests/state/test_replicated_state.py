@@ -189,6 +189,7 @@ def test_what_is_gone_is_not_kept_to_be_counted():
         state.shared_object(scope, "x", "T")
         state.stop_instance(scope)
         state.begin_call(number.to_bytes(16), 1, 1)
+        state.finish_call(number.to_bytes(16), 1, b"r")
     state.drop_temporary()
     state.expire_sessions(0.0)
     state.expire_sessions(SESSION_SECONDS + 1)

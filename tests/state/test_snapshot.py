@@ -201,6 +201,7 @@ def test_what_was_wrong_and_is_gone_needs_no_correction():
     snapshot = read(state.snapshot())
     state.destroy(state.shared_object("text/room", "big", "P"))
     state.leave_client("text/room", "c1")
+    state.finish_call(b"s" * 16, 1, b"result")
     state.expire_sessions(0.0)
     state.expire_sessions(10_000.0)
     assert len(state.correct(snapshot)) == 3

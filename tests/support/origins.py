@@ -48,6 +48,14 @@ def url(origin: Origin, app: str) -> str:
     return f"rtmp://127.0.0.1:{origin.rtmp_port}/{app}"
 
 
+def freeze(origin: Origin) -> None:
+    """From now on everything waits for a peer that acknowledges nothing."""
+    commit = origin.commit
+    commit.set_require_peer(True)
+    # the watchdog of a single origin says otherwise at each of its turns
+    commit.set_require_peer = lambda required: None  # type: ignore[method-assign]  # see above
+
+
 async def take_over(origin: Origin, *, lossy: bool = False) -> None:
     """Promote this very process again, as a fenced node may be that claims anew."""
     origin.cut_sessions("the gate was closed")
