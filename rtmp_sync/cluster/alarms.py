@@ -68,15 +68,22 @@ def _of_the_pair(s: Situation) -> dict[str, str]:
         found["renewal_late"] = "the authority to serve is renewed late: the store is slow"
     if s.record is not None and s.record.reason == "digest_mismatch":
         found["copies_differ"] = "the two copies differed: the other origin makes a new one"
+    if s.node.state in STANDING_BY and _only_the_peer_has_all(s):
+        found["waiting_for_peer"] = (
+            "this origin restarted, and the other one has everything: start that one"
+        )
     if s.node.state in STANDING_BY and s.other_holds and _holder_gone(s):
         if s.view.store is Store.UNREACHABLE:
             found["cannot_claim"] = "the active origin is gone, and so is the store: nobody serves"
         elif not s.eligible and not s.both_closed:
             found["no_eligible_standby"] = (
-                "the active origin is gone and this copy is not complete: start that origin "
-                "again, or accept the loss with `failover --force --accept-data-loss`"
+                "the active origin is gone and this copy is not complete: start that origin again"
             )
     return found
+
+
+def _only_the_peer_has_all(s: Situation) -> bool:
+    return s.earlier_boot_holds and s.peer_listed and not s.view.link_up
 
 
 def _holder_gone(s: Situation) -> bool:

@@ -130,9 +130,10 @@ class Member(Facts):
 
     def switch_answer(self) -> do.Switchover | None:
         """As the standby: what is to be told about a switchover, now that so much is here."""
-        if self.state is not State.READY:
-            return None
-        return self._steps.answer(self._around.position[1])
+        if self.state is State.READY:
+            return self._steps.answer(self._around.position[1])
+        # in doubt is not out of step: it may be READY again in time
+        return self._steps.refuse() if self.state is not State.SUSPECT else None
 
     @property
     def authority(self) -> tuple[int, float]:

@@ -2,7 +2,7 @@
 
 active                              standby
   prepare(switch_id, final_seq) ->    applies up to final_seq
-                               <-   ready(switch_id, final_seq)
+                               <-   ready(switch_id, final_seq), or abort: it is not READY
   … the record names the standby …
   done or abort               ->
 """
@@ -63,6 +63,11 @@ class SwitchSteps:
             return None
         self._asked = None
         return Switchover("ready", asked.switch_id, final_seq=asked.final_seq)
+
+    def refuse(self) -> Switchover | None:
+        """As a node that is no standby: the word that it will not be ready in time."""
+        asked, self._asked = self._asked, None
+        return Switchover("abort", asked.switch_id) if asked is not None else None
 
     @property
     def is_ready(self) -> bool:

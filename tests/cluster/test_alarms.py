@@ -90,6 +90,10 @@ def test_an_attempt_of_unknown_outcome_and_a_node_held_back_are_told() -> None:
             lost(B_HOLDS, store=Store.UNREACHABLE),
             {"peer_unreachable", "store", "cannot_claim"},
         ),
+        (
+            lost(replace(A_HOLDS, boot_id="a0", released=True)),
+            {"peer_unreachable", "waiting_for_peer"},
+        ),
         (view(B_HOLDS, cas=CasResult("x", Outcome.REFUSED, NOW, "no space")), {"claim_failed"}),
     ],
 )

@@ -13,7 +13,7 @@ from rtmp_sync.cluster.member import TURNS_AT_ONCE, Member
 from rtmp_sync.cluster.observer import Sighting
 from rtmp_sync.cluster.record import InSync, Record
 from rtmp_sync.cluster.timing import DEFAULT
-from rtmp_sync.cluster.view import CasResult, Identity, Outcome, Policy, State
+from rtmp_sync.cluster.view import CasResult, Identity, Node, Outcome, Policy, State
 
 BINDING = DEFAULT.t_conf + DEFAULT.margin
 
@@ -459,10 +459,21 @@ def test_while_it_closes_for_a_switchover_it_has_no_authority(active: World) -> 
     assert active.member.authority == (0, -inf)
 
 
-def test_only_a_ready_standby_answers_a_switchover(world: World) -> None:
+@pytest.mark.parametrize(
+    ("state", "answer"),
+    [
+        (State.READY, do.Switchover("ready", "s1", final_seq=10)),
+        (State.SUSPECT, None),  # it may be READY again in time
+        (State.SYNCING, do.Switchover("abort", "s1")),
+    ],
+)
+def test_a_standby_says_whether_a_switchover_can_be(
+    world: World, state: State, answer: do.Switchover | None
+) -> None:
+    world.member.node = Node(state)
     world.position = (1, 10)
     world.member.heard_step(Step("prepare", "s1", 10))
-    assert world.member.switch_answer() is None  # INIT
+    assert world.member.switch_answer() == answer
 
 
 def test_a_wish_that_nobody_waits_for_any_more_is_forgotten(active: World) -> None:

@@ -35,6 +35,15 @@ def test_what_was_asked_on_a_link_that_went_is_not_answered() -> None:
     assert steps.answer(10) is None
 
 
+def test_a_node_that_is_no_standby_says_so_once() -> None:
+    steps = SwitchSteps()
+    assert steps.refuse() is None
+    steps.heard(Step("prepare", "s1", 10))
+    assert steps.refuse() == Switchover("abort", "s1")
+    assert steps.refuse() is None
+    assert steps.answer(10) is None
+
+
 def test_only_the_answer_to_this_switchover_counts() -> None:
     steps = SwitchSteps()
     steps.holding("s2", 11)
