@@ -126,7 +126,8 @@ class Trouble:
 
         def pause() -> None:
             node.when_writing = lambda: None
-            self._vm(fault, node)
+            if not self._repaired:
+                self._vm(fault, node)
 
         node.when_writing = pause
         return True
@@ -168,7 +169,7 @@ class Trouble:
                 node.died(process, "crash")
                 return
         if world.schedule.now < until:
-            self._later(0.003, self._crash_when_copying, until)
+            self._later(0.01, self._crash_when_copying, until)
 
     # -- its host ----------------------------------------------------------------------
 
@@ -357,7 +358,8 @@ class Trouble:
         record = self._world.verdicts.record
         if record is None:
             return False
-        self._write_line(record.holder == record.nodes[0])
+        other, same = record.nodes[0], record.nodes[1]  # it may be saved as it is, too
+        self._write_line(record.holder == (same if fault.level < 0.3 else other))
         return True
 
     def _write_line(self, second_up: bool) -> None:
