@@ -109,7 +109,7 @@ class Mix:
     small_backlog: float = 0.4  # share of seeds in which a backlog holds a few Changes only
     few_records: float = 0.5  # share of seeds in which the store keeps a few records only
     companions: float = 0.25  # share of faults that bring one with them
-    rounds: float = 9.0  # T_conf of faults
+    rounds: float = 7.0  # T_conf of faults
     writes: float = 6.0  # of all clients in one T_conf
 
 
@@ -175,7 +175,7 @@ def plan(seed: int, mix: Mix = DEFAULT_MIX) -> list[Fault]:
         seconds = chance.choice([0.15, 0.6, 1.3, 2.6, 5.0]) * chance.uniform(0.6, 1.4) * unit
         faults.append(Fault(round(at, 3), kind, node, round(seconds, 3), chance.random()))
 
-    at = chance.uniform(0.0, 3.5) * unit
+    at = chance.uniform(0.0, 3.0) * unit
     while at < mix.rounds * unit:
         kind = chance.choices(kinds, weights)[0]
         draw(at, kind)
@@ -184,7 +184,7 @@ def plan(seed: int, mix: Mix = DEFAULT_MIX) -> list[Fault]:
             at += chance.choice([0.0, 0.01, 0.1, 0.8]) * chance.random() * unit
             draw(at, chance.choice(near))
         # Some follow at once: what matters is often what comes into another's way.
-        at += chance.choice([0.02, 0.2, 0.8, 2.0, 4.0]) * chance.uniform(0.4, 1.4) * unit
+        at += chance.choice([0.02, 0.2, 0.8, 1.6, 3.2]) * chance.uniform(0.4, 1.4) * unit
     return faults
 
 

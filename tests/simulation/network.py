@@ -18,6 +18,8 @@ __all__ = ["Network", "Wire", "WireEnd"]
 
 Message = tuple[int, bytes]
 
+LISTEN_SECONDS = 0.05  # how often it is looked whether an end listens again
+
 SHORT_BYTES = 32  # an envelope with a number or two in it
 
 
@@ -134,7 +136,7 @@ class Wire:
         if receiver.runs and network.passes(sender.place, receiver.place):
             receiver.ended()
         elif receiver.lives:
-            network.schedule.after(network.delay(), self._tell_end, side)
+            network.schedule.after(LISTEN_SECONDS, self._tell_end, side)
 
     def resume(self) -> None:
         """The network or a process goes on: deliver what has piled up."""
