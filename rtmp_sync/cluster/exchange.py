@@ -92,6 +92,7 @@ class Exchange:
         self._silence = silence
         self._now = now
         self._heard_at = now
+        self._delta_at = now
         self._ticked_at = now
         self._said_at = now
         self._tail: DivergentTail | None = None  # is being saved
@@ -142,7 +143,7 @@ class Exchange:
             self._hooks.on_divergent(tail, partial(self._let_go, tail))
 
     def tick(self, now: float) -> None:
-        """Raises LinkRefused after `silence` without a message."""
+        """Raises LinkRefused after `silence` without a message, or without one that is due."""
         stalled = now - self._ticked_at > 2 * HEARTBEAT_SECONDS
         self._now = self._ticked_at = now
         self._give_up_tail()
@@ -151,8 +152,18 @@ class Exchange:
         elif now - self._heard_at > self._silence:
             text = f"nothing heard for {now - self._heard_at:.2f} s"
             raise LinkRefused(Reason.SILENCE, text)
+        elif self._lacks_for(now) > self._silence:
+            text = f"the last {self.sink.lag_changes} Changes never came"
+            raise LinkRefused(Reason.GAP, text)
         if now - self._said_at >= HEARTBEAT_SECONDS:
             self._say_heartbeat(now)
+
+    def _lacks_for(self, now: float) -> float:
+        """Seconds for which the active has had Changes, by its word, and sent none of them."""
+        sink = self.sink
+        if sink.following is not Following.LIVE or sink.epoch < self.role.epoch:
+            return 0.0  # it is another one's turn to send, or nothing that it sends counts
+        return min(sink.lag_seconds(now), now - self._delta_at)
 
     def set_role(self, role: OwnRole) -> None:
         """This node's role has changed, or the record it read."""
@@ -269,6 +280,7 @@ class Exchange:
             return
         sink = self.sink
         if isinstance(record, Delta):
+            self._delta_at = now
             sink.receive_delta(record, now)
         elif isinstance(record, SnapshotChunk):
             sink.receive_chunk(record)

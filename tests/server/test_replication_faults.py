@@ -170,6 +170,14 @@ async def test_a_missing_envelope_is_a_gap(pair):
     await pair.in_sync()
 
 
+async def test_the_last_envelope_missing_is_a_gap_too(pair):
+    pair.proxy.fault[ACCEPTOR] = once(LANE_DELTA, missing)
+    pair.a.write(2)
+    await until(lambda: counted(pair.b) == {"gap": 1})
+    await until(lambda: same(pair.a, pair.b))
+    await pair.in_sync()
+
+
 async def test_a_wrong_secret_is_refused_by_both_until_it_is_right(pair):
     await pair.restart_b(secret=b"another secret")
     await until(lambda: bool(pair.a.replication.refusals["bad_secret"]))
