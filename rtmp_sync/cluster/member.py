@@ -219,6 +219,8 @@ class Member(Facts):
         if former.state is not self.state:
             was, state = former.state.value, self.state.value
             self._tell("state", was=was, now=state, row=turn.row, why=turn.sentence)
+        if (answer := self.switch_answer()) is not None:
+            self._news.append(answer)  # READY again, with everything applied before
         self._compare_now_and_then(now)
         self._count_time_alone(now)
         self.ledger.acted(turn.row)

@@ -11,7 +11,7 @@ import pytest
 from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.member import TURNS_AT_ONCE, Member
 from rtmp_sync.cluster.observer import Sighting
-from rtmp_sync.cluster.record import InSync, Record
+from rtmp_sync.cluster.record import Author, InSync, Record
 from rtmp_sync.cluster.timing import DEFAULT
 from rtmp_sync.cluster.view import CasResult, Identity, Node, Outcome, Policy, State
 
@@ -474,6 +474,28 @@ def test_a_standby_says_whether_a_switchover_can_be(
     world.position = (1, 10)
     world.member.heard_step(Step("prepare", "s1", 10))
     assert world.member.switch_answer() == answer
+
+
+def test_a_standby_that_is_ready_again_answers_what_it_was_asked_in_doubt() -> None:
+    world = World("B")
+    a = World()
+    a.begin()
+    assert a.record is not None
+    world.record = a.record.synced(Author("A", "a1", "x", ""), 1, "in_sync", InSync("B", "b1"))
+    assert world.replication.peer is not None
+    world.replication.peer.boot_id, world.replication.in_sync = "a1", True
+    world.read()
+    world.look()
+    assert world.member.state == "READY"
+    world.member.probed({"link": False}, begun=world.now, now=world.now)
+    world.look()
+    assert world.member.state == "SUSPECT"
+    world.member.heard_step(Step("prepare", "s1", 0))
+    assert world.member.switch_answer() is None
+    for _ in range(DEFAULT.rise):
+        world.member.probed({"link": True}, begun=world.now, now=world.now)
+    world.look()
+    assert do.Switchover("ready", "s1") in world.done
 
 
 def test_a_wish_that_nobody_waits_for_any_more_is_forgotten(active: World) -> None:
