@@ -12,7 +12,8 @@ WAIT 1). Medians over the rounds.
              changes a second. Their waiting is held against that without a copy, just before.
              state: by how much the resident memory of the origin grew when it got its state.
              memory: the highest resident memory during the copy, above that of the empty origin,
-             in states.
+             in states. starved: how long the active was ready to run and no processor was free,
+             of that time: other work on the machine, if it is more than a few per cent.
 """
 
 from __future__ import annotations
@@ -33,7 +34,7 @@ import uvloop
 from bench.peers import redis, round_trip
 from bench.peers.origin_pair import Node, OriginPair, wait_for
 from bench.table import arguments, report
-from rtmp_sync import NetConnection
+from rtmp_sync import NetConnection, codec
 from rtmp_sync.state.change import SLOT_SET, Change, encode_changes
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.records import LANE_DELTA, LANE_URGENT, Ack, Delta, encode_envelope
@@ -287,10 +288,11 @@ async def one_copy(pair: OriginPair, active: Node, standby: Node, seconds: float
     for node in (active, standby):
         node.forget_peak()
     active.signal(signal.SIGUSR2)
-    begun = time.perf_counter()
+    begun, starved = time.perf_counter(), active.starved_seconds()
     standby.signal(signal.SIGCONT)
     await until(lambda: pair.in_sync(active), "the standby in sync again")
     ended = time.perf_counter()
+    starved = (active.starved_seconds() - starved) / (ended - begun)
     clients.stop()
     await running
     offset = time.clock_gettime(time.CLOCK_BOOTTIME) - time.perf_counter()
@@ -301,6 +303,7 @@ async def one_copy(pair: OriginPair, active: Node, standby: Node, seconds: float
     before, during = clients.between(without, begun), clients.between(first, last)
     return {
         "seconds": last - first,
+        "active_starved": starved,
         "without_p99_ms": percentile(before, 99),
         "without_max_ms": max(before),
         "during_p99_ms": percentile(during, 99),
@@ -358,6 +361,7 @@ def main() -> None:
         ("run", "50 writers: changes/s", "p50", "p99", "one writer: p50", "p99"),
         rows,
         figures={
+            "codec": codec.running(),
             **ours,
             "semi_of_async": share,
             "semi_adds_us": added,
@@ -367,8 +371,9 @@ def main() -> None:
         },
         peers={"floor": floor, **{name: turns[name] for name in turns if name not in MODES}},
         notes=[
-            f"disk = {disk}; {rounds} rounds of {seconds:g} s; values of {len(VALUE)} bytes; "
-            f"floor: {floor_bytes()[0]} bytes there, {floor_bytes()[1]} back",
+            f"codec {codec.running()}, disk = {disk}; {rounds} rounds of {seconds:g} s",
+            f"values of {len(VALUE)} bytes; floor: {floor_bytes()[0]} bytes there, "
+            f"{floor_bytes()[1]} back",
             f"semi: {share:.0%} of async (limit 70 %); it adds {added:.0f} us for one writer, "
             f"{added / floor['alone_p50_us']:.1f} floors (limit 4)",
             *(_lag_note(mode, found) for mode, found in lags.items()),
@@ -395,7 +400,7 @@ def _copy_note(name: str, found: Figures) -> str:
         f"(without: {found['without_max_ms']:.1f}, worst {found['worst_during_ms']:.1f}); "
         f"memory: active {found['active_memory']:.2f} of its state of "
         f"{found['active_state_mb']:.0f} MB (limit 1.3), standby {found['standby_memory']:.2f} "
-        f"(limit 2.3)"
+        f"(limit 2.3); starved {found['active_starved']:.0%}"
     )
 
 

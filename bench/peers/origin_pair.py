@@ -94,6 +94,10 @@ class Node:
         text = Path(f"/proc/{self.pid}/status").read_text()
         return int(text.partition(f"{what}:")[2].split()[0]) * 1024
 
+    def starved_seconds(self) -> float:
+        """For how long it was ready to run and no processor was free."""
+        return int(Path(f"/proc/{self.pid}/schedstat").read_text().split()[1]) / 1e9
+
     def forget_peak(self) -> None:
         Path(f"/proc/{self.pid}/clear_refs").write_text("5")
 
