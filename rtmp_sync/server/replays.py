@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import inspect
+from collections import deque
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final
 
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 __all__ = ["Replays", "caller"]
 
 MAX_RUNNING: Final = 64  # one that never ends, cancelled or not, keeps its place
+MAX_WAITING_BYTES: Final = 8 * 1024 * 1024  # of calls that came while so many run
+_CALL_BYTES: Final = 256  # what one costs beside its arguments
 TIMEOUT_SECONDS: Final = 10.0
 
 
@@ -39,7 +42,8 @@ def caller(client: Client) -> bytes:
 class Replays:
     """find: the application object of an instance on this standby; None when there is none.
 
-    done, failed, left_out: how many ran, raised or took too long, or were not begun.
+    done, failed, left_out: how many ran, raised or took too long, or were not begun. They begin
+    in the order of their calls.
     """
 
     def __init__(self, find: Callable[[str], Application | None]) -> None:
@@ -48,6 +52,8 @@ class Replays:
         self.left_out = 0
         self._find = find
         self._running: set[asyncio.Task[None]] = set()
+        self._waiting: deque[Replay] = deque()
+        self._waiting_bytes = 0
         self._log = structlog.get_logger("rtmp_sync.replays")
 
     @property
@@ -55,19 +61,37 @@ class Replays:
         return len(self._running)
 
     def begin(self, record: Replay) -> None:
-        """Run a call; returns at once and raises nothing."""
-        application = self._find(record.scope)
-        if application is None or len(self._running) >= MAX_RUNNING:
+        """Run a call, soon; returns at once and raises nothing."""
+        if self._waiting_bytes + _size(record) > MAX_WAITING_BYTES:
             self.left_out += 1
             return
-        task = asyncio.get_running_loop().create_task(self._run(application, record))
-        self._running.add(task)
-        task.add_done_callback(self._running.discard)
+        self._waiting.append(record)
+        self._waiting_bytes += _size(record)
+        self._start()
 
     def cancel(self) -> None:
         """This origin is no standby any more."""
+        self.left_out += len(self._waiting)
+        self._waiting.clear()
+        self._waiting_bytes = 0
         for task in self._running:
             task.cancel()
+
+    def _start(self) -> None:
+        while self._waiting and len(self._running) < MAX_RUNNING:
+            record = self._waiting.popleft()
+            self._waiting_bytes -= _size(record)
+            application = self._find(record.scope)
+            if application is None:
+                self.left_out += 1
+                continue
+            task = asyncio.get_running_loop().create_task(self._run(application, record))
+            self._running.add(task)
+            task.add_done_callback(self._ended)
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._running.discard(task)
+        self._start()
 
     async def _run(self, application: Application, record: Replay) -> None:
         REPLAYING.set(True)
@@ -81,6 +105,10 @@ class Replays:
             )
         else:
             self.done += 1
+
+
+def _size(record: Replay) -> int:
+    return _CALL_BYTES + len(record.client) + len(record.arguments)
 
 
 async def _call(application: Application, record: Replay) -> None:

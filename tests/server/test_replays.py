@@ -120,16 +120,33 @@ async def test_one_that_never_returns_is_bounded_in_time_and_number(
 ) -> None:
     monkeypatch.setattr(module, "TIMEOUT_SECONDS", 0.01)
     monkeypatch.setattr(module, "MAX_RUNNING", 3)
+    monkeypatch.setattr(module, "MAX_WAITING_BYTES", 500)  # of one call
     origin, standby, user = pair
     replays = standby.instances.replays
     for _ in range(5):
         await user.call("linger")
-    await until(lambda: replays.left_out == 2)
+    await until(lambda: replays.left_out == 1)
     assert replays.running == 3
     await until(lambda: same(origin, standby))
     there(standby).release.set()
     await until(lambda: not replays.running)
-    assert replays.failed + replays.done == 3
+    assert replays.failed + replays.done == 4
+
+
+async def test_many_at_once_run_one_after_the_other(
+    pair: tuple[Origin, Standby, NetConnection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_RUNNING", 2)
+    _, standby, user = pair
+    standby.hold_back()
+    calls = [asyncio.ensure_future(user.call("learn", number)) for number in range(50)]
+    await asyncio.sleep(0)
+    standby.take_all()
+    assert await asyncio.gather(*calls) == list(range(50))
+    replays = standby.instances.replays
+    await until(lambda: replays.done == 50)
+    assert [one[3] for one in known(standby)] == list(range(50))
+    assert (replays.failed, replays.left_out) == (0, 0)
 
 
 async def test_a_replayed_call_for_nobody_or_of_nonsense_is_counted(
