@@ -4,6 +4,8 @@ disk that is full, read-only, broken, hung or slow stops nobody."""
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
 import json
 import os
 import resource
@@ -16,6 +18,7 @@ from typing import Protocol
 import pytest
 
 from rtmp_sync import NetConnection
+from rtmp_sync.errors import ConnectionLost
 from tests.support.fuse_disk import FuseDisk
 from tests.support.load import Load
 from tests.support.pair import PROOF_APPS, Node, Pair, get, within
@@ -125,6 +128,9 @@ class Site:
 
     async def start(self) -> None:
         await self.single.start()
+        await self.connect()
+
+    async def connect(self) -> None:
         self.pid = self.single.origin_pid()
         self.connection = NetConnection(reconnect=False)
         url = f"rtmp://{self.single.address}/proof/disk"
@@ -163,13 +169,17 @@ class Site:
 
     async def restart(self) -> None:
         """Guard and origin are killed and started again."""
+        await self.kill()
+        await self.single.start()
+
+    async def kill(self) -> None:
+        """Guard and origin."""
         assert self.single.process is not None
         os.kill(self.single.process.pid, signal.SIGKILL)
         os.kill(self.pid, signal.SIGKILL)
         await self.connection.close()
         self.single.process.wait()
         await within(10, "the origin has ended", self._ended)
-        await self.single.start()
 
     async def _ended(self) -> bool:
         return not runs(self.pid)
@@ -329,6 +339,35 @@ async def test_a_hung_disk_of_the_active_node_stops_nobody_and_its_death_least_o
 async def persist_failed(pair: Pair, node: Node) -> bool:
     status = await pair.status(node)
     return status is not None and "persist_failed" in status["alarms"]
+
+
+@pytest.mark.parametrize(("mode", "survive"), [("fsync", True), ("journal", False)])
+async def test_without_power_only_fsync_keeps_what_was_acknowledged(
+    fuse: FuseDisk, mode: str, survive: bool
+) -> None:
+    site = Site(fuse.path / "state", mode)
+    try:
+        await site.start()
+        for _ in range(3):
+            writing = asyncio.create_task(site.write(10_000))
+            count = len(site.acknowledged) + 50
+            await within(20, "some writes", functools.partial(wrote, site, count))
+            await site.kill()
+            with contextlib.suppress(ConnectionLost):
+                await writing
+            fuse.lose_power()
+            await site.single.start()
+            found = await site.newcomer()
+            assert (site.acknowledged.items() <= found.items()) == survive
+            assert all(value == float(key[1:]) for key, value in found.items())
+            site.acknowledged = found
+            await site.connect()
+    finally:
+        site.close()
+
+
+async def wrote(site: Site, count: int) -> bool:
+    return len(site.acknowledged) >= count
 
 
 async def refused(state: Path) -> str:

@@ -51,6 +51,10 @@ class FuseDisk:
     def break_down(self) -> None:
         self._tell("broken")
 
+    def lose_power(self) -> None:
+        """What nobody flushed is gone; whoever wrote it must be dead."""
+        self._tell("power-loss")
+
     def heal(self) -> None:
         self._tell("well")
 

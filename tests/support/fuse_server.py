@@ -14,6 +14,8 @@ prints "ready", then obeys a line each on its standard input, and prints it when
     full           no space left on the device
     readonly       nothing may be changed
     broken         writes and flushes fail with EIO
+    power-loss     what was written since a file's last flush is gone, and files that were made
+                   since their directory's; whoever uses the disk is dead by then (renames stay)
 """
 
 from __future__ import annotations
@@ -68,6 +70,8 @@ class Server:
         self._mode = "well"
         self._slow_seconds = 0.0
         self._held: list[Request] = []
+        self._before: dict[int, bytes] = {}  # content of files with writes that were not flushed
+        self._new_names: set[tuple[int, str]] = set()  # (directory, name), not flushed
         self._nodes = {ROOT: os.open(directory, os.O_PATH | os.O_DIRECTORY)}
         self._lookups = {ROOT: 1}
         self._by_inode: dict[int, int] = {os.stat(directory).st_ino: ROOT}
@@ -121,11 +125,30 @@ class Server:
                 self._take(Request(opcode, unique, node, data[_IN.size :]))
 
     def _obey(self, line: str) -> None:
+        if line == "power-loss":
+            self._lose_power()
+            return
         self._mode, _, seconds = line.partition(" ")
         self._slow_seconds = float(seconds or 0)
         held, self._held = self._held, []
         for request in held:
             self._take(request)
+
+    def _lose_power(self) -> None:
+        for node, content in self._before.items():
+            with open(self._path(node), "wb") as file:
+                file.write(content)
+        for directory, name in self._new_names:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=self._nodes[directory])
+        self._before.clear()
+        self._new_names.clear()
+
+    def _remember(self, node: int) -> None:
+        """Before the first change since the last flush."""
+        if node not in self._before:
+            with open(self._path(node), "rb") as file:
+                self._before[node] = file.read()
 
     def _take(self, request: Request) -> None:
         if request.opcode in UNANSWERED:
@@ -191,6 +214,7 @@ class Server:
         if self._lookups[node] <= 0 and node != ROOT:
             fd = self._nodes.pop(node)
             del self._lookups[node], self._by_inode[os.fstat(fd).st_ino]
+            self._before.pop(node, None)
             os.close(fd)
 
     def _attributes(self, node: int) -> bytes:
@@ -202,6 +226,7 @@ class Server:
         if valid & SET_MODE:
             os.chmod(path, mode & 0o7777)
         if valid & SET_SIZE:
+            self._remember(request.node)
             os.truncate(path, size)
         if valid & SET_NOW:
             os.utime(path)
@@ -225,6 +250,7 @@ class Server:
     def _rename(self, request: Request, head: int) -> bytes:
         (target,) = struct.unpack_from("<Q", request.body)
         old, new = request.body[head:].rstrip(b"\0").split(b"\0")
+        self._new_names.discard((request.node, os.fsdecode(old)))
         source_fd, target_fd = self._nodes[request.node], self._nodes[target]
         os.rename(old, new, src_dir_fd=source_fd, dst_dir_fd=target_fd)
         return b""
@@ -248,6 +274,7 @@ class Server:
         name = _name(request.body[16:])
         keep = (flags | os.O_CREAT) & ~os.O_APPEND
         handle = os.open(name, keep, mode, dir_fd=self._nodes[request.node])
+        self._new_names.add((request.node, name))
         return self._entry(request.node, name) + struct.pack("<QII", handle, 0, 0)
 
     def _read(self, request: Request) -> bytes:
@@ -257,11 +284,16 @@ class Server:
     def _write(self, request: Request) -> bytes:
         handle, offset, size, *_ = _READ.unpack_from(request.body)
         data = request.body[_READ.size : _READ.size + size]
+        self._remember(request.node)
         return struct.pack("<II", os.pwrite(handle, data, offset), 0)
 
     def _sync(self, request: Request) -> bytes:
         (handle,) = struct.unpack_from("<Q", request.body)
         os.fsync(handle)
+        if request.opcode == FSYNC:
+            self._before.pop(request.node, None)
+        else:
+            self._new_names = {new for new in self._new_names if new[0] != request.node}
         return b""
 
     def _release(self, request: Request) -> bytes:

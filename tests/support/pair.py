@@ -82,7 +82,7 @@ async def within(
 
 def free_port_range() -> int:
     """A base port whose nine ports of a pair are all free now."""
-    for base in range(21000 + os.getpid() % 500 * 20, 60000, 40):
+    for base in range(21000 + os.getpid() % 250 * 40, 60000, 40):
         if all(_is_free(base + offset) for offset in PORT_OFFSETS):
             return base
     raise RuntimeError("no free range of ports for a pair")
