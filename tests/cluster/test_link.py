@@ -15,6 +15,7 @@ from rtmp_sync.wire.records import (
     Auth,
     Bye,
     Delta,
+    Fence,
     Promise,
     Record,
     Replay,
@@ -294,6 +295,7 @@ def test_a_goodbye_has_the_peers_reason_or_none():
         encode_plain(Auth(b"early")),
         encode_plain(Bye("x", "y")),
         encode_plain(Promise(1, 2)),
+        encode_plain(Fence(9, "A")),
         bytes(2 * 1024 * 1024),
     ],
 )
