@@ -399,8 +399,9 @@ class Application:
         """A client asks to come in; raise Reject to refuse it."""
 
     async def on_disconnect(self, client: Client, reason: str) -> None:
-        """A client is gone. reason: "closed", "lost", or "failover" for one that did not
-        come back after a takeover."""
+        """A client is gone. reason: "closed", "lost", or "failover" for one of before a
+        takeover: when it asks to come in again, which it does as another client, or when its
+        time to do so is over. Its temporary objects stay that long."""
 
     async def on_app_stop(self) -> None:
         """The instance ends: nobody used it for ten minutes."""
