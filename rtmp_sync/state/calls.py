@@ -114,10 +114,10 @@ class SessionAges:
     that were on its disk from when it last lived, `unused_seconds` before.
     """
 
-    __slots__ = ("_last_used", "_unused_seconds", "_used")
+    __slots__ = ("_last_used", "_used", "unused_seconds")
 
     def __init__(self, unused_seconds: float = 0.0) -> None:
-        self._unused_seconds = unused_seconds
+        self.unused_seconds = unused_seconds
         self._used: set[str] = set()
         self._last_used: dict[str, float] = {}
 
@@ -133,7 +133,7 @@ class SessionAges:
         for key in self._used:
             self._last_used[key] = now
         self._used.clear()
-        first_seen = now - self._unused_seconds
+        first_seen = now - self.unused_seconds
         return [
             key
             for key in sessions

@@ -194,9 +194,9 @@ class ReplicatedState(Fold):
             self.apply(change)
         batch = Batch(first_seq, len(changes), data)
         journal.accept(batch)
-        if self.temporary_stale:
-            self.temporary_stale = False
-            self._ages = SessionAges()  # its active knows who used what meanwhile
+        self.temporary_stale = False
+        if self._ages.unused_seconds:
+            self._ages = SessionAges()  # this node slept; its active did not
         return batch
 
     def snapshot(self) -> Snapshot:

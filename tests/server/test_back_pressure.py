@@ -17,6 +17,7 @@ from rtmp_sync.wire import shared_object as so
 from rtmp_sync.wire.constants import SO_SUCCESS
 from tests.support.origins import freeze, running, until
 from tests.support.peer import Peer
+from tests.support.standby import paired
 
 WRITERS = 20
 ONE_READ = 256 * 1024  # what the loop takes of a socket at once
@@ -139,3 +140,31 @@ async def test_a_client_that_is_not_read_for_long_is_not_taken_for_dead(tmp_path
         assert not session.closing
         origin.commit.peer_acked(origin.state.journal.head)
         assert (await writer.event(CallAnswered)).result == 1.0
+
+
+async def test_a_real_standby_that_takes_nothing_for_a_while_costs_nobody_anything(
+    tmp_path: Path,
+) -> None:
+    count = 60
+    async with paired(tmp_path) as (origin, standby), connected(origin, WRITERS) as peers:
+        replication = origin.replication
+        assert replication is not None
+        sessions = list(origin.sessions._all)
+        standby.hold_back()
+        value = amf0.encode("x" * 16_000)
+        for number, peer in enumerate(peers):
+            for key in range(count):
+                peer.so(f"own{number}", so.event_request_change(f"k{key}", value))
+        await until(lambda: origin.commit.congested)
+        await settled(origin)
+        bound = MAX_WAITING_BYTES + WRITERS * ONE_READ
+        assert origin.commit.waiting_bytes <= bound
+        assert replication.queued_bytes <= bound
+        assert origin.sessions.waiting_bytes <= bound
+        standby.take_all()
+        for peer in peers:
+            await peer.until(lambda peer=peer: successes(peer) == count)  # type: ignore[misc]  # the default is the loop's
+        assert list(origin.sessions._all) == sessions
+        assert not any(map(origin.sessions.holds, sessions))
+        assert replication.links_lost == 0
+        assert standby.state.digest() == origin.state.digest()

@@ -145,7 +145,6 @@ def test_what_a_copy_from_the_active_tells_of_a_session_is_not_old():
     active, standby = new_state(), ReplicatedState()
     active.begin_call(KEY, 1, 1)
     active.journal.take_batch()
-    standby.temporary_stale = True
     standby.slept(10_000.0)
     for batch in active.journal.since("h1", 0) or []:
         standby.apply_batch(batch.first_seq, batch.data)
