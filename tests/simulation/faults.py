@@ -46,6 +46,7 @@ KINDS: Mapping[str, float] = {
     "one_way": 3,
     "reset": 2,  # the connections end; new ones work
     "slow": 2,
+    "lag": 1.5,  # Changes stand behind bulk: acknowledgements are late, the link is well
     "proxy": 3,  # something on the way that flips, drops, doubles and swaps
     "flip_acks": 1,  # something that flips a bit in the numbers of short messages
     "isolate": 4,  # from the store and, sooner or later, from the other node
@@ -67,7 +68,8 @@ KINDS: Mapping[str, float] = {
 # kind -> what makes it worse right then: a fault brings one of these with it now and then.
 COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "slow": ("sick",),
-    "sick": ("slow", "one_way", "crash"),
+    "lag": ("sick", "switchover", "crash"),
+    "sick": ("lag", "lag", "slow", "one_way", "crash"),
     "switchover": ("gate_stuck", "one_way", "cut", "crash", "vm", "flaky", "store_one", "reset"),
     "gate_stuck": ("switchover", "store_one", "isolate"),
     "edit": ("gate_stuck", "crash", "flaky"),
@@ -79,6 +81,8 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "store": ("crash", "power", "cut"),
     "pause": ("crash", "vm"),
 }
+# T_conf from a failing self-test to the switchover that it brings about.
+SWITCHED = (0.4, 1.2)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,7 +185,10 @@ def plan(seed: int, mix: Mix = DEFAULT_MIX) -> list[Fault]:
         draw(at, kind)
         near = [one for one in COMPANIONS.get(kind, ()) if mix.weights.get(one)]
         if near and chance.random() < mix.companions:
-            at += chance.choice([0.0, 0.01, 0.1, 0.8]) * chance.random() * unit
+            gap = chance.choice([0.0, 0.01, 0.1, 0.8]) * chance.random()
+            if kind == "sick":
+                gap = chance.uniform(*SWITCHED)
+            at += gap * unit
             draw(at, chance.choice(near))
         # Some follow at once: what matters is often what comes into another's way.
         at += chance.choice([0.02, 0.2, 0.8, 1.6, 3.2]) * chance.uniform(0.4, 1.4) * unit

@@ -11,7 +11,7 @@ import random
 from collections import deque
 from typing import Protocol
 
-from rtmp_sync.wire.records import MAC_BYTES
+from rtmp_sync.wire.records import LANE_DELTA, MAC_BYTES
 from tests.simulation.schedule import Schedule
 
 __all__ = ["Network", "Wire", "WireEnd"]
@@ -52,6 +52,7 @@ class Network:
         self.chance = chance
         self.latency = latency
         self.slow_by = 0.0
+        self.lag = 0.0  # of Changes behind everything else, seconds
         self.proxy = 0.0  # share of messages that something on the way spoils
         self.flips = 0.0  # share of short messages (ACK, PROMISE) with another number in them
         self.blocked: set[tuple[str, str]] = set()
@@ -79,15 +80,16 @@ class Network:
 
 
 class Wire:
-    """One connection: two directions, 0 from the dialer and 1 from the acceptor."""
+    """One connection: two directions, 0 from the dialer and 1 from the acceptor. Deltas that
+    stand behind bulk have a queue of their own (2 and 3): what is urgent passes them."""
 
     def __init__(self, network: Network, dialer: WireEnd, acceptor: WireEnd) -> None:
         self.open = True
         self.spoiled = False  # something on the way has changed what was sent
         self._network = network
         self._ends = (dialer, acceptor)
-        self._queues: tuple[deque[_Sent], deque[_Sent]] = (deque(), deque())
-        self._busy_until = [0.0, 0.0]
+        self._queues: list[deque[_Sent]] = [deque(), deque(), deque(), deque()]
+        self._busy_until = [0.0, 0.0, 0.0, 0.0]
         self._old: list[Message] = []  # what a proxy may replay
 
     def send(self, end: WireEnd, messages: list[Message], epoch: int) -> None:
@@ -100,10 +102,20 @@ class Wire:
             messages = self._spoil(messages)
         if network.flips:
             messages = self._raise_short(messages)
-        arrival = max(self._busy_until[side], network.schedule.now + network.delay())
-        self._busy_until[side] = arrival
-        self._queues[side].append((arrival, messages, epoch))
-        network.schedule.after(arrival - network.schedule.now, self._deliver, side)
+        if network.lag or self._queues[2 + side]:
+            late = [message for message in messages if message[0] == LANE_DELTA]
+            messages = [message for message in messages if message[0] != LANE_DELTA]
+            if late:
+                self._put(2 + side, late, epoch, network.delay() + network.lag)
+        if messages:
+            self._put(side, messages, epoch, network.delay())
+
+    def _put(self, queue: int, messages: list[Message], epoch: int, delay: float) -> None:
+        schedule = self._network.schedule
+        arrival = max(self._busy_until[queue], schedule.now + delay)
+        self._busy_until[queue] = arrival
+        self._queues[queue].append((arrival, messages, epoch))
+        schedule.after(arrival - schedule.now, self._deliver, queue)
 
     def close(self, end: WireEnd) -> None:
         """This end is gone: the other one reads what was sent, then the end."""
@@ -113,6 +125,7 @@ class Wire:
         self._queues[side].append((self._network.schedule.now, None, 0))
         self._network.schedule.after(self._network.delay(), self._deliver, side)
         self._queues[1 - side].clear()
+        self._queues[3 - side].clear()
 
     def process_ended(self, place: str, *, silent: bool) -> None:
         """A host has lost its power without a word, or its kernel closes what a process had."""
@@ -128,6 +141,7 @@ class Wire:
         self._end()
         for side in (0, 1):
             self._queues[side].clear()
+            self._queues[2 + side].clear()
             self._tell_end(side)
 
     def _tell_end(self, side: int) -> None:
@@ -140,11 +154,12 @@ class Wire:
 
     def resume(self) -> None:
         """The network or a process goes on: deliver what has piled up."""
-        self._deliver(0)
-        self._deliver(1)
+        for queue in range(4):
+            self._deliver(queue)
 
-    def _deliver(self, side: int) -> None:
-        queue, sender, receiver = self._queues[side], self._ends[side], self._ends[1 - side]
+    def _deliver(self, number: int) -> None:
+        queue, side = self._queues[number], number % 2
+        sender, receiver = self._ends[side], self._ends[1 - side]
         network = self._network
         now = network.schedule.now
         while queue and queue[0][0] <= now and self.open:

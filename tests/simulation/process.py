@@ -149,8 +149,7 @@ class Process:
     @property
     def gate(self) -> str:
         """As read back: a packet filter may stay open when the origin itself is closed."""
-        stuck = self._filter_open and self.node.gate_stuck
-        return "unknown" if self._gate == "closed" and stuck else self._gate
+        return "unknown" if self._gate == "closed" and self._filter_open else self._gate
 
     # -- life --------------------------------------------------------------------------
 
@@ -343,7 +342,7 @@ class Process:
             self.world.trace(lambda: f"{self.boot_id} closes: {why}")
         self.authority.revoke()
         self.authority.gate_open = False
-        self._filter_open = self._gate == "open" or self.gate == "unknown"
+        self._filter_open = self.node.gate_stuck and self.gate != "closed"
         self._gate = "closed"
         self.service.cut()
 

@@ -263,6 +263,12 @@ class Trouble:
         self._later(fault.seconds, self._set, self._world, "bulk_delay", 0.002)
         return True
 
+    def _lag(self, fault: Fault, node: Node) -> bool:
+        network = self._world.network
+        network.lag = self._world.timing.ack_timeout * (0.5 + 2 * fault.level)
+        self._later(fault.seconds, self._set, network, "lag", 0.0)
+        return True
+
     def _proxy(self, fault: Fault, node: Node) -> bool:
         network = self._world.network
         network.proxy = 0.3 * fault.level**2 + 0.005
@@ -283,7 +289,7 @@ class Trouble:
 
     def _whole_network(self) -> None:
         network = self._world.network
-        network.slow_by = network.proxy = network.flips = 0.0
+        network.slow_by = network.lag = network.proxy = network.flips = 0.0
         self._world.bulk_delay = 0.002
         network.unblock(("A", "B"), ("B", "A"))
 
