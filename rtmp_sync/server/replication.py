@@ -23,6 +23,7 @@ from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, Replic
 from rtmp_sync.config_tls import LinkTls
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.replication_acceptor import Acceptor
+from rtmp_sync.server.replication_answers import Answers
 from rtmp_sync.server.replication_dialer import Dialer
 from rtmp_sync.server.replication_link import ReplicationLink
 from rtmp_sync.server.replication_refusals import Refusals
@@ -105,9 +106,7 @@ class Replication:
         )
         self._backlog_timer: asyncio.TimerHandle | None = None
         self._reasons: set[str] = set()  # why there was no link, since there was one
-        self._promises: dict[int, asyncio.Future[bool]] = {}
-        self._promise_id = 0
-        self._comparisons: list[asyncio.Future[bool]] = []
+        self._answers = Answers()
         self._distrusted = False
         self._full_copies = self._partial_copies = 0
         self._replays_left_out = 0
@@ -264,9 +263,8 @@ class Replication:
         exchange = self._exchange
         if exchange is None or self._current is None:
             return False
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._comparisons.append(answer)
-        if len(self._comparisons) == 1:
+        first, answer = self._answers.await_comparison()
+        if first:
             exchange.source.compare_digests()
             self._current.flush()
         agrees = await answer
@@ -285,10 +283,7 @@ class Replication:
         exchange = self._exchange
         if exchange is None or self._current is None:
             return None
-        self._promise_id += 1
-        request_id = self._promise_id
-        answer: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
-        self._promises[request_id] = answer
+        request_id, answer = self._answers.await_promise()
         sent_at = now()
         exchange.say(PromiseRequest(request_id, epoch))
         self._current.flush()
@@ -297,8 +292,6 @@ class Replication:
                 return sent_at if await answer else None
         except TimeoutError:
             return None
-        finally:
-            self._promises.pop(request_id, None)
 
     def switchover(
         self,
@@ -364,8 +357,8 @@ class Replication:
         exchange.health = self._health
         exchange.distrusted = self._distrusted
         self._distrusted = False
-        exchange.on_promise = self._promised
-        exchange.source.on_compared = self._compared
+        exchange.on_promise = self._answers.promised
+        exchange.source.on_compared = self._answers.compared
         self._current = link
         link.exchange = exchange
         if self._backlog_timer is not None:
@@ -412,10 +405,7 @@ class Replication:
             self._full_copies += exchange.source.full_copies + exchange.sink.full_copies
             self._partial_copies += exchange.source.partial_copies + exchange.sink.partial_copies
             self._replays_left_out += exchange.replays.left_out
-        for promise in self._promises.values():
-            if not promise.done():
-                promise.set_result(False)
-        self._compared(False)
+        self._answers.link_lost()
         loop = asyncio.get_running_loop()
         self._backlog_timer = loop.call_later(BACKLOG_SECONDS, self._state.journal.drop_backlog)
         if was_connected:
@@ -435,14 +425,3 @@ class Replication:
         if reason not in self._reasons and self._current is None:
             self._reasons.add(reason)
             self._log.warning("no_link", reason=reason)
-
-    def _promised(self, request_id: int, valid_seconds: float) -> None:
-        answer = self._promises.get(request_id)
-        if answer is not None and not answer.done():
-            answer.set_result(valid_seconds > 0)
-
-    def _compared(self, agrees: bool) -> None:
-        answers, self._comparisons = self._comparisons, []
-        for answer in answers:
-            if not answer.done():
-                answer.set_result(agrees)
