@@ -35,6 +35,7 @@ def tombstone_mark(key: str, version: int) -> int:
     return mark("deleted", key, version)
 
 
-def finish_digest(total: int, forgotten_highest: int, epoch: int, history_id: str) -> bytes:
-    """The digest of a state. total: the sum of the marks of its instances and sessions."""
-    return mark(total.to_bytes(16), forgotten_highest, epoch, history_id).to_bytes(16)
+def finish_digest(total: int, line: tuple[int, int], epoch: int, history_id: str) -> bytes:
+    """The digest of a state. total: the sum of the marks of its instances and sessions.
+    line: of versions, (highest of what is gone, the last epoch that skipped some)."""
+    return mark(total.to_bytes(16), line, epoch, history_id).to_bytes(16)

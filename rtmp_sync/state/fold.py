@@ -39,6 +39,7 @@ class Fold:
         self.instances: dict[str, Instance] = {}
         self.sessions: dict[str, Session] = {}
         self.forgotten_highest = 0  # highest object version of instances that are gone
+        self.skipped_in = 1  # the last epoch that began with a skip of versions, or the first
         self._snapshots: list[Snapshot] = []
         self._sum = 0
         self._dirty_objects: set[SharedObject] = set()
@@ -171,11 +172,13 @@ class Fold:
             self._dirty_sessions.discard(session)
 
     def _epoch_started(self, change: Change) -> None:
-        # A step for each epoch since this copy's: what is lost may have skipped ahead itself.
-        step = LOSSY_VERSION_STEP * (change.version - self.journal.epoch)
         self.journal.start_epoch(change.version, change.name)
         if change.value != kinds.LOSSY:
             return
+        # A step for each epoch since the last skip, so that every lossy epoch has versions of
+        # its own: what is lost now may have skipped ahead itself, from an older copy than this.
+        step = LOSSY_VERSION_STEP * max(1, change.version - self.skipped_in)
+        self.skipped_in = change.version
         self.forgotten_highest += step
         for instance in self.instances.values():
             self._touch_instance(instance)
@@ -193,6 +196,7 @@ class Fold:
         self.instances = copy.instances
         self.sessions = copy.sessions
         self.forgotten_highest = copy.forgotten_highest
+        self.skipped_in = copy.skipped_in
         self._sum = copy._sum
         self._dirty_objects = copy._dirty_objects
         self._dirty_instances = copy._dirty_instances
@@ -228,7 +232,8 @@ class Fold:
         self._count_instances()
         self._count_sessions()
         journal = self.journal
-        return finish_digest(self._sum, self.forgotten_highest, journal.epoch, journal.history_id)
+        line = (self.forgotten_highest, self.skipped_in)
+        return finish_digest(self._sum, line, journal.epoch, journal.history_id)
 
     def recompute_digest(self) -> bytes:
         """The same from nothing but the entries: slow, for tests. An audit is `Snapshot`'s."""

@@ -5,6 +5,7 @@ possible: when the snapshot reaches them, or just before the fold edits them. Wh
 (clients, sessions) is copied at the cut. The bytes are a plain row of msgpack records, cut
 into chunks without regard to where a record ends:
 
+    ("e", epoch)                              the last one that began with a skip of versions
     ("i", scope, highest, started)            an instance; what follows belongs to it
     ("c", client id, info, epoch)             one of its clients
     ("o", full name, version, floor)          one of its objects; slots and tombstones follow
@@ -93,6 +94,7 @@ class Snapshot:
             forgotten_highest=state.forgotten_highest,
             digest=state.digest(),
         )
+        self._skipped_in = state.skipped_in
         self.digest = b""  # of the entries themselves, once all chunks were read
         self.closed = False
         self.wrong_objects: list[tuple[FrozenObject, int]] = []  # and what it comes to
@@ -153,6 +155,7 @@ class Snapshot:
     def _records(self) -> Iterator[tuple[int, _Record]]:
         """(how many entries it is worth, record) of everything."""
         total = 0
+        yield 1, ("e", self._skipped_in)
         for instance in self._instances:
             yield 1, ("i", *instance.identity)
             counted = yield from self._members(instance)
@@ -165,9 +168,8 @@ class Snapshot:
             total += counted
             yield 4 + len(calls), ("x", key, session.lowest_open, tuple(calls.items()))
         header = self.header
-        self.digest = finish_digest(
-            total & MASK, header.forgotten_highest, header.epoch, header.history_id
-        )
+        line = (header.forgotten_highest, self._skipped_in)
+        self.digest = finish_digest(total & MASK, line, header.epoch, header.history_id)
 
     def _members(self, instance: _FrozenInstance) -> _Records:
         """An instance's clients and objects; returns the sum of their marks."""

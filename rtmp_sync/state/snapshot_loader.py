@@ -65,6 +65,9 @@ class SnapshotLoader:
     def _load(self, record: Any) -> None:
         _LOADS[record[0]](self, *record[1:])
 
+    def _load_epoch(self, epoch: int) -> None:
+        self._copy.skipped_in = epoch
+
     def _load_instance(self, scope: str, highest: int, started: bool) -> None:
         self._instance = self._copy.adopt_instance(Instance(scope, highest))
         self._instance.started = started
@@ -98,6 +101,7 @@ class SnapshotLoader:
 
 
 _LOADS: Final[dict[object, Callable[..., None]]] = {
+    "e": SnapshotLoader._load_epoch,
     "i": SnapshotLoader._load_instance,
     "c": SnapshotLoader._load_client,
     "o": SnapshotLoader._load_object,

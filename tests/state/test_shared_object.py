@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from rtmp_sync.state.fold import LOSSY_VERSION_STEP
+from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.state.shared_object import MAX_TOMBSTONES, SharedObject
+from rtmp_sync.state.snapshot_loader import SnapshotLoader
 from tests.support.changes import new_state
 
 SCOPE = "text/_definst_"
@@ -121,6 +123,46 @@ def test_a_lossy_promotion_skips_more_when_lossy_epochs_are_lost_themselves():
     other.set_slot(lost, "a", b"1", other.next_version(lost))
     mine.start_epoch(3, "boot3", "h3", lossy=True)
     assert mine.shared_object(SCOPE, "text", "P").version > lost.version
+
+
+def test_every_lossy_epoch_has_versions_of_its_own_from_whatever_copy_it_began():
+    """One node's copy ends in epoch 1, the other's in epoch 2; both are promoted in turn."""
+    first, second = new_state(), new_state()
+    for state in (first, second):
+        state.shared_object(SCOPE, "text", "P")
+    second.start_epoch(2, "boot2", "h2", lossy=False)
+    edit(second, 3)
+    first.start_epoch(3, "boot1", "h3", lossy=True)
+    lost = edit(first, 10)
+    second.start_epoch(4, "boot2", "h4", lossy=True)
+    assert second.shared_object(SCOPE, "text", "P").version > lost
+    assert second.shared_object(SCOPE, "text", "P").since(lost) is None
+    second.start_epoch(5, "boot2", "h5", lossy=False)
+    lost = edit(second, 10)
+    first.start_epoch(6, "boot1", "h6", lossy=True)  # its copy still ends in epoch 3
+    assert first.shared_object(SCOPE, "text", "P").since(lost) is None
+    copy = copied(first)
+    assert copy.digest() == first.digest() == first.recompute_digest()
+    for state in (first, copy):
+        state.start_epoch(8, "boot1", "h8", lossy=True)
+    assert copy.digest() == first.digest()
+
+
+def edit(state: ReplicatedState, times: int) -> int:
+    """Change the object; its version then."""
+    obj = state.shared_object(SCOPE, "text", "P")
+    for _ in range(times):
+        state.set_slot(obj, "a", b"1", state.next_version(obj))
+    return obj.version
+
+
+def copied(state: ReplicatedState) -> ReplicatedState:
+    snapshot = state.snapshot()
+    loader = SnapshotLoader(snapshot.header)
+    for chunk in snapshot.chunks():
+        loader.feed(chunk)
+    snapshot.close()
+    return loader.finish(snapshot.digest)
 
 
 def test_persistent_temporary_and_variables_of_one_name_are_different_objects():
