@@ -61,7 +61,8 @@ class Instances:
         self._overdue = Overdue(turn, timeout)
         self.replays = Replays(self._standby_application)
         self._instances: dict[str, Instance] = {}
-        self._standing_by: dict[str, Instance] = {}  # those that replayed calls
+        # those that replayed calls; None: its object cannot be made
+        self._standing_by: dict[str, Instance | None] = {}
         self._client_numbers = count(1)
         self._idle: dict[str, asyncio.TimerHandle] = {}
         self._orphans: dict[tuple[str, bytes], str] = {}  # (scope, session key) -> client id
@@ -108,15 +109,13 @@ class Instances:
         serving = self._serving.get(scope.partition("/")[0])
         if self._turn.authorised or serving is None or scope not in stored:
             return None
-        found = self._standing_by.get(scope)
-        if found is None:
+        if scope not in self._standing_by:
             for gone in self._standing_by.keys() - stored.keys():
                 del self._standing_by[gone]
-            found = self._made(serving, scope.partition("/")[2], standby=True)
-            if found is None:
-                return None
-            self._standing_by[scope] = found
-        return found.application
+            name = scope.partition("/")[2]
+            self._standing_by[scope] = self._made(serving, name, standby=True)
+        found = self._standing_by[scope]
+        return found.application if found is not None else None
 
     # Clients
 

@@ -167,6 +167,22 @@ async def test_a_replayed_call_for_nobody_or_of_nonsense_is_counted(
     await until(lambda: replays.failed == 4)
 
 
+async def test_an_application_that_cannot_be_made_on_the_standby_is_tried_once(
+    pair: tuple[Origin, Standby, NetConnection],
+) -> None:
+    origin, standby, _ = pair
+    async with NetConnection(reconnect=False) as user:
+        await user.connect(url(origin, "probe/lame"), "ann", "User")
+        for number in range(3):
+            await user.call("learn", number)
+        await until(lambda: standby.instances.replays.left_out == 3)
+        assert there(standby).made == ["lame"]
+        await until(lambda: same(origin, standby))
+    await until(lambda: same(origin, standby))
+    await standby.promote()
+    assert sorted(there(standby).made) == ["lame", "lame", "room"]
+
+
 async def test_the_application_that_was_told_is_the_one_that_is_promoted(
     pair: tuple[Origin, Standby, NetConnection],
 ) -> None:

@@ -11,11 +11,15 @@ from rtmp_sync import Application, CallError, Client, Reject, allow
 class Probe(Application):
     public_types = frozenset({"User", "Guest"})
     said: ClassVar[list[tuple[str, ...]]] = []  # hooks of all instances, in order
+    made: ClassVar[list[str]] = []  # objects of this class, by instance
     release: ClassVar[asyncio.Event]
 
     def __init__(self, surroundings: Any) -> None:
         super().__init__(surroundings)
         self.known: list[Any] = []  # memory outside of the replicated state
+        self.made.append(self.instance)
+        if self.instance == "lame" and not self.active:
+            raise RuntimeError("not on a standby")
 
     async def on_app_start(self) -> None:
         self.said.append(("start", self.instance))
