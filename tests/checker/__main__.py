@@ -16,6 +16,7 @@ import asyncio
 import json
 import logging
 import random
+import signal
 import sys
 from pathlib import Path
 
@@ -39,7 +40,11 @@ def main() -> int:
         console = Console(width=160)
     plan = Plan(options.minutes, options.seed, options.faults)
     console.print(f"seed {plan.seed}, {len(plan.faults)} kinds of faults", highlight=False)
-    outcome = run(_run(plan, console))
+    try:
+        outcome = run(_run(plan, console))
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print(f"stopped; seed {plan.seed}", highlight=False)
+        return 1
     _report(outcome, console)
     if options.json is not None:
         options.json.write_text(json.dumps(outcome.figures, indent=2) + "\n")
@@ -64,6 +69,10 @@ def _faults(names: str) -> list[Fault]:
 
 
 async def _run(plan: Plan, console: Console) -> Outcome:
+    task = asyncio.current_task()
+    assert task is not None
+    # Like Ctrl-C: what the run has started must not outlive it.
+    asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
     if not console.is_terminal:
         return await Checker(plan, tell=console.print).run()
     with console.status("") as status:

@@ -7,6 +7,7 @@ from collections import deque
 from typing import cast
 
 SLICE_BYTES = 4096  # of what passes slowly: small enough that a heartbeat is never late by a slice
+MAX_UNDER_WAY = 64  # slices; more is not taken from its sender
 
 
 class ChaosProxy:
@@ -17,6 +18,8 @@ class ChaosProxy:
         self.cut_after_bytes: int | None = None
         self.frozen = False
         self.silent_callers: bool | None = None  # True: nothing from callers, False: to them
+        self.stalled = False
+        self.delay_seconds = 0.0
         self.bytes_per_second: float | None = None
         self._corrupt: bytes | None = None
         self._flip = False
@@ -52,11 +55,13 @@ class ChaosProxy:
 
     def stall(self) -> None:
         """Take nothing any more: what is sent piles up at its sender."""
+        self.stalled = True
         for end in self._ends:
             end.transport.pause_reading()
 
     def resume(self) -> None:
         """Take again what stalled."""
+        self.stalled = False
         for end in self._ends:
             end.transport.resume_reading()
 
@@ -73,6 +78,15 @@ class ChaosProxy:
     def corrupt_next(self, marker: bytes) -> None:
         """Flip a bit where these bytes pass next."""
         self._corrupt = marker
+
+    @property
+    def takes_time(self) -> bool:
+        """Whether anything arrives later than it was sent."""
+        return self.delay_seconds > 0.0 or self.bytes_per_second is not None
+
+    def seconds_for(self, size: int) -> float:
+        """How long so many bytes pass."""
+        return size / self.bytes_per_second if self.bytes_per_second is not None else 0.0
 
     def flip_next(self) -> None:
         """Flip a bit in the middle of what passes next."""
@@ -143,7 +157,7 @@ class _End(asyncio.Protocol):
         self.other: _End | None = None
         self._proxy = proxy
         self._early: list[bytes] = []
-        self._slow: deque[bytes] = deque()
+        self._under_way: deque[tuple[float, bytes]] = deque()  # (when it arrives, a slice)
         self.transport: asyncio.Transport
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -164,33 +178,39 @@ class _End(asyncio.Protocol):
         changed = self._proxy.changed(data, self)
         if changed is None:
             self.abort()
-        elif self._slow or self._proxy.bytes_per_second is not None:
-            self._pass_slowly(changed)
+        elif self._under_way or self._proxy.takes_time:
+            self._pass_later(changed)
         else:
             self.other.transport.write(changed)
 
-    def _pass_slowly(self, data: bytes) -> None:
-        """In slices, each after its time; nothing more is taken meanwhile."""
-        slices = [data[at : at + SLICE_BYTES] for at in range(0, len(data), SLICE_BYTES)]
-        idle = not self._slow
-        self._slow.extend(slices)
-        if idle and slices:
+    def _pass_later(self, data: bytes) -> None:
+        """Each slice is under way for a while; what is so when an end closes is lost."""
+        now = asyncio.get_running_loop().time()
+        idle = not self._under_way
+        for start in range(0, len(data), SLICE_BYTES):
+            part = data[start : start + SLICE_BYTES]
+            earliest = self._under_way[-1][0] if self._under_way else now
+            seconds = self._proxy.seconds_for(len(part))
+            due = max(now + self._proxy.delay_seconds, earliest + seconds)
+            self._under_way.append((due, part))
+        if len(self._under_way) > MAX_UNDER_WAY:
             self.transport.pause_reading()
-            self._pass_later()
+        if idle and self._under_way:
+            self._arm()
 
-    def _pass_later(self) -> None:
-        rate = self._proxy.bytes_per_second
-        seconds = len(self._slow[0]) / rate if rate is not None else 0.0
-        asyncio.get_running_loop().call_later(seconds, self._pass_slice)
+    def _arm(self) -> None:
+        asyncio.get_running_loop().call_at(self._under_way[0][0], self._arrive)
 
-    def _pass_slice(self) -> None:
+    def _arrive(self) -> None:
         if self.other is None or self.transport.is_closing():
             return
-        self.other.transport.write(self._slow.popleft())
-        if self._slow:
-            self._pass_later()
-        else:
+        now = asyncio.get_running_loop().time()
+        while self._under_way and self._under_way[0][0] <= now:
+            self.other.transport.write(self._under_way.popleft()[1])
+        if len(self._under_way) <= MAX_UNDER_WAY and not self._proxy.stalled:
             self.transport.resume_reading()
+        if self._under_way:
+            self._arm()
 
     def connection_lost(self, error: Exception | None) -> None:
         self._proxy.closed(self)

@@ -228,6 +228,11 @@ class History:
 
     # ---- verdict ----
 
+    @property
+    def broken(self) -> bool:
+        """Whether a promise is known to be broken; `problems` looks closer."""
+        return any((self.lost, self.vanished, self.phantoms, self.duplicates, self.stale))
+
     def acknowledged(self) -> int:
         return sum(client.acknowledged for client in self.clients.values())
 

@@ -82,6 +82,13 @@ def test_a_reader_that_missed_a_change_is_stale() -> None:
     assert len(history.stale) == 2
 
 
+def test_a_broken_promise_is_known_at_once() -> None:
+    history = History()
+    assert not history.broken
+    history.observer("w0").saw(SLOT, 7)
+    assert history.broken
+
+
 def test_a_version_that_goes_back_has_vanished() -> None:
     history = History()
     watcher = history.observer("w0")
