@@ -16,7 +16,7 @@ What always holds, whatever the order of events:
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -27,7 +27,17 @@ from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, nothing_to_do, stay, write
 from rtmp_sync.cluster.view import Node, Outcome, Pending, State, Store, View
 
-__all__ = ["TABLE", "Row", "Turn", "beats", "decide", "give_promise", "leave", "require_peer"]
+__all__ = [
+    "TABLE",
+    "Row",
+    "Table",
+    "Turn",
+    "beats",
+    "decide",
+    "give_promise",
+    "leave",
+    "require_peer",
+]
 
 RETRY_SECONDS = 0.5  # between attempts that the store refused
 
@@ -48,20 +58,36 @@ class Row:
     act: Callable[[Situation], Turn]
 
 
+class Table:
+    """Rows in their order, and in the same order by state."""
+
+    def __init__(self, *rows: Row) -> None:
+        self.rows = rows
+        self._of = {
+            state: tuple(row for row in self.rows if state in row.states) for state in State
+        }
+
+    def __iter__(self) -> Iterator[Row]:
+        return iter(self.rows)
+
+    def of(self, state: State) -> tuple[Row, ...]:
+        return self._of[state]
+
+
 def decide(node: Node, view: View, now: float) -> Turn:
     """One turn. Pure: the same arguments give the same turn."""
-    s = Situation(_alone(node, view, now), view, now)
-    s, settling = _settle(s)
-    for row in TABLE:
-        if s.node.state in row.states and row.guard(s):
-            turn = replace(row.act(s), row=row.name)
-            break
-    else:
-        turn = stay(s, nothing_to_do(s))
-    extra = settling
+    s, settling = _settle(Situation(_alone(node, view, now), view, now))
+    turn = _act(s)
     if _needs_promise(turn.node, view, now):
-        extra = (*extra, AskPromise(turn.node.epoch))
-    return replace(turn, actions=(*extra, *turn.actions)) if extra else turn
+        settling = (*settling, AskPromise(turn.node.epoch))
+    return replace(turn, actions=(*settling, *turn.actions)) if settling else turn
+
+
+def _act(s: Situation) -> Turn:
+    for row in TABLE.of(s.node.state):
+        if row.guard(s):
+            return replace(row.act(s), row=row.name)
+    return stay(s, nothing_to_do(s))
 
 
 def require_peer(node: Node, mode: str, record: Record | None) -> bool:
@@ -168,7 +194,7 @@ CLOSED = (INIT, SYNCING, READY, HELD)
 STANDBYS = (*CLOSED, SUSPECT)
 UNSURE = (INIT, SYNCING, SUSPECT, HELD)
 
-TABLE: tuple[Row, ...] = (
+TABLE = Table(
     # whatever else: who does not serve, or may not any more, is closed
     Row("close-again", (*STANDBYS, CLAIMING, FENCED), fenced.still_open, fenced.close_again),
     Row("fence", (CLAIMING, ACTIVE, DRAINING), active.must_close, active.fence),
@@ -194,7 +220,12 @@ TABLE: tuple[Row, ...] = (
     Row("doubt", (READY,), standby.doubtful, standby.doubt),
     Row("trust-again", (SUSPECT,), standby.answers_again, standby.trust_again),
     Row("take-over", (READY, SUSPECT, SYNCING), standby.may_take_over, standby.take_over),
-    Row("paused-takeover", (READY, SUSPECT, SYNCING), standby.would_take_over, standby.tell_paused),
+    Row(
+        "paused-takeover",
+        (READY, SUSPECT, SYNCING),
+        standby.would_take_over,
+        standby.tell_paused,
+    ),
     # the claim
     Row("claim-lost", (CLAIMING,), claiming.claim_failed, claiming.give_up_claim),
     Row("claim-landed", (CLAIMING,), claiming.newly_landed, claiming.see_landing),
@@ -214,7 +245,12 @@ TABLE: tuple[Row, ...] = (
     Row("in-sync", (ACTIVE,), active.hold_complete, active.record_in_sync),
     Row("hold", (ACTIVE,), active.may_hold, active.hold),
     # a planned switchover
-    Row("release-unhealthy", (DRAINING,), switchover.leave_unhealthy, switchover.release_unhealthy),
+    Row(
+        "release-unhealthy",
+        (DRAINING,),
+        switchover.leave_unhealthy,
+        switchover.release_unhealthy,
+    ),
     Row("resume", (DRAINING,), switchover.switch_failed, switchover.resume),
     Row("prepare", (DRAINING,), switchover.drained, switchover.prepare),
     Row("close-for-switch", (DRAINING,), switchover.peer_has_all, switchover.close_for_switch),

@@ -98,9 +98,11 @@ class Observer:
         """The epoch that this node may serve, and until when."""
         if self.record is None or not self._is_mine(self.record):
             return 0, -inf
-        epoch = self.record.epoch
-        ways = (self._confirmed, self._vouched)
-        return epoch, max((until for of, until in ways if of == epoch), default=-inf)
+        epoch, until = self.record.epoch, -inf
+        for of, by in (self._confirmed, self._vouched):
+            if of == epoch and by > until:
+                until = by
+        return epoch, until
 
     def probed(self, answers: Mapping[str, bool | None]) -> None:
         """One round of probes: path -> answered; None is "answered, but told nothing"."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
@@ -11,7 +11,7 @@ from unittest.mock import patch
 from rtmp_sync.cluster import failover
 from tests.simulation.faults import DEFAULT_MIX, Mix
 
-__all__ = ["SABOTAGES", "Sabotage", "applied", "row", "sabotage"]
+__all__ = ["SABOTAGES", "Sabotage", "applied", "only", "row", "sabotage"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,10 +48,16 @@ def sabotage(
     return register
 
 
+def only(weights: Mapping[str, float], **others: Any) -> Mix:
+    """Nothing but these faults, on pairs in `semi`; `others`: fields of the mix."""
+    return replace(DEFAULT_MIX, weights=weights, modes={"semi": 1.0}, **others)
+
+
 @contextmanager
 def row(name: str, **changes: Any) -> Iterator[None]:
     """The transition table with another guard or act in one row."""
     assert any(row.name == name for row in failover.TABLE), name
-    table = tuple(replace(row, **changes) if row.name == name else row for row in failover.TABLE)
+    rows = (replace(row, **changes) if row.name == name else row for row in failover.TABLE)
+    table = failover.Table(*rows)
     with patch.object(failover, "TABLE", table):
         yield
