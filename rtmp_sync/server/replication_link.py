@@ -34,7 +34,8 @@ from rtmp_sync.server.clock import now
 from rtmp_sync.server.replication_queue import ACKNOWLEDGE_BYTES, CHUNK_BYTES, LinkQueue
 from rtmp_sync.server.replication_tls import BOTH_OR_NEITHER
 from rtmp_sync.state.journal import Batch
-from rtmp_sync.wire.constants import REPLICATION
+from rtmp_sync.wire.constants import CSID_CONTROL, REPLICATION, WINDOW_ACKNOWLEDGEMENT_SIZE
+from rtmp_sync.wire.messages import encode_u32
 from rtmp_sync.wire.records import MAX_MESSAGE_BYTES, Bye
 from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason
 
@@ -54,7 +55,7 @@ _TICK_SECONDS: Final = 0.1
 _CLOSE_SECONDS: Final = 0.5  # for last words to leave; then the connection is cut
 
 # What RTMP itself says beside the link's messages; anything else closes the link.
-_PROTOCOL_TALK: Final = (Acknowledged, PeerBandwidthSet, PingAnswered, StreamSignalled)
+_PROTOCOL_TALK: Final = (PingAnswered, StreamSignalled)
 
 _LIMITS: Final = ConnectionLimits(
     max_message_bytes=MAX_MESSAGE_BYTES,
@@ -220,6 +221,11 @@ class ReplicationLink(asyncio.Protocol):
             self._take_message(event.message.csid, event.message.payload)
         elif isinstance(event, Acknowledged):
             self._queue.acknowledged(event.bytes_received)
+        elif isinstance(event, PeerBandwidthSet):
+            # RTMP lets the peer choose how often it acknowledges; the queue's window does not.
+            window = encode_u32(ACKNOWLEDGE_BYTES)
+            message = self._connection.message
+            self._write(message(WINDOW_ACKNOWLEDGEMENT_SIZE, window, csid=CSID_CONTROL))
         elif isinstance(event, HandshakeCompleted):
             if self.dials:
                 params: dict[str, object] = {"app": APPLICATION, "flashVer": "rtmp_sync"}

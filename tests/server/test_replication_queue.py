@@ -14,11 +14,17 @@ from rtmp_sync.server.replication_queue import (
     LinkQueue,
 )
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.wire.chunk import ChunkReader, encode_message
-from rtmp_sync.wire.constants import REPLICATION, SET_CHUNK_SIZE
+from rtmp_sync.wire.chunk import ChunkReader, Message, encode_message
+from rtmp_sync.wire.constants import (
+    CSID_CONTROL,
+    REPLICATION,
+    SET_CHUNK_SIZE,
+    SET_PEER_BANDWIDTH,
+)
+from rtmp_sync.wire.messages import encode_peer_bandwidth
 from rtmp_sync.wire.records import LANE_DELTA, LANE_SNAPSHOT, LANE_URGENT
 from tests.support.changes import new_state
-from tests.support.envelopes import EnvelopeProxy
+from tests.support.envelopes import DIALER, EnvelopeProxy
 from tests.support.nodes import SCOPE, Node, same, until
 
 HANDSHAKE_BYTES = 3073
@@ -138,6 +144,20 @@ async def test_an_urgent_message_stands_behind_half_a_megabyte_of_a_snapshot_at_
         await asyncio.sleep(0)
     assert WINDOW_BYTES <= most <= WINDOW_BYTES + CHUNK_BYTES + SMALL_TALK_BYTES
     await until(lambda: same(copying.a, copying.b))
+
+
+async def test_a_peer_that_wants_a_larger_window_still_acknowledges_often_enough(copying):
+    """An origin of the first version announces RTMP's usual 2.5 MB."""
+    copying.a.serve(1)
+    copying.b.stand_by(1, "A")
+    await until(lambda: copying.b.replication.in_sync)
+    wish = Message(SET_PEER_BANDWIDTH, 0, 0, encode_peer_bandwidth(2_500_000), CSID_CONTROL)
+    copying.proxy.send(DIALER, wish)
+    for _ in range(64):
+        copying.a.write(1, value=bytes(60 * 1024))
+        await asyncio.sleep(0)
+    await until(lambda: same(copying.a, copying.b))
+    assert copying.a.log.links == [True]
 
 
 async def test_and_no_more_of_live_changes_to_a_peer_that_reads_nothing(copying):
