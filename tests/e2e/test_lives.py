@@ -31,11 +31,11 @@ async def test_what_a_hung_origin_leaves_goes_on_where_it_was(pair: Pair) -> Non
             await slow
         assert interrupted.value.code == "NetConnection.Call.Interrupted"
         history = await pair.history(standby) or []
-        told = [event for event in history if event["event"] == "call_interrupted"]
-        assert [(one["scope"], one["method"]) for one in told] == [("lives/hung", "slow")]
+        told = [event for event in history if event.get("scope") == "lives/hung"]
+        assert [(one["event"], one["method"]) for one in told] == [("call_interrupted", "slow")]
 
         said, learned, lessons, _ = await ann.call("story")
-        assert said == ["promote", "disconnect ann failover", "connect ann"]
+        assert said[:3] == ["promote", "disconnect ann failover", "connect ann"]
         assert learned == [["ann", "a", False], ["ann", "b", False]]  # by replays
         assert lessons == 2.0
         assert await ann.call("learn", "c") == 3.0
