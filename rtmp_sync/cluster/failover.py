@@ -220,12 +220,7 @@ TABLE = Table(
     Row("doubt", (READY,), standby.doubtful, standby.doubt),
     Row("trust-again", (SUSPECT,), standby.answers_again, standby.trust_again),
     Row("take-over", (READY, SUSPECT, SYNCING), standby.may_take_over, standby.take_over),
-    Row(
-        "paused-takeover",
-        (READY, SUSPECT, SYNCING),
-        standby.would_take_over,
-        standby.tell_paused,
-    ),
+    Row("paused-takeover", (READY, SUSPECT, SYNCING), standby.would_take_over, standby.tell_paused),
     # the claim
     Row("claim-lost", (CLAIMING,), claiming.claim_failed, claiming.give_up_claim),
     Row("claim-landed", (CLAIMING,), claiming.newly_landed, claiming.see_landing),
@@ -245,12 +240,7 @@ TABLE = Table(
     Row("in-sync", (ACTIVE,), active.hold_complete, active.record_in_sync),
     Row("hold", (ACTIVE,), active.may_hold, active.hold),
     # a planned switchover
-    Row(
-        "release-unhealthy",
-        (DRAINING,),
-        switchover.leave_unhealthy,
-        switchover.release_unhealthy,
-    ),
+    Row("release-unhealthy", (DRAINING,), switchover.leave_unhealthy, switchover.release_unhealthy),
     Row("resume", (DRAINING,), switchover.switch_failed, switchover.resume),
     Row("prepare", (DRAINING,), switchover.drained, switchover.prepare),
     Row("close-for-switch", (DRAINING,), switchover.peer_has_all, switchover.close_for_switch),

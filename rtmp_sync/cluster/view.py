@@ -128,9 +128,13 @@ class Request:
     at: float
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class View:
-    """Observed facts. `author` signs the record that this turn may write."""
+    """Observed facts. `author` signs the record that this turn may write.
+
+    Never changed once made; not frozen because one is made at each turn, and frozen ones take
+    half as long again.
+    """
 
     identity: Identity
     timing: Timing
