@@ -314,6 +314,11 @@ class DiskJournal:
         assert copy is not None
         assert copy.chunks is not None  # `wants_more`
         chunk = next(copy.chunks, b"")
+        if not chunk and self._state.correct(copy.snapshot):
+            # Memory had changed behind the digest's back: with that digest it cannot be loaded.
+            self._end_copy()
+            self._copy_wanted = True
+            return
         self._add_to_snapshot(copy, record(chunk))
         lane, generation = SNAPSHOT_LANE, copy.generation
         if chunk and copy.unsynced_bytes < SYNC_BYTES:

@@ -215,6 +215,25 @@ def test_compaction_goes_on_beside_the_journal_and_leaves_two_files():
     assert node.journal.written_seq == node.state.journal.head
 
 
+def test_a_snapshot_of_memory_that_was_changed_can_be_loaded():
+    node = Node(3)
+    node.start()
+    obj = node.state.shared_object("text/room", "x", "P")
+    node.state.set_slot(obj, "k", b"as it was", node.state.next_version(obj))
+    obj.slots["k"] = b"flipped"
+    compactions = node.journal.compactions
+    while node.journal.compactions == compactions:
+        node.live(5)
+        node.tick()
+    node.settle()
+    node.live(3)
+    node.settle()
+    assert node.state.digest() == node.state.recompute_digest()
+    found = recover(node.disk.files)
+    assert found.damage == ()
+    assert found.state.digest() == node.state.digest()
+
+
 def test_a_snapshot_is_never_cut_within_a_turn():
     node = Node(2)
     node.start()
