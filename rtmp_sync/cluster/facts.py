@@ -13,7 +13,7 @@ from rtmp_sync.cluster.comparison import Comparison
 from rtmp_sync.cluster.observer import Observer, Sighting
 from rtmp_sync.cluster.pace import Pace
 from rtmp_sync.cluster.record import Author, Record
-from rtmp_sync.cluster.surroundings import Surroundings
+from rtmp_sync.cluster.surroundings import LinkPeer, Surroundings
 from rtmp_sync.cluster.switch_steps import SwitchStep, SwitchSteps
 from rtmp_sync.cluster.timing import Timing
 from rtmp_sync.cluster.view import SERVING, CasResult, Identity, Node, Peer, Policy, View
@@ -72,8 +72,8 @@ class Facts:
     def read_began(self) -> None:
         """What is wanted from now on is wanted of another read."""
         self._pace.read_began()
-        link, peer = self._around.replication, self._peer()
-        heard = link is not None and link.connected and peer is not None
+        link, peer = self._around.replication, self._link_peer
+        heard = link is not None and link.connected
         self._heard_epoch = peer.epoch if heard and peer is not None else 0
 
     def saw(
@@ -196,7 +196,7 @@ class Facts:
             authority_until=until,
             cas=seen.cas,
             link_up=link is not None and link.connected,
-            peer=self._peer() if self._peer_is_fresh(now) else None,
+            peer=self._peer(now),
             misses=seen.misses,
             dead=seen.dead,
             answers=seen.answers,
@@ -218,22 +218,23 @@ class Facts:
             request=self._wishes.current,
         )
 
-    def _peer(self) -> Peer | None:
+    @property
+    def _link_peer(self) -> LinkPeer | None:
+        """Who is at the other end of the link, or was last."""
         link = self._around.replication
-        peer = link.peer if link is not None else None
-        if peer is None:
+        return link.peer if link is not None else None
+
+    def _peer(self, now: float) -> Peer | None:
+        """What it says, if that is not older than a link may be silent, and as much again: a
+        node that wakes up from a stall finds the link of before, and nobody behind it any
+        more. Without a link it is the last that was heard, for what it is worth."""
+        link, peer = self._around.replication, self._link_peer
+        if link is None or peer is None:
+            return None
+        heard_at = peer.heartbeat_at if peer.heartbeat_at is not None else self._link_at
+        if link.connected and now - heard_at > 2 * self._timing.ack_timeout:
             return None
         return Peer(peer.boot_id, peer.epoch, peer.gate_open, peer.state, peer.position)
-
-    def _peer_is_fresh(self, now: float) -> bool:
-        """Its words are not older than a link may be silent, and as much again: a node that
-        wakes up from a stall finds the link of before, and nobody behind it any more."""
-        link = self._around.replication
-        if link is None or link.peer is None or not link.connected:
-            return True  # the last that was heard, for what it is worth
-        heard_at = link.peer.heartbeat_at
-        heard_at = heard_at if heard_at is not None else self._link_at
-        return now - heard_at <= 2 * self._timing.ack_timeout
 
     def _ack_late(self, node: Node, now: float) -> bool:
         link, head = self._around.replication, self._around.position[1]

@@ -86,7 +86,8 @@ def decide(node: Node, view: View, now: float) -> Turn:
 def _act(s: Situation) -> Turn:
     for row in TABLE.of(s.node.state):
         if row.guard(s):
-            return replace(row.act(s), row=row.name)
+            turn = row.act(s)
+            return Turn(turn.node, turn.actions, turn.sentence, row.name)
     return stay(s, nothing_to_do(s))
 
 

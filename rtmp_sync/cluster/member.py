@@ -16,7 +16,7 @@ Times are CLOCK_BOOTTIME seconds.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from math import inf
 
 from rtmp_sync.cluster import actions as do
@@ -121,7 +121,7 @@ class Member(Facts):
 
     def give_promise(self, epoch: int, now: float) -> float | None:
         """Seconds for which this node will make no claim; None: it promises nothing."""
-        peer, record = self._peer(), self.record
+        peer, record = self._link_peer, self.record
         if peer is None or record is None:
             return None
         asker = (record.other(self.observer.identity.node_id), peer.boot_id, epoch)
@@ -164,7 +164,7 @@ class Member(Facts):
         """Whether an acknowledgement of the peer's releases what waits for it. While the record
         lists a copy in sync, or may do so by an attempt that is not settled, only that boot of
         the peer could take over: another one has the same Changes and could not serve them."""
-        peer, pending = self._peer(), self.node.pending
+        peer, pending = self._link_peer, self.node.pending
         for record in (self.record, pending.record if pending is not None else None):
             if record is None or not record.sync:
                 continue
@@ -228,7 +228,7 @@ class Member(Facts):
         for action in actions:
             if isinstance(action, do.Happened):
                 self.ledger.happened(action)
-        return replace(turn, actions=tuple(actions)) if actions or turn.actions else turn
+        return Turn(turn.node, tuple(actions), turn.sentence, turn.row)
 
     def _note(self, action: do.Action, row: str) -> None:
         """Have it done, unless it is under way already."""
