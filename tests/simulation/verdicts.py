@@ -141,7 +141,8 @@ class Verdicts:
         if not missing:
             return
         claim = self._claim(record.epoch)
-        accepted = claim.reason in ACCEPTED_LOSS or self.mode == "async"
+        claims = self._claims(claim)
+        accepted = self.mode == "async" or any(one.reason in ACCEPTED_LOSS for one in claims)
         before = self._before(claim)
         if claim.reason == "cold_start" and before is not None and not empty:
             # a node whose gate does not open counts less than any copy that is not empty
@@ -162,9 +163,7 @@ class Verdicts:
         """The living copies that the last record of an epoch that opened counted on, and the
         boots that it named; a node's later life stands for what its disk held."""
         boots: set[str] = set()
-        base = self._before(claim)
-        while base is not None and base.epoch not in self.opened_by:
-            base = self._before(self._claim(base.epoch))
+        base = self._before(self._claims(claim)[-1])
         if base is not None:
             boots.add(base.boot_id)
             boots.update(copy.boot_id for copy in base.sync)
@@ -175,6 +174,14 @@ class Verdicts:
             names = {self.boots[boot].name for boot in boots}
             living += [copy for copy in self.boots.values() if copy.alive and copy.name in names]
         return living, boots
+
+    def _claims(self, claim: Record) -> list[Record]:
+        """This claim, and those before it that never opened."""
+        claims, base = [claim], self._before(claim)
+        while base is not None and base.epoch not in self.opened_by:
+            claims.append(self._claim(base.epoch))
+            base = self._before(claims[-1])
+        return claims
 
     def _claim(self, epoch: int) -> Record:
         """The record in which an epoch began."""
