@@ -72,5 +72,11 @@ class LinkQueue:
         self._written += count
 
     def acknowledged(self, total: int) -> None:
-        """The peer has read `total` bytes, modulo 2**32."""
-        self._acknowledged += (total - self._acknowledged) & _COUNTER_MASK
+        """The peer has read `total` bytes, modulo 2**32.
+
+        RTMP's own messages have no mac: a word that cannot be true, which a flipped bit says,
+        is corrected by the next one.
+        """
+        step = (total - self._acknowledged) & _COUNTER_MASK
+        if step <= _COUNTER_MASK // 2:
+            self._acknowledged = min(self._acknowledged + step, self._written)

@@ -295,7 +295,7 @@ async def test_a_message_that_is_too_large_is_refused_when_it_is_announced(pair)
 
 
 async def test_bytes_that_are_no_rtmp_are_refused(pair):
-    pair.proxy.send_raw(ACCEPTOR, b"\x82" * 30)
+    pair.proxy.send_raw(ACCEPTOR, b"\xff" * 30)
     await until(lambda: counted(pair.b) == {"malformed": 1})
     await pair.in_sync()
 

@@ -79,10 +79,25 @@ def test_an_urgent_message_leaves_at_once_and_between_the_chunks_of_another():
 def test_the_counter_of_the_acknowledgements_wraps():
     queue = LinkQueue()
     queue.wrote(HANDSHAKE_BYTES + 2**32 - 10)
+    queue.acknowledged(2**31 - 1)
     queue.acknowledged(2**32 - 10)
     queue.wrote(30)
     assert queue.in_flight_bytes == 30
     queue.acknowledged(20)
+    assert queue.in_flight_bytes == 0
+
+
+@pytest.mark.parametrize("wrong", [0, 900, 1100, 2**31 - 1, 2**31 + 5, 2**32 - 1])
+def test_an_acknowledgement_with_a_flipped_bit_is_corrected_by_the_next(wrong):
+    queue = LinkQueue()
+    queue.wrote(HANDSHAKE_BYTES + 1000)
+    queue.acknowledged(950)
+    queue.acknowledged(wrong)
+    assert queue.in_flight_bytes in (0, 50)
+    queue.wrote(500)
+    queue.acknowledged(1200)
+    assert queue.in_flight_bytes == 300
+    queue.acknowledged(1500)
     assert queue.in_flight_bytes == 0
 
 
