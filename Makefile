@@ -2,16 +2,18 @@
 # make test    set everything up, run all tests
 # make check   formatting, lint, types
 # make bench   all benches, tables on the terminal, JSON in bench/results/
+# make simulate SEEDS=n   n random histories of a simulated pair with faults, on all cores
 # make soak MINUTES=n     a real pair under load while everything is killed, frozen, cut and moved
 SHELL := /bin/bash
 DIR ?= ./var/pair
 PORT ?= 1935
 WORKERS ?= $(shell nproc)
 MINUTES ?= 60
+SEEDS ?= 2000
 BENCHES := $(basename $(notdir $(filter-out bench/__init__.py bench/table.py,$(wildcard bench/[a-z]*.py))))
 stage = @start=$$SECONDS; printf '\n\033[1m== %s\033[0m\n' "$(1)"; set -e -o pipefail; $(2); printf '== %s: %d s\n' "$(1)" $$((SECONDS - start))
 
-.PHONY: up test check bench soak setup setup-dev clean
+.PHONY: up test check bench simulate soak setup setup-dev clean
 
 up: setup
 	@.venv/bin/rtmp-sync pair --dir $(DIR) --port $(PORT) --apps apps --drill
@@ -25,8 +27,12 @@ check: setup-dev
 	$(call stage,types,.venv/bin/mypy)
 
 bench: setup-dev
+	@.ci/setup dev redis-server
 	@mkdir -p bench/results
 	@set -e; for name in $(BENCHES); do .venv/bin/python -m bench.$$name --json bench/results/$$name.json; done
+
+simulate: setup-dev
+	@.venv/bin/python -m tests.simulation --seeds $(SEEDS) --jobs $(WORKERS)
 
 soak: setup-dev
 	@mkdir -p bench/results

@@ -15,7 +15,7 @@ from tests.simulation.seeds import Scenario, run_seeds
 from tests.simulation.tally import ROWS
 
 SEEDS = 1000
-BLOCK = 100
+BLOCK = 50
 
 FIRST = int(os.environ[SEED])
 

@@ -14,10 +14,10 @@ from rtmp_sync.cluster.view import Node
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire import records
-from tests.simulation.sabotage.registry import sabotage
+from tests.simulation.sabotage.registry import only, sabotage
 
 
-@sabotage("I5 I8 lost phantom")
+@sabotage("I8 lost")
 def ack_before_replication() -> Iterator[None]:
     set_require_peer = CommitPoint.set_require_peer
     with patch.object(
@@ -26,7 +26,7 @@ def ack_before_replication() -> Iterator[None]:
         yield
 
 
-@sabotage("I8 phantom")
+@sabotage("I8 phantom", mix=only({"slow": 5, "reset": 1}, writes=20.0))
 def reply_without_barrier_for_a_call_that_changed_nothing() -> Iterator[None]:
     reply = Turn.reply
 
@@ -41,7 +41,7 @@ def reply_without_barrier_for_a_call_that_changed_nothing() -> Iterator[None]:
         yield
 
 
-@sabotage("I5 I8 lost phantom")
+@sabotage("I8 lost", mix=only({"cut": 3, "reset": 3, "one_way": 2, "crash": 2}))
 def degrade_without_the_record() -> Iterator[None]:
     required = Member.require_peer
 
@@ -54,7 +54,7 @@ def degrade_without_the_record() -> Iterator[None]:
         yield
 
 
-@sabotage("I5 I8 lost phantom")
+@sabotage("I8 lost", mix=only({"reset": 5, "slow": 3, "cut": 2}, writes=30.0), first=15)
 def sync_restored_before_new_acks_are_held() -> Iterator[None]:
     require_peer = failover.require_peer
 
@@ -65,7 +65,9 @@ def sync_restored_before_new_acks_are_held() -> Iterator[None]:
         yield
 
 
-@sabotage("I5 I8 lost phantom")
+@sabotage(
+    "I8 lost", mix=only({"flip_acks": 6, "slow": 2}, writes=25.0, disks={"off": 1.0}), first=12
+)
 def unmaced_ack_with_a_flipped_bit() -> Iterator[None]:
     decode_envelope = records.decode_envelope
 

@@ -14,10 +14,14 @@ from rtmp_sync.cluster.rows import claiming
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, stay
 from rtmp_sync.cluster.view import Node, View
-from tests.simulation.sabotage.registry import row, sabotage
+from tests.simulation.sabotage.registry import only, row, sabotage
+
+# A's time runs slowly, B's fast, both within what the margin allows for; B has to be quick.
+APART = {"A": 0.93, "B": 1.07}
+CLOCKS_APART = only({"isolate": 1}, fixed_rates=APART, default_profile=1.0)
 
 
-@sabotage("I1 I2")
+@sabotage("I1", mix=CLOCKS_APART, first=26)
 def claim_without_a_wait() -> Iterator[None]:
     def see_landing(s: Situation) -> Turn:
         claim = replace(s.claim, landed_at=s.now, open_at=s.now)
@@ -27,7 +31,18 @@ def claim_without_a_wait() -> Iterator[None]:
         yield
 
 
-@sabotage("I1 I2")
+@sabotage(
+    "I1",
+    mix=only(
+        {"isolate": 3, "power": 1, "vm": 1},
+        fixed_rates=APART,
+        default_profile=1.0,
+        writes=3.0,
+        rounds=6.0,
+        disks={"off": 1.0},
+    ),
+    first=42,
+)
 def claim_margin_of_0() -> Iterator[None]:
     def fix_wait(s: Situation) -> Turn:
         turn = claiming.fix_wait(s)
@@ -41,7 +56,7 @@ def claim_margin_of_0() -> Iterator[None]:
         yield
 
 
-@sabotage("I1 I2")
+@sabotage("I1", mix=CLOCKS_APART, first=65)
 def promise_that_binds_no_longer_than_believed() -> Iterator[None]:
     give_promise = failover.give_promise
 
@@ -52,7 +67,7 @@ def promise_that_binds_no_longer_than_believed() -> Iterator[None]:
         yield
 
 
-@sabotage("I5 I8 lost phantom")
+@sabotage("I8 lost phantom", mix=only({"isolate": 5, "store_one": 3, "cut": 2, "crash": 2}))
 def claim_that_leaves_sync_as_it_was() -> Iterator[None]:
     claimed = Record.claimed
 
@@ -63,7 +78,7 @@ def claim_that_leaves_sync_as_it_was() -> Iterator[None]:
         yield
 
 
-@sabotage("I1 I2")
+@sabotage("I1 I7", mix=only({"switchover": 5, "crash": 1}), first=3)
 def switchover_whose_record_still_says_released() -> Iterator[None]:
     handed_over = Record.handed_over
 
@@ -78,7 +93,11 @@ def switchover_whose_record_still_says_released() -> Iterator[None]:
         yield
 
 
-@sabotage("I5 lost phantom")
+@sabotage(
+    "lost",
+    mix=only({"vm": 4, "power": 4}, companions=0.9, disks={"journal": 1.0}, writes=20.0),
+    first=2,
+)
 def holder_reclaims_though_the_peer_is_in_sync() -> Iterator[None]:
     def reclaims(s: Situation) -> bool:
         return s.earlier_boot_holds and s.has_recorded_epoch and s.free_to_claim
@@ -91,13 +110,21 @@ def holder_reclaims_though_the_peer_is_in_sync() -> Iterator[None]:
         yield
 
 
-@sabotage("I5 lost phantom")
+@sabotage(
+    "lost",
+    mix=only({"vm": 3, "power": 4}, companions=1.0, disks={"journal": 1.0}, writes=8.0),
+    first=85,
+)
 def claim_from_a_disk_copy_without_epoch_started() -> Iterator[None]:
     with patch.object(Situation, "has_recorded_epoch", property(lambda self: True)):
         yield
 
 
-@sabotage("I3")
+@sabotage(
+    "I3",
+    mix=only({"force": 6, "cut": 3, "slow": 3, "one_way": 2, "crash": 2}, writes=20.0),
+    first=3,
+)
 def no_epoch_check() -> Iterator[None]:
     """Nobody looks at the epoch of what came over the link."""
     receive = Exchange._receive_from_source

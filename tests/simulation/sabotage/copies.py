@@ -3,33 +3,63 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from dataclasses import replace
 from unittest.mock import patch
 
 from rtmp_sync.cluster.exchange import Exchange
 from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.source import Source
+from rtmp_sync.state import fold
 from rtmp_sync.state.change import EPOCH_STARTED, Change
 from rtmp_sync.state.fold import Fold
 from rtmp_sync.state.journal import Batch, Journal
+from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.state.shared_object import SharedObject
 from rtmp_sync.state.snapshot import Snapshot
-from tests.simulation.sabotage.registry import sabotage
+from rtmp_sync.state.snapshot_loader import SnapshotLoader
+from tests.simulation.sabotage.registry import only, sabotage
 
 
-@sabotage("view")
+@sabotage("view", mix=only({"reset": 1, "crash": 1}), first=11)
 def tombstones_forgotten() -> Iterator[None]:
     with patch.object(SharedObject, "bury", lambda self, key, version: None):
         yield
 
 
-@sabotage("digest I4")
+@sabotage(
+    "digest",
+    mix=only({"crash": 3, "slow": 4, "disk_lost": 3}, writes=30.0, small_backlog=1.0),
+    first=3,
+)
 def snapshot_without_a_cut() -> Iterator[None]:
-    """An object is read when its turn comes, whatever was written since the cut."""
-    with patch.object(Snapshot, "keep", lambda self, obj: None):
+    """Objects are read when their turn comes, and the copy counts as one of its last moment:
+    nobody sends what was written to the first ones meanwhile."""
+    ends: dict[bytes, int] = {}
+    begin_full, finish = Source._begin_full, SnapshotLoader.finish
+
+    def begin(self: Source) -> None:
+        begin_full(self)
+        assert self._snapshot is not None
+        self._chunks = to_the_end(self, self._snapshot, self._chunks)
+
+    def to_the_end(source: Source, snapshot: Snapshot, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        yield from chunks
+        source._waiting.clear()
+        source.sent = ends[snapshot.digest] = source._state.journal.taken
+
+    def label(self: SnapshotLoader, digest: bytes) -> ReplicatedState:
+        self.header = replace(self.header, cut_seq=ends[digest])
+        return finish(self, digest)
+
+    with (
+        patch.object(Snapshot, "keep", lambda self, obj: None),
+        patch.object(Source, "_begin_full", begin),
+        patch.object(SnapshotLoader, "finish", label),
+    ):
         yield
 
 
-@sabotage("digest I4")
+@sabotage("link", mix=only({"reset": 5, "cut": 2}, small_backlog=0.0))
 def backlog_off_by_one() -> Iterator[None]:
     since = Journal.since
 
@@ -40,7 +70,7 @@ def backlog_off_by_one() -> Iterator[None]:
         yield
 
 
-@sabotage("I5 lost phantom")
+@sabotage("lost", mix=only({"cut": 2, "disk_lost": 5, "crash": 2}), first=83)
 def restart_empty_accepted() -> Iterator[None]:
     """The recorded holder's copy is the better one, and every snapshot is taken."""
 
@@ -54,7 +84,7 @@ def restart_empty_accepted() -> Iterator[None]:
         yield
 
 
-@sabotage("view version")
+@sabotage("version view", mix=only({"crash": 3, "switchover": 3}, writes=20.0), first=5)
 def version_line_restarted() -> Iterator[None]:
     """A promotion begins the versions of every object anew."""
     epoch_started = Fold._epoch_started
@@ -62,17 +92,12 @@ def version_line_restarted() -> Iterator[None]:
     def start(self: Fold, change: Change) -> None:
         epoch_started(self, change)
         for instance in self.instances.values():
+            self._touch_instance(instance)
             for obj in instance.objects.values():
                 for running in self._snapshots:
                     running.keep(obj)
+                self._touch_object(obj)
                 obj.version = obj.floor = 0
-                self._dirty_objects.add(obj)
-                self._dirty_instances.add(instance)
 
-    def init(self: Fold, *arguments: Any) -> None:
-        fold_init(self, *arguments)
-        self._folds[EPOCH_STARTED] = lambda change: start(self, change)
-
-    fold_init = Fold.__init__
-    with patch.object(Fold, "__init__", init):
+    with patch.dict(fold._FOLDS, {EPOCH_STARTED: start}):
         yield

@@ -11,10 +11,14 @@ from rtmp_sync.cluster.record import Record
 from rtmp_sync.cluster.view import CasResult, Outcome
 from rtmp_sync.coordinators import file_io
 from rtmp_sync.coordinators.file_io import Folder, Reply
-from tests.simulation.sabotage.registry import sabotage
+from tests.simulation.sabotage.registry import only, sabotage
 
 
-@sabotage("I1 I2 I5 I8 lost phantom")
+@sabotage(
+    "I1 I8 lost",
+    mix=only({"flaky": 5, "crash": 2, "cut": 3, "store_slow": 2, "reset": 3}, writes=20.0),
+    first=3,
+)
 def unknown_cas_taken_as_failed() -> Iterator[None]:
     tried = Observer.tried
 
@@ -27,7 +31,16 @@ def unknown_cas_taken_as_failed() -> Iterator[None]:
         yield
 
 
-@sabotage("register")
+@sabotage(
+    "register",
+    mix=only(
+        {"vm_writing": 6, "pause": 6, "edit": 6, "cut": 2},
+        companions=0.0,
+        rounds=14.0,
+        few_records=1.0,
+    ),
+    first=48,
+)
 def pruned_record_re_linked() -> Iterator[None]:
     """A link() into the place of a pruned record counts as a landing."""
     cas = Folder.cas
