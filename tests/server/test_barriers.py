@@ -199,6 +199,7 @@ async def test_writers_held_back_go_on_after_a_hold_in_which_everything_was_ackn
     holds = origin.sessions.holds
     await until(lambda: any(holds(session) for session in origin.sessions._all))
     [held] = [session for session in origin.sessions._all if holds(session)]
+    await until(lambda: origin.persistence.written_seq == origin.state.journal.head)
     origin.hold_writes(True)
     origin.commit.peer_acked(origin.state.journal.head)
     assert origin.commit.relaxed
