@@ -48,18 +48,17 @@ def fault(
 
 @fault("kill active")
 async def kill_active(field: Field) -> None:
-    field.kill(await field.active())
+    await field.kill(await field.active())
 
 
 @fault("kill standby")
 async def kill_standby(field: Field) -> None:
-    field.kill(await field.standby())
+    await field.kill(await field.standby())
 
 
 @fault("kill both origins")
 async def kill_both(field: Field) -> None:
-    for node in field.pair.nodes():
-        field.kill(node)
+    await field.kill(*field.pair.nodes())
 
 
 @fault("kill active's guard")
@@ -74,25 +73,24 @@ async def kill_standby_guard(field: Field) -> None:
 
 async def _kill_guard(field: Field, node: Node) -> None:
     """The origin serves on alone; it is killed later, so that `pair` starts both again."""
-    field.kill(node, origin=False, guard=True)
+    await field.kill(node, origin=False, guard=True)
     await asyncio.sleep(field.moments.uniform(1.0, 4.0))
-    field.kill(node, guard=True)
+    await field.kill(node, guard=True)
 
 
 @fault("power off active")
 async def power_off_active(field: Field) -> None:
-    field.kill(await field.active(), guard=True)
+    await field.kill(await field.active(), guard=True)
 
 
 @fault("power off standby")
 async def power_off_standby(field: Field) -> None:
-    field.kill(await field.standby(), guard=True)
+    await field.kill(await field.standby(), guard=True)
 
 
 @fault("power off both")
 async def power_off_both(field: Field) -> None:
-    for node in field.pair.nodes():
-        field.kill(node, guard=True)
+    await field.kill(*field.pair.nodes(), guard=True)
 
 
 @fault("power off everything", alone=True)
@@ -119,12 +117,12 @@ async def hang_standby(field: Field) -> None:
 
 async def _hang(field: Field, node: Node) -> None:
     """The origin alone stops, and its guard kills it; another fault may have taken that away."""
-    pids = field.pause(node, guard=False)
+    pids = await field.pause(node, guard=False)
     if not await field.gone(pids, HUNG_SECONDS):
         assert not (field.stopped(pids) and field.pair.living(node).guards), (
             f"the guard of {node.id} left a hung origin alone for {HUNG_SECONDS:g} s"
         )
-        field.kill(node)
+        await field.kill(node)
 
 
 @fault("stall active")
@@ -139,35 +137,35 @@ async def stall_standby(field: Field) -> None:
 
 async def _stall(field: Field, node: Node) -> None:
     """The origin stops for a time that its guard just about bears, or just not."""
+    pids = await field.pause(node, guard=False)
     since = now()
-    pids = field.pause(node, guard=False)
     await asyncio.sleep(field.moments.uniform(0.2, GUARD_DEADLINE))
-    field.go_on(node, pids, since)
+    await field.go_on(node, pids=pids, since=since)
 
 
 @fault("freeze active briefly")
 async def freeze_active_briefly(field: Field) -> None:
-    await field.freeze([await field.active()], field.moments.uniform(0.2, 3.5))
+    await field.freeze(await field.active(), seconds=field.moments.uniform(0.2, 3.5))
 
 
 @fault("freeze active long")
 async def freeze_active_long(field: Field) -> None:
-    await field.freeze([await field.active()], field.moments.uniform(5.0, 9.0))
+    await field.freeze(await field.active(), seconds=field.moments.uniform(5.0, 9.0))
 
 
 @fault("freeze standby briefly")
 async def freeze_standby_briefly(field: Field) -> None:
-    await field.freeze([await field.standby()], field.moments.uniform(0.2, 3.5))
+    await field.freeze(await field.standby(), seconds=field.moments.uniform(0.2, 3.5))
 
 
 @fault("freeze standby long")
 async def freeze_standby_long(field: Field) -> None:
-    await field.freeze([await field.standby()], field.moments.uniform(5.0, 9.0))
+    await field.freeze(await field.standby(), seconds=field.moments.uniform(5.0, 9.0))
 
 
 @fault("freeze both")
 async def freeze_both(field: Field) -> None:
-    await field.freeze(field.pair.nodes(), field.moments.choice((1.0, 2.5, 3.6, 6.0)))
+    await field.freeze(*field.pair.nodes(), seconds=field.moments.choice((1.0, 2.5, 3.6, 6.0)))
 
 
 # ---- the link ----
@@ -256,14 +254,14 @@ async def kill_in_snapshot(field: Field) -> None:
     began = await field.until(RESTART + 15.0, partial(_is_copying, field, standby))
     if began:
         await asyncio.sleep(field.moments.uniform(0.0, 0.8))
-    field.kill(standby, guard=field.moments.random() < 0.5)
+    await field.kill(standby, guard=field.moments.random() < 0.5)
     await asyncio.sleep(field.moments.uniform(0.0, 2.0))
     field.link.bytes_per_second = None
 
 
 async def _replace_disk(field: Field) -> None:
     standby = await field.standby()
-    killed = field.kill(standby, guard=True)
+    killed = await field.kill(standby, guard=True)
     assert await field.gone(killed, RESTART), f"{killed} outlived SIGKILL"
     field.wipe(standby)
 

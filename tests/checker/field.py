@@ -20,8 +20,9 @@ import aiohttp
 
 from tests.support.chaos import ChaosProxy
 from tests.support.gate_log import GateLog
-from tests.support.pair import ADMIN_USER, Node, Pair, now, within
+from tests.support.pair import ADMIN_USER, Living, Node, Pair, now, within
 
+BUSY_AGAIN_SECONDS = (0.05, 0.15)
 WHOLE_SECONDS = 120.0  # until both nodes are in sync again, on a machine with other things to do
 
 
@@ -57,19 +58,21 @@ class Field:
 
     # ---- what is done to processes ----
 
-    def kill(self, node: Node, *, origin: bool = True, guard: bool = False) -> list[int]:
-        """SIGKILL; the guard first: it must not be able to react to what happens to its child.
-        An origin's helpers go with it only if its host does, guard and all."""
-        living = self.pair.living(node)
-        hit = (living.guards if guard else []) + (living.origins if origin else [])
-        for pid in hit:
-            with contextlib.suppress(ProcessLookupError):
-                if guard and pid in living.origins:
-                    os.killpg(pid, signal.SIGKILL)
-                else:
-                    os.kill(pid, signal.SIGKILL)
-        if origin and living.origins:
-            self.gates.ended(node, now())
+    async def kill(self, *nodes: Node, origin: bool = True, guard: bool = False) -> list[int]:
+        """SIGKILL; guards first: they must not be able to react to what happens to their child.
+        An origin's helpers go with it only if its host does, guard and all, and with that what
+        was on the link: of a dead process the kernel still sends what it had written."""
+        found = await self._living(nodes)
+        hit: list[int] = []
+        if origin and guard:
+            self.link.cut()
+        for _, living in found:
+            hit += _signalled(living.guards, signal.SIGKILL) if guard else []
+        for node, living in found:
+            killed = _signalled(living.origins, signal.SIGKILL, group=guard) if origin else []
+            if killed:
+                self.gates.ended(node, now())
+            hit += killed
         return hit
 
     async def gone(self, pids: list[int], seconds: float) -> bool:
@@ -88,38 +91,38 @@ class Field:
                     return True
         return False
 
-    def pause(self, node: Node, *, guard: bool) -> list[int]:
-        """SIGSTOP to the origin with its helpers, and to its guard before that."""
-        living = self.pair.living(node)
-        pids = (living.guards if guard else []) + living.origins
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                if pid in living.origins and guard:
-                    os.killpg(pid, signal.SIGSTOP)
-                else:
-                    os.kill(pid, signal.SIGSTOP)
-        return pids
+    async def pause(self, *nodes: Node, guard: bool) -> list[int]:
+        """SIGSTOP to guards, then to origins with their helpers; or to the origins alone."""
+        found = await self._living(nodes)
+        hit: list[int] = []
+        for _, living in found:
+            hit += _signalled(living.guards, signal.SIGSTOP) if guard else []
+        for _, living in found:
+            hit += _signalled(living.origins, signal.SIGSTOP, group=guard)
+        return hit
 
-    def go_on(self, node: Node, pids: Iterable[int], since: float) -> None:
+    async def go_on(self, *nodes: Node, pids: list[int], since: float) -> None:
         """SIGCONT to what `pause` stopped at `since`."""
-        living = self.pair.living(node)
-        self.gates.frozen(node, since, now())
-        for pid in pids:
-            with contextlib.suppress(ProcessLookupError):
-                if pid in living.origins:
-                    os.killpg(pid, signal.SIGCONT)
-                else:
-                    os.kill(pid, signal.SIGCONT)
+        for node, living in await self._living(nodes):
+            self.gates.frozen(node, since, now())
+            _signalled([pid for pid in living.guards if pid in pids], signal.SIGCONT)
+            _signalled([pid for pid in living.origins if pid in pids], signal.SIGCONT, group=True)
 
-    async def freeze(self, nodes: Iterable[Node], seconds: float) -> None:
+    async def _living(self, nodes: Iterable[Node]) -> list[tuple[Node, Living]]:
+        """Looking for processes keeps our own clients waiting, and the link gets quiet: it must
+        be as busy as ever when they are struck."""
+        found = [(node, await asyncio.to_thread(self.pair.living, node)) for node in nodes]
+        await asyncio.sleep(self.moments.uniform(*BUSY_AGAIN_SECONDS))
+        return found
+
+    async def freeze(self, *nodes: Node, seconds: float) -> None:
         """Hosts that stand still for a while."""
+        pids = await self.pause(*nodes, guard=True)
         since = now()
-        paused = [(node, self.pause(node, guard=True)) for node in nodes]
         try:
             await asyncio.sleep(seconds)
         finally:
-            for node, pids in paused:
-                self.go_on(node, pids, since)
+            await self.go_on(*nodes, pids=pids, since=since)
 
     def wipe(self, node: Node) -> None:
         """A dead node's disk is replaced by an empty one."""
@@ -156,3 +159,13 @@ class Field:
                 return False
             await asyncio.sleep(0.02)
         return True
+
+
+def _signalled(pids: list[int], sign: int, *, group: bool = False) -> list[int]:
+    """Those of the processes that were still there; group: each with its process group."""
+    hit = []
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(pid, sign) if group else os.kill(pid, sign)
+            hit.append(pid)
+    return hit

@@ -36,7 +36,7 @@ BALLAST_AT_ONCE = 200
 VERDICT_SECONDS = 150.0
 LOOKS_SECONDS = 3.0  # between two full reads by fresh clients
 # What a dying host has sent is not what the other one gets: as long as this it is lost with it.
-LINK_DELAY_SECONDS = 0.015
+LINK_DELAY_SECONDS = 0.025
 SAMPLES_SECONDS = 0.3  # between two questions of both nodes who is active
 SAMES = 8  # looks in a row, a quarter of a second apart, at which nothing had changed
 

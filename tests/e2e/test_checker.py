@@ -27,7 +27,7 @@ async def test_two_minutes_of_faults_break_no_promise() -> None:
 
 
 async def _lose_both_disks(field: Field) -> None:
-    killed = [pid for node in field.pair.nodes() for pid in field.kill(node, guard=True)]
+    killed = await field.kill(*field.pair.nodes(), guard=True)
     assert await field.gone(killed, 5.0)
     for node in field.pair.nodes():
         field.wipe(node)
