@@ -335,7 +335,8 @@ class Process:
         names = {"degraded": "degrades", "failover": "takeovers", "digest_mismatch": "mismatches"}
         if action.event in names:
             self.world.count(names[action.event])
-        self.world.trace(lambda: f"{self.boot_id} {action.event} {action.fields}")
+        if action.event != "state":  # the turn was traced
+            self.world.trace(lambda: f"{self.boot_id} {action.event} {action.fields}")
 
     def _close_gate(self, why: str) -> None:
         if self._gate == "open":

@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
+from pathlib import Path
+
 import pytest
 
 from tests.simulation import Fault, plan, simulate
@@ -21,6 +26,22 @@ def test_a_seed_runs_the_same_way_twice() -> None:
     one, other = simulate(7, trace=True), simulate(7, trace=True)
     assert one.trace == other.trace
     assert one.stats == other.stats
+
+
+def test_nor_does_it_depend_on_how_the_process_hashes() -> None:
+    """Sets of names are in another order in each process; nothing may follow it."""
+    program = "from tests.simulation import simulate; print(*simulate(12, trace=True).trace)"
+    traces = {
+        subprocess.run(
+            [sys.executable, "-c", program],
+            env={**os.environ, "PYTHONHASHSEED": seed},
+            cwd=Path(__file__).parents[2],
+            capture_output=True,
+            check=True,
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert len(traces) == 1
 
 
 def test_a_trace_changes_nothing() -> None:
