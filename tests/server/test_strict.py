@@ -23,10 +23,16 @@ KEY = bytes(range(16))
 UNKNOWN = r"NetConnection\.Call\.Failed: outcome unknown"
 
 
+def answer_within(origin: Origin, seconds: float) -> None:
+    """After which an outcome is unknown; by default the link's own `ack_timeout`."""
+    origin.instances._overdue._timeout = seconds
+
+
 @asynccontextmanager
 async def alone(tmp_path: Path) -> AsyncIterator[tuple[Origin, Standby, Peer, Peer]]:
     """A strict origin with a writer and a reader of `board`, whose standby has gone away."""
-    async with paired(tmp_path, mode="strict", patient=False) as (origin, standby):
+    async with paired(tmp_path, mode="strict") as (origin, standby):
+        answer_within(origin, 0.1)
         probe(origin).release = asyncio.Event()
         peers = [Peer(), Peer()]
         for number, peer in enumerate(peers):
@@ -88,6 +94,7 @@ async def test_a_repeat_gets_the_result_that_was_held(tmp_path: Path) -> None:
         assert unknown(await writer.event(CallAnswered))
         call(writer, "count", number=1)
         assert unknown(await writer.event(CallAnswered, 2))
+        answer_within(origin, 60)
         call(writer, "count", number=1)
         await until(lambda: origin.state.call_outcome(KEY, 1) is not None)
         await standby.come_back()
@@ -98,6 +105,7 @@ async def test_a_repeat_joins_a_call_that_still_runs(tmp_path: Path) -> None:
     async with alone(tmp_path) as (origin, standby, writer, _):
         call(writer, "slow", number=1)
         assert unknown(await writer.event(CallAnswered))
+        answer_within(origin, 60)
         call(writer, "slow", number=1)
         probe(origin).release.set()
         await standby.come_back()
@@ -117,12 +125,13 @@ async def test_a_slot_that_a_client_sets_is_neither_refused_nor_confirmed(tmp_pa
 
 
 async def test_nothing_is_unknown_while_the_standby_is_there(tmp_path: Path) -> None:
-    async with paired(tmp_path, mode="strict", patient=False) as (origin, _):
+    async with paired(tmp_path, mode="strict") as (origin, _):
+        answer_within(origin, 1.0)
         probe(origin).release = asyncio.Event()
         async with NetConnection() as connection:
             await connection.connect(url(origin, "probe/room"), "ann", "User")
             slow = asyncio.ensure_future(connection.call("slow"))
-            await asyncio.sleep(2 * origin.config.timing().ack_timeout)  # is what is tried here
+            await asyncio.sleep(1.5)  # longer than that: what is tried here
             assert await connection.call("safe") == "safe"
             assert not slow.done()
             probe(origin).release.set()
@@ -131,12 +140,21 @@ async def test_nothing_is_unknown_while_the_standby_is_there(tmp_path: Path) -> 
 
 async def test_the_client_says_so(tmp_path: Path) -> None:
     async with (
-        paired(tmp_path, mode="strict", patient=False) as (origin, standby),
+        paired(tmp_path, mode="strict") as (origin, standby),
         NetConnection() as connection,
     ):
         await connection.connect(url(origin, "probe/room"), "ann", "User")
+        answer_within(origin, 0.1)
         await standby.go_away()
         with pytest.raises(CallError, match=UNKNOWN):
             await connection.call("count")
+        answer_within(origin, 60)
         await standby.come_back()
         assert await connection.call("count") == 2.0
+
+
+async def test_the_time_is_that_after_which_the_link_counts_as_silent(tmp_path: Path) -> None:
+    async with paired(tmp_path, mode="strict") as (origin, _):
+        assert origin.instances._overdue._timeout == origin.config.timing().ack_timeout
+    async with paired(tmp_path / "semi") as (origin, _):
+        assert origin.instances._overdue._timeout is None

@@ -12,7 +12,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from rtmp_sync import Origin
+from rtmp_sync import Config, Origin
 from rtmp_sync.cluster.peer_status import PeerStatus, ReplicationHooks
 from rtmp_sync.cluster.timing import DEFAULT
 from rtmp_sync.plugins import load_applications
@@ -29,8 +29,7 @@ from tests.support.origins import config_of, until
 __all__ = ["Standby", "paired"]
 
 SECRET = b"a secret of a test"
-PATIENT = {"ack_timeout": 50.0}  # for tests that hold the standby back for as long as they like
-FAILOVER_PATIENT = {"t_conf": 100.0}
+PATIENCE_SECONDS = 50.0  # with which each waits for the other: longer than a test takes
 
 
 class Standby:
@@ -47,7 +46,7 @@ class Standby:
         self._port = 0
         self._there = False
 
-    async def start(self, origin_config: Any) -> None:
+    async def start(self, origin_config: Config) -> None:
         self.applications = load_applications(origin_config.apps.directory)
         self.instances = Instances(self.turn, Tasks(), origin_config, self.applications)
         await self.come_back()
@@ -67,7 +66,7 @@ class Standby:
             listen=("127.0.0.1", self._port),
             peer=("127.0.0.1", 1),
             dials=False,
-            timing=replace(DEFAULT, ack_timeout=50.0),
+            timing=replace(DEFAULT, ack_timeout=PATIENCE_SECONDS),
             hooks=ReplicationHooks(on_role=self._follow, on_replay=self.instances.replays.begin),
         )
         await self._replication.start()
@@ -110,35 +109,12 @@ class Standby:
 
 @asynccontextmanager
 async def paired(
-    tmp_path: Path, *, mode: str = "semi", patient: bool = True, **sections: dict[str, Any]
+    tmp_path: Path, *, mode: str = "semi", **sections: dict[str, Any]
 ) -> AsyncIterator[tuple[Origin, Standby]]:
-    """Origin A, active, with its standby in sync. patient: nothing that the standby does or
-    leaves makes A go on alone."""
+    """Origin A, active, with its standby in sync; A waits for it for as long as a test likes."""
     standby = Standby()
-    pair_file = tmp_path / "pair.txt"
-    pair_file.write_text("A\\B")
-    secret = tmp_path / "secret"
-    secret.write_bytes(SECRET)
-    secret.chmod(0o600)
-    base = config_of(tmp_path / "state", **sections)
-    await standby.start(base)
-    replication = {
-        "listen": "127.0.0.1:0",
-        "peer": "{}:{}".format(*standby.proxy.address),
-        "secret_file": secret,
-        "mode": mode,
-        **(PATIENT if patient else {}),
-    }
-    failover = {
-        "pair_file": pair_file,
-        "peer_admin": "127.0.0.1:1",
-        **(FAILOVER_PATIENT if patient else {"profile": "fast"}),
-    }
-    config = config_of(
-        tmp_path / "state",
-        **{**sections, "replication": replication, "failover": failover},
-    )
-    origin = Origin(config)
+    await standby.start(config_of(tmp_path / "state", **sections))
+    origin = Origin(_pair_config(tmp_path, standby, mode, sections))
     await origin.start()
     try:
         await until(lambda: origin.authority.gate_open)
@@ -149,6 +125,32 @@ async def paired(
         await origin.stop()
         await standby.go_away()
         await standby.proxy.stop()
+
+
+def _pair_config(
+    folder: Path, standby: Standby, mode: str, sections: dict[str, dict[str, Any]]
+) -> Config:
+    folder.mkdir(exist_ok=True)
+    pair_file = folder / "pair.txt"
+    pair_file.write_text("A\\B")
+    secret = folder / "secret"
+    secret.write_bytes(SECRET)
+    secret.chmod(0o600)
+    replication = {
+        "listen": "127.0.0.1:0",
+        "peer": "{}:{}".format(*standby.proxy.address),
+        "secret_file": secret,
+        "mode": mode,
+        "ack_timeout": PATIENCE_SECONDS,
+    }
+    failover = {
+        "pair_file": pair_file,
+        "peer_admin": "127.0.0.1:1",
+        "t_conf": 2 * PATIENCE_SECONDS,
+    }
+    return config_of(
+        folder / "state", **{**sections, "replication": replication, "failover": failover}
+    )
 
 
 def _listed(origin: Origin) -> bool:
