@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.support.fuse_disk import FuseDisk
 from tests.support.pair import Overdue, Pair
 from tests.support.single import Single
 
@@ -75,3 +77,11 @@ def own_pair() -> Iterator[Pair]:
     pair = Pair()
     yield pair
     pair.clean_up()
+
+
+@pytest.fixture
+def fuse(tmp_path: Path) -> Iterator[FuseDisk]:
+    """A disk that does what the test says; `heal` it before its processes are to end."""
+    disk = FuseDisk(tmp_path / "disk", tmp_path / "beneath")
+    yield disk
+    disk.close()
