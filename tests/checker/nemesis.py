@@ -38,6 +38,7 @@ class Nemesis:
 
     async def strike(self) -> None:
         strike = next(self._strikes)
+        self._field.link.delay_seconds = strike.delay_seconds
         await asyncio.sleep(strike.pause_seconds)
         if strike.needs_whole and not self._whole:
             self.doing = f"waits until the pair is whole, before: {strike.name}"

@@ -35,8 +35,6 @@ BALLAST_SLOTS = 6000  # of 1,000 bytes: a copy takes a few seconds on a slow lin
 BALLAST_AT_ONCE = 200
 VERDICT_SECONDS = 150.0
 LOOKS_SECONDS = 3.0  # between two full reads by fresh clients
-# What a dying host has sent is not what the other one gets: as long as this it is lost with it.
-LINK_DELAY_SECONDS = 0.025
 SAMPLES_SECONDS = 0.3  # between two questions of both nodes who is active
 SAMES = 8  # looks in a row, a quarter of a second apart, at which nothing had changed
 
@@ -98,7 +96,6 @@ class Checker:
     async def run(self) -> Outcome:
         """Whatever ends a run early is a problem, told with what was found until then."""
         await self._link.start(("127.0.0.1", 0))
-        self._link.delay_seconds = LINK_DELAY_SECONDS
         host, port = self._link.address
         self._pair = Pair(self._directory, link=f"{host}:{port}")
         self._link.aim((host, self._pair.port + REPLICATION[1]))

@@ -14,6 +14,8 @@ from .faults import Fault
 
 TWO_AT_ONCE = 0.2
 WITHOUT_WAITING = 0.2
+# Of the link from then on, one way: as much is lost with a host that dies.
+DELAYS_SECONDS = (0.002, 0.01, 0.05)
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,6 +24,7 @@ class Strike:
 
     faults: tuple[Fault, ...]
     pause_seconds: float
+    delay_seconds: float
     waits: bool
     moments: tuple[random.Random, ...]
 
@@ -48,6 +51,7 @@ def schedule(seed: int, faults: Sequence[Fault]) -> Iterator[Strike]:
             yield Strike(
                 struck,
                 pause_seconds=draw.uniform(0.3, 1.5),
+                delay_seconds=draw.choice(DELAYS_SECONDS),
                 waits=draw.random() >= WITHOUT_WAITING,
                 moments=tuple(random.Random(f"{seed}/{number}/{of}") for of in struck),
             )

@@ -28,7 +28,6 @@ class GateLog:
     since: float = field(default_factory=now)
     _open_at_start: str = ""
     _events: dict[str, list[tuple[float, str]]] = field(default_factory=dict)
-    _read: dict[str, int] = field(default_factory=dict)  # bytes of each history file
     _deaths: dict[str, list[float]] = field(default_factory=dict)
     _freezes: dict[str, list[tuple[float, float]]] = field(default_factory=dict)
 
@@ -54,6 +53,37 @@ class GateLog:
             self._collect(node)
 
     def intervals(self) -> list[Interval]:
+        """Of both nodes."""
+        found = []
+        for node, events in self._events.items():
+            open_at = self.since if node == self._open_at_start else None
+            changes = [*events, *((at, "killed") for at in self._deaths.get(node, []))]
+            found += intervals(node, changes, self._freezes.get(node, []), open_at=open_at)
+        return found
+
+    def problems(self) -> list[str]:
+        """A sentence for each moment at which both were open; and if nothing was noted."""
+        found = self.intervals()
+        if not found:
+            return ["no node noted that its gate was opened"]
+        return overlaps(found)
+
+    def _collect(self, node: Node) -> None:
+        """The whole file each time: it begins anew when it is long, or its disk replaced."""
+        path = self.pair.directory / node.id / "state" / "history.jsonl"
+        known = self._events.setdefault(node.id, [])
+        newest = known[-1][0] if known else self.since
+        with contextlib.suppress(FileNotFoundError):
+            for line in path.read_bytes().split(b"\n"):
+                if b"gate_" not in line:
+                    continue
+                with contextlib.suppress(ValueError):  # the writer was killed in its middle
+                    event = json.loads(line)
+                    if float(event["clock"]) > newest and event["event"] in (OPENED, CLOSED):
+                        known.append((float(event["clock"]), event["event"]))
+
+
+def intervals(self) -> list[Interval]:
         """Of both nodes."""
         found = []
         for node, events in self._events.items():
