@@ -83,39 +83,6 @@ class GateLog:
                         known.append((float(event["clock"]), event["event"]))
 
 
-def intervals(self) -> list[Interval]:
-        """Of both nodes."""
-        found = []
-        for node, events in self._events.items():
-            open_at = self.since if node == self._open_at_start else None
-            changes = [*events, *((at, "killed") for at in self._deaths.get(node, []))]
-            found += intervals(node, changes, self._freezes.get(node, []), open_at=open_at)
-        return found
-
-    def problems(self) -> list[str]:
-        """A sentence for each moment at which both were open; and if nothing was noted."""
-        found = self.intervals()
-        if not found:
-            return ["no node noted that its gate was opened"]
-        return overlaps(found)
-
-    def _collect(self, node: Node) -> None:
-        path = self.pair.directory / node.id / "state" / "history.jsonl"
-        known = self._events.setdefault(node.id, [])
-        newest = known[-1][0] if known else self.since
-        with contextlib.suppress(FileNotFoundError):
-            content = path.read_bytes()
-            if len(content) < self._read.get(node.id, 0):  # begun anew
-                self._read[node.id] = 0
-            *lines, cut_short = content[self._read.get(node.id, 0) :].split(b"\n")
-            self._read[node.id] = len(content) - len(cut_short)
-            for line in lines:
-                with contextlib.suppress(ValueError):  # the writer was killed in its middle
-                    event = json.loads(line)
-                    if float(event["clock"]) > newest and event["event"] in (OPENED, CLOSED):
-                        known.append((float(event["clock"]), event["event"]))
-
-
 def intervals(
     owner: str,
     changes: Iterable[tuple[float, str]],
