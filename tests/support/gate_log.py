@@ -37,7 +37,8 @@ class GateLog:
         return self
 
     async def __aexit__(self, kind: object, *_: object) -> None:
-        self.collect()
+        if kind is None:
+            self.collect()
 
     def ended(self, node: Node, at: float) -> None:
         """The node's process was killed at `at`, and its gate with it."""
