@@ -21,6 +21,7 @@ from rtmp_sync.server.history import History
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.storage.journal_file import JournalFile, LoadReport
+from rtmp_sync.storage.journal_format import UnknownFormat
 from rtmp_sync.storage.state_directory import StateDirectory
 
 __all__ = ["Persistence"]
@@ -125,9 +126,10 @@ class Persistence:
     def _load(self) -> LoadReport:
         try:
             return self._journal.load(self._state, reconnect_grace=self._grace)
-        except OSError as error:
+        except (OSError, UnknownFormat) as error:
             self._directory.close()
-            fix = f"cannot be read ({error}); look after the disk, or give another directory"
+            cure = "look after the disk" if isinstance(error, OSError) else "start that version"
+            fix = f"cannot be read ({error}); {cure}, or give another directory"
             raise ConfigError("storage.state", str(self._directory.path), fix) from error
 
     def _written(self, seq: int) -> None:

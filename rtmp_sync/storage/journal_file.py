@@ -89,7 +89,7 @@ class JournalFile:
 
         A copy older than `reconnect_grace` seconds loses its temporary part if this node is
         promoted from it (`ReplicatedState.temporary_stale`). Raises OSError when the disk does
-        not let a file be read.
+        not let a file be read, UnknownFormat when another version of this software wrote one.
         """
         if self._mode == "off":
             return LoadReport(state.journal.position, 0, (), None)

@@ -35,6 +35,7 @@ __all__ = [
     "Damage",
     "DamagedFile",
     "JournalHead",
+    "UnknownFormat",
     "batch_record",
     "generations",
     "head_record",
@@ -72,6 +73,11 @@ class DamagedFile(Exception):
     def __init__(self, damage: Damage) -> None:
         super().__init__(str(damage))
         self.damage = damage
+
+
+class UnknownFormat(Exception):
+    """A whole file, written by another version of this software: not damage, and no reason to
+    begin without it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,7 +132,7 @@ def snapshot_head_record(generation: int, header: SnapshotHeader) -> bytes:
 
 
 def read_snapshot(data: bytes, name: str = SNAPSHOT) -> tuple[int, ReplicatedState]:
-    """(generation, state). Raises DamagedFile."""
+    """(generation, state). Raises DamagedFile, UnknownFormat."""
     at = 0
     reason = "no end"
     try:
@@ -135,10 +141,10 @@ def read_snapshot(data: bytes, name: str = SNAPSHOT) -> tuple[int, ReplicatedSta
         for start, content in _records(data):
             at = start
             if loader is None:
-                version, generation, *fields = unpack(content, "snapshot head")
-                if version != _VERSION:
-                    raise _damaged(name, data, 0, f"format {version} is not known")
-                loader = SnapshotLoader(SnapshotHeader(*fields))
+                version, *fields = unpack(content, "snapshot head")
+                _check_version(version, name)
+                generation, *header = fields
+                loader = SnapshotLoader(SnapshotHeader(*header))
             elif content:
                 loader.feed(content)
             else:
@@ -150,14 +156,14 @@ def read_snapshot(data: bytes, name: str = SNAPSHOT) -> tuple[int, ReplicatedSta
 
 
 def read_journal(data: bytes, name: str) -> tuple[JournalHead, int]:
-    """(head, where the batches begin). Raises DamagedFile."""
+    """(head, where the batches begin). Raises DamagedFile, UnknownFormat."""
     _, content = next(_records(data), (0, b""))
     try:
-        version, generation, base_seq, base_digest = unpack(content, "journal head")
+        version, *fields = unpack(content, "journal head")
+        _check_version(version, name)
+        generation, base_seq, base_digest = fields
     except (RemoteProtocolError, ValueError, TypeError) as error:
         raise _damaged(name, data, 0, "no head") from error
-    if version != _VERSION:
-        raise _damaged(name, data, 0, f"format {version} is not known")
     return JournalHead(generation, base_seq, base_digest), _HEAD.size + len(content)
 
 
@@ -173,6 +179,11 @@ def replay(state: ReplicatedState, data: bytes, offset: int, name: str) -> None:
         except RemoteProtocolError as error:
             raise _damaged(name, data, offset, str(error)) from error
         offset = end
+
+
+def _check_version(version: object, name: str) -> None:
+    if version != _VERSION:
+        raise UnknownFormat(f"{name} has format {version}, this version reads {_VERSION}")
 
 
 def _damaged(name: str, data: bytes, offset: int, reason: str) -> DamagedFile:

@@ -48,7 +48,8 @@ class Recovered:
 def recover(files: Mapping[str, bytes], state: ReplicatedState | None = None) -> Recovered:
     """Fill an empty state, a new one by default, from a directory's files by name.
 
-    Never raises for what the files hold. Files that are not the journal's are left alone.
+    Nothing that happens to files makes it raise; UnknownFormat if another version of this
+    software wrote one. Files that are not the journal's are left alone.
     """
     reader = _Reader(state if state is not None else ReplicatedState())
     known = generations(files)

@@ -18,6 +18,8 @@ from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.history import History
 from rtmp_sync.server.persistence import Persistence
 from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.storage.journal_format import journal_name, record
+from rtmp_sync.wire.packing import pack
 from tests.support.changes import new_state
 from tests.support.origins import config_of, until
 
@@ -120,6 +122,14 @@ async def test_a_file_that_cannot_be_read_is_named_and_nothing_is_begun(tmp_path
     (tmp_path / "snapshot").unlink()
     await node.start()  # the directory was given free
     await node.persistence.stop()
+
+
+async def test_files_of_another_version_of_this_software_are_never_begun_without(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / journal_name(1)).write_bytes(record(pack((99, "what this version knows not"))))
+    with pytest.raises(ConfigError, match=r"has format 99, .* start that version"):
+        await Node(tmp_path).persistence.start()
 
 
 async def test_a_tail_that_the_pair_never_had_is_saved_and_listed_before_it_goes(
