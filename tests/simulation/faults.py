@@ -31,7 +31,7 @@ KINDS: Mapping[str, float] = {
     "both_power": 1,
     "crash_copying": 2,  # the standby dies in the middle of a snapshot
     # its host
-    "sick": 2,  # the self-test fails
+    "sick": 3,  # the self-test fails
     "gate_shut": 1.5,  # the gate does not open
     "gate_stuck": 1.5,  # the gate does not close
     # its disk
@@ -69,7 +69,7 @@ KINDS: Mapping[str, float] = {
 COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "slow": ("sick",),
     "lag": ("sick", "switchover", "crash"),
-    "sick": ("lag", "lag", "slow", "one_way", "crash"),
+    "sick": ("lag", "lag", "lag", "slow", "one_way", "crash"),
     "switchover": ("gate_stuck", "one_way", "cut", "crash", "vm", "flaky", "store_one", "reset"),
     "gate_stuck": ("switchover", "store_one", "isolate"),
     "edit": ("gate_stuck", "crash", "flaky"),
@@ -82,7 +82,7 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "pause": ("crash", "vm"),
 }
 # T_conf from a failing self-test to the switchover that it brings about.
-SWITCHED = (0.4, 1.2)
+SWITCHED = (0.2, 0.9)
 
 
 @dataclass(frozen=True, slots=True)
