@@ -90,6 +90,14 @@ class _Client:
     def receive(self, session: Session, message: Message) -> None:
         raise NotImplementedError
 
+    def come_back(self) -> None:
+        """Connect again if the connection is gone and somebody serves."""
+        raise NotImplementedError
+
+    def gate_opened(self) -> None:
+        """Those that wait are there at once."""
+        self._schedule.after(0.01 * self._chance.random(), self.come_back)
+
 
 class Writer(_Client):
     """Sets and deletes slots, makes keyed calls and reads; retries calls after a reconnect."""
@@ -140,13 +148,15 @@ class Writer(_Client):
         if self._door is not None and not self._door.runs and chance.random() < 0.3:
             self.drop()
         if self.session is None:
-            if self._connect():
-                for operation in list(self.open_calls.values()):
-                    if self.session is not None:
-                        self._send(operation)
-            return
-        if not self.stopped:
+            self.come_back()
+        elif not self.stopped:
             self._send(self._next())
+
+    def come_back(self) -> None:
+        if self.session is None and self._connect():
+            for operation in list(self.open_calls.values()):
+                if self.session is not None:
+                    self._send(operation)
 
     def _next(self) -> Operation:
         chance = self._chance
@@ -228,6 +238,11 @@ class Reader(_Client):
         if self.session is not None:
             if frozen or (not self.staying and chance.random() < 0.3):
                 self.drop()
+            return
+        self.come_back()
+
+    def come_back(self) -> None:
+        if self.session is not None:
             return
         self._told.clear()
         if self._connect():

@@ -81,6 +81,9 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "store": ("crash", "power", "cut"),
     "pause": ("crash", "vm"),
 }
+# Nothing comes of these unless they hit who serves, and last.
+LINGERING = ("sick", "lag")
+
 # T_conf from a failing self-test to the switchover that it brings about.
 SWITCHED = (0.2, 0.9)
 
@@ -177,6 +180,8 @@ def plan(seed: int, mix: Mix = DEFAULT_MIX) -> list[Fault]:
     def draw(at: float, kind: str) -> None:
         node = chance.choice(["active", "active", "standby", *NAMES])
         seconds = chance.choice([0.15, 0.6, 1.3, 2.6, 5.0]) * chance.uniform(0.6, 1.4) * unit
+        if kind in LINGERING:
+            node, seconds = chance.choice(["active", node]), max(seconds, 2.0 * unit)
         faults.append(Fault(round(at, 3), kind, node, round(seconds, 3), chance.random()))
 
     at = chance.uniform(0.0, 3.0) * unit

@@ -368,6 +368,7 @@ class Process:
             self._close_gate("it did not open")
             return
         self._gate = "open"
+        self.world.gate_opened()
         self.world.trace(lambda: f"{self.boot_id} OPENS in epoch {record.epoch}: {record.reason}")
         self.service.promoted(record.epoch)
         self.world.verdicts.opened(self, record, temporary_dropped=stale, empty=empty)

@@ -134,6 +134,10 @@ class World:
         for wire in list(self.network.wires):
             wire.resume()
 
+    def gate_opened(self) -> None:
+        for client in (*self.writers, *self.readers):
+            client.gate_opened()
+
     def active(self) -> Process | None:
         for node in self.nodes.values():
             if node.process is not None and node.process.serving:
