@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from rtmp_sync.config import load_config
+from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.pair_directory import PairDirectory
 
@@ -41,6 +42,17 @@ def test_a_new_folder_holds_two_right_configurations(tmp_path: Path, apps: Path)
     assert first.apps.directory == apps
     assert (directory.path / "MainOriginConfig.txt").read_text() == "A\\B"
     directory.unlock()
+
+
+def test_the_first_node_may_dial_the_second_through_another_address(
+    tmp_path: Path, apps: Path
+) -> None:
+    through = Address("127.0.0.1", 4000)
+    directory = PairDirectory(tmp_path, port=19350, apps=apps, link=through)
+    directory.prepare()
+    first, second = (load_config(node.config) for node in directory.nodes)
+    assert first.replication.peer == through
+    assert second.replication.peer == first.replication.listen
 
 
 @pytest.mark.parametrize("name", ["secret", "admin.password"])
