@@ -126,7 +126,9 @@ def hand_over(s: Situation) -> Turn:
     seq = s.view.position[1]
     if s.drain.reason == "released":
         record = s.the_record.let_go(s.view.author, seq, "self_test")
-        return write(s, record, "releasing: unhealthy", state=State.FENCED)
+        sentence = "releasing: unhealthy"
+        turn = write(s, record, sentence, HoldWrites(False), state=State.FENCED)
+        return replace(turn, node=replace(turn.node, drain=None))  # it may serve again one day
     # in `async` nobody is ever listed: what the next holder acknowledges waits for no one
     copies = () if s.view.policy.mode == "async" else (InSync(s.me, s.boot_id),)
     record = s.the_record.handed_over(s.view.author, seq, s.drain.to, *copies)

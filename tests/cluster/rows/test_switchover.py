@@ -141,6 +141,9 @@ def test_an_unhealthy_node_releases_to_a_ready_peer_that_did_not_answer_in_time(
     released = decide(turn.node, view(A_HOLDS), NOW)
     assert released.state is State.FENCED
     assert written(released).released
+    # and nothing of it stands in the way when the service comes back to it
+    assert released.node.drain is None
+    assert not found(released, do.HoldWrites).on
 
 
 @pytest.mark.parametrize(
