@@ -92,7 +92,8 @@ async def _show(checker: Checker, update: object) -> None:
 
 
 def _report(outcome: Outcome, console: Console) -> None:
-    table = Table(title=f"{outcome.tally.strikes} faults survived")
+    survived = "" if outcome.problems else " survived"
+    table = Table(title=f"{outcome.tally.strikes} faults{survived}")
     for number, column in enumerate(COLUMNS):
         table.add_column(column, justify="left" if number == 0 else "right", no_wrap=True)
     for row in outcome.tally.rows():
