@@ -34,6 +34,8 @@ from rtmp_sync.wire.refusals import LinkRefused, Reason, reason_of
 
 __all__ = ["Replication", "ReplicationHooks"]
 
+_TEXT_MAX: Final = 200  # characters of a reason
+_REASONS_MAX: Final = 32  # that are told apart while there is no link
 BACKLOG_SECONDS: Final = 3600.0  # how long the backlog is kept for a peer that is away
 
 
@@ -375,7 +377,8 @@ class Replication:
 
     def _lost(self, link: ReplicationLink, error: Exception | None) -> None:
         self._links.discard(link)
-        reason = str(error) if error is not None else "the other side closed it"
+        # A stranger's words may be in it.
+        reason = str(error)[:_TEXT_MAX] if error is not None else "the other side closed it"
         named = reason_of(error)
         if link.dials:
             self._dialer.ended(named)
@@ -422,6 +425,7 @@ class Replication:
 
     def _note_failure(self, reason: str) -> None:
         """Log why there is no link, once per reason: the dialer tries five times a second."""
-        if reason not in self._reasons and self._current is None:
+        known = reason in self._reasons or len(self._reasons) >= _REASONS_MAX
+        if not known and self._current is None:
             self._reasons.add(reason)
             self._log.warning("no_link", reason=reason)

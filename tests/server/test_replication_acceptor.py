@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import AsyncIterator
 
 import pytest
@@ -128,6 +129,21 @@ async def test_an_address_with_three_wrong_secrets_is_turned_away(acceptor):
     await until(lambda: any(link.heard for link in acceptor.replication._links))
     await stranger.leave()
     await other.leave()
+
+
+async def test_what_strangers_say_is_neither_remembered_nor_logged_without_bound(acceptor):
+    for number in range(60):
+        reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.replication.port)
+        rtmp = Connection(Role.CLIENT, now=now(), random_bytes=bytes)
+        writer.write(rtmp.data_to_send())
+        rtmp.receive_data(await reader.readexactly(3073), now())
+        writer.write(rtmp.data_to_send() + rtmp.connect({"app": f"{number}" * 5000}))
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+    await until(lambda: acceptor.replication.refusals["other_message"] == 60)
+    assert len(acceptor.replication._reasons) <= 32
+    assert max(map(len, acceptor.log.texts)) <= 200
 
 
 def test_a_wait_ends_with_time_or_with_the_right_secret():
