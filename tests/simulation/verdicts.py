@@ -9,6 +9,7 @@ I1, I2  nobody accepts, answers or is granted authority while another one serves
 I3      nothing is applied from a sender of an older epoch than the record that was read
 I5      a copy that opens holds everything that was shown to anybody, unless every copy that
         the record trusted is gone
+        the record counts on the other node's copies only, never twice on the holder's
 I7      a record that lets go of the service is written by a node whose gate is closed
 I8      a message leaves only when every copy that the record in the store trusts holds
         everything up to the message's making
@@ -87,6 +88,8 @@ class Verdicts:
     def landed(self, record: Record) -> None:
         before = self.record
         self.records[record.rev] = self.record = record
+        if any(copy.node == record.holder for copy in record.sync):
+            raise Broken("I5", f"{record.boot_id} holds, and counts itself as in sync with it")
         let_go = record.released and (before is None or not before.released)
         handed_over = before is not None and record.boot_id != before.boot_id
         if before is None or not (let_go or (handed_over and record.reason == "switchover")):

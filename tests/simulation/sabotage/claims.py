@@ -21,7 +21,7 @@ APART = {"A": 0.93, "B": 1.07}
 CLOCKS_APART = only({"isolate": 1}, fixed_rates=APART, default_profile=1.0)
 
 
-@sabotage("I1", mix=CLOCKS_APART, first=26)
+@sabotage("I1", mix=CLOCKS_APART, first=33)
 def claim_without_a_wait() -> Iterator[None]:
     def see_landing(s: Situation) -> Turn:
         claim = replace(s.claim, landed_at=s.now, open_at=s.now)
@@ -56,7 +56,7 @@ def claim_margin_of_0() -> Iterator[None]:
         yield
 
 
-@sabotage("I1", mix=CLOCKS_APART, first=65)
+@sabotage("I1", mix=CLOCKS_APART, first=85)
 def promise_that_binds_no_longer_than_believed() -> Iterator[None]:
     give_promise = failover.give_promise
 
@@ -67,7 +67,7 @@ def promise_that_binds_no_longer_than_believed() -> Iterator[None]:
         yield
 
 
-@sabotage("I8 lost phantom", mix=only({"isolate": 5, "store_one": 3, "cut": 2, "crash": 2}))
+@sabotage("I5 I8", mix=only({"crash": 5, "isolate": 3, "sick": 2}))
 def claim_that_leaves_sync_as_it_was() -> Iterator[None]:
     claimed = Record.claimed
 
@@ -96,7 +96,7 @@ def switchover_whose_record_still_says_released() -> Iterator[None]:
 @sabotage(
     "lost",
     mix=only({"vm": 4, "power": 4}, companions=0.9, disks={"journal": 1.0}, writes=20.0),
-    first=2,
+    first=44,
 )
 def holder_reclaims_though_the_peer_is_in_sync() -> Iterator[None]:
     def reclaims(s: Situation) -> bool:

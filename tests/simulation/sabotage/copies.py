@@ -20,7 +20,7 @@ from rtmp_sync.state.snapshot_loader import SnapshotLoader
 from tests.simulation.sabotage.registry import only, sabotage
 
 
-@sabotage("view", mix=only({"reset": 1, "crash": 1}), first=11)
+@sabotage("view", mix=only({"reset": 1, "crash": 1}), first=12)
 def tombstones_forgotten() -> Iterator[None]:
     with patch.object(SharedObject, "bury", lambda self, key, version: None):
         yield
@@ -29,7 +29,7 @@ def tombstones_forgotten() -> Iterator[None]:
 @sabotage(
     "digest",
     mix=only({"crash": 3, "slow": 4, "disk_lost": 3}, writes=30.0, small_backlog=1.0),
-    first=3,
+    first=4,
 )
 def snapshot_without_a_cut() -> Iterator[None]:
     """Objects are read when their turn comes, and the copy counts as one of its last moment:

@@ -39,7 +39,7 @@ def unknown_cas_taken_as_failed() -> Iterator[None]:
         rounds=14.0,
         few_records=1.0,
     ),
-    first=48,
+    first=105,
 )
 def pruned_record_re_linked() -> Iterator[None]:
     """A link() into the place of a pruned record counts as a landing."""
