@@ -34,6 +34,8 @@ __all__ = ["Verdicts"]
 # Claims in which an operator, or a rule that he chose, takes a loss upon himself.
 ACCEPTED_LOSS = ("forced", "cold_start_alone")
 
+CANNOT_SERVE = ("gate_failed", "self_test")  # the reasons of a record that lets go for that
+
 # Why one end may refuse the other though both are right.
 NO_FAULT = (Reason.NOT_WANTED, Reason.REPLACED, Reason.SILENCE, Reason.NOT_PROVEN)
 
@@ -148,8 +150,8 @@ class Verdicts:
         accepted = self.mode == "async" or any(one.reason in ACCEPTED_LOSS for one in claims)
         before = self._before(claim)
         if claim.reason == "cold_start" and before is not None and not empty:
-            # a node whose gate does not open counts less than any copy that is not empty
-            accepted = accepted or before.reason == "gate_failed"
+            # a node that let go because it cannot serve counts less than any copy but an empty
+            accepted = accepted or before.reason in CANNOT_SERVE
         trusted, boots = self._trusted(claim)
         for write in missing:
             holders = [copy.boot_id for copy in trusted if _contains(copy.state, write)]
