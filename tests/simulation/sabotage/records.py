@@ -16,8 +16,8 @@ from tests.simulation.sabotage.registry import only, sabotage
 
 @sabotage(
     "I1 I8 lost",
-    mix=only({"flaky": 5, "crash": 2, "cut": 3, "store_slow": 2, "reset": 3}, writes=20.0),
-    first=3,
+    mix=only({"flaky": 6, "reset": 6, "slow": 2}, companions=0.0, writes=30.0),
+    first=2,
 )
 def unknown_cas_taken_as_failed() -> Iterator[None]:
     tried = Observer.tried
