@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import time
+from typing import Any
 
 import pytest
 
@@ -17,14 +19,22 @@ def pytest_configure() -> None:
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Also when all went well: a seed that nobody wrote down can't be looked at again."""
-    said = [
-        str(value)
-        for reports in terminalreporter.stats.values()
-        for report in reports
-        for name, value in getattr(report, "user_properties", ())
-        if name == "simulation" and report.when == "call"
-    ]
-    if said:
+    said: dict[str, list[Any]] = {"seeds": [], "bite": []}
+    for report in itertools.chain.from_iterable(terminalreporter.stats.values()):
+        if getattr(report, "when", "") == "call":
+            for name, value in report.user_properties:
+                said.setdefault(name, []).append(value)
+    if said["seeds"] or said["bite"]:
         terminalreporter.section(f"simulation: {SEED}={os.environ[SEED]}")
-        for line in sorted(said):
-            terminalreporter.line(line)
+    if said["seeds"]:
+        terminalreporter.line(_seen(said["seeds"]))
+    for line in sorted(said["bite"]):
+        terminalreporter.line(f"bites: {line}")
+
+
+def _seen(blocks: list[dict[str, Any]]) -> str:
+    """The blocks of seeds in one line. Each: seeds, violations, all_rows, rows that acted."""
+    seeds, violations = (sum(block[key] for block in blocks) for key in ("seeds", "violations"))
+    acted = {row for block in blocks for row in block["rows"]}
+    never = ", ".join(row for row in blocks[0]["all_rows"] if row not in acted)
+    return f"{seeds:,} seeds, {violations} violations, rows never visited: {never or 'none'}"

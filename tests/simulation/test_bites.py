@@ -27,4 +27,4 @@ def test_is_reported_for_what_it_is(
     else:
         pytest.fail(f"{SEEDS} seeds from {bite.first} without a report", pytrace=False)
     tried = seed - bite.first + 1
-    record_property("simulation", f"bites: {name}: {violation.invariant}, after {tried} seeds")
+    record_property("bite", f"{name}: {violation.invariant}, after {tried} seeds")
