@@ -23,6 +23,7 @@ class Progress:
         self._console = Console()
         self._started = time.monotonic()
         self._said_at = self._started
+        self._told = 0
         self._live: Live | None = None
 
     def __enter__(self) -> Self:
@@ -42,6 +43,10 @@ class Progress:
 
     def moved(self, tally: Tally) -> None:
         now = time.monotonic()
+        for failure in tally.failures[self._told :]:  # at once: the rest may take an hour
+            first_line = str(failure.violation).partition("\n")[0]
+            self._console.print(f"seed {failure.seed}: {first_line}", markup=False, soft_wrap=True)
+        self._told = len(tally.failures)
         line = self._line(tally, now - self._started)
         if self._live is not None:
             self._live.update(Text(line))

@@ -43,10 +43,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     _report(tally, time.monotonic() - started, first, options.json)
     if not tally.failures:
         return 0
-    failures = sorted(tally.failures, key=lambda failure: failure.violation.at)
-    for failure in failures:
-        print(f"seed {failure.seed}: {str(failure.violation).partition(chr(10))[0]}")
-    print(explain(scenario, failures[0].seed))
+    soonest = min(tally.failures, key=lambda failure: failure.violation.at)
+    print(explain(scenario, soonest.seed))
     return 1
 
 
