@@ -54,7 +54,7 @@ def degrade_without_the_record() -> Iterator[None]:
         yield
 
 
-@sabotage("I8 lost", mix=only({"reset": 5, "slow": 3, "cut": 2}, writes=30.0), first=28)
+@sabotage("I8 lost", mix=only({"reset": 5, "slow": 3, "cut": 2}, writes=30.0))
 def sync_restored_before_new_acks_are_held() -> Iterator[None]:
     require_peer = failover.require_peer
 
@@ -65,9 +65,7 @@ def sync_restored_before_new_acks_are_held() -> Iterator[None]:
         yield
 
 
-@sabotage(
-    "I8 lost", mix=only({"flip_acks": 6, "slow": 2}, writes=25.0, disks={"off": 1.0}), first=14
-)
+@sabotage("I8 lost", mix=only({"flip_acks": 6, "slow": 2}, writes=25.0, disks={"off": 1.0}))
 def unmaced_ack_with_a_flipped_bit() -> Iterator[None]:
     decode_envelope = records.decode_envelope
 

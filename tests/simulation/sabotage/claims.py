@@ -21,7 +21,7 @@ APART = {"A": 0.93, "B": 1.07}
 CLOCKS_APART = only({"isolate": 1}, fixed_rates=APART, default_profile=1.0)
 
 
-@sabotage("I1", mix=CLOCKS_APART, first=33)
+@sabotage("I1", mix=CLOCKS_APART)
 def claim_without_a_wait() -> Iterator[None]:
     def see_landing(s: Situation) -> Turn:
         claim = replace(s.claim, landed_at=s.now, open_at=s.now)
@@ -41,7 +41,6 @@ def claim_without_a_wait() -> Iterator[None]:
         rounds=6.0,
         disks={"off": 1.0},
     ),
-    first=42,
 )
 def claim_margin_of_0() -> Iterator[None]:
     def fix_wait(s: Situation) -> Turn:
@@ -56,7 +55,7 @@ def claim_margin_of_0() -> Iterator[None]:
         yield
 
 
-@sabotage("I1", mix=CLOCKS_APART, first=85)
+@sabotage("I1", mix=CLOCKS_APART)
 def promise_that_binds_no_longer_than_believed() -> Iterator[None]:
     give_promise = failover.give_promise
 
@@ -78,7 +77,7 @@ def claim_that_leaves_sync_as_it_was() -> Iterator[None]:
         yield
 
 
-@sabotage("I1 I7", mix=only({"switchover": 5, "crash": 1}), first=3)
+@sabotage("I1 I7", mix=only({"switchover": 5, "crash": 1}))
 def switchover_whose_record_still_says_released() -> Iterator[None]:
     handed_over = Record.handed_over
 
@@ -96,7 +95,6 @@ def switchover_whose_record_still_says_released() -> Iterator[None]:
 @sabotage(
     "lost",
     mix=only({"vm": 4, "power": 4}, companions=0.9, disks={"journal": 1.0}, writes=20.0),
-    first=44,
 )
 def holder_reclaims_though_the_peer_is_in_sync() -> Iterator[None]:
     def reclaims(s: Situation) -> bool:
@@ -113,7 +111,6 @@ def holder_reclaims_though_the_peer_is_in_sync() -> Iterator[None]:
 @sabotage(
     "lost",
     mix=only({"vm": 3, "power": 4}, companions=1.0, disks={"journal": 1.0}, writes=8.0),
-    first=85,
 )
 def claim_from_a_disk_copy_without_epoch_started() -> Iterator[None]:
     with patch.object(Situation, "has_recorded_epoch", property(lambda self: True)):
@@ -123,7 +120,6 @@ def claim_from_a_disk_copy_without_epoch_started() -> Iterator[None]:
 @sabotage(
     "I3",
     mix=only({"force": 6, "cut": 3, "slow": 3, "one_way": 2, "crash": 2}, writes=20.0),
-    first=3,
 )
 def no_epoch_check() -> Iterator[None]:
     """Nobody looks at the epoch of what came over the link."""

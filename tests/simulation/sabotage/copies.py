@@ -20,7 +20,7 @@ from rtmp_sync.state.snapshot_loader import SnapshotLoader
 from tests.simulation.sabotage.registry import only, sabotage
 
 
-@sabotage("view", mix=only({"reset": 1, "crash": 1}), first=12)
+@sabotage("view", mix=only({"reset": 1, "crash": 1}))
 def tombstones_forgotten() -> Iterator[None]:
     with patch.object(SharedObject, "bury", lambda self, key, version: None):
         yield
@@ -29,7 +29,6 @@ def tombstones_forgotten() -> Iterator[None]:
 @sabotage(
     "digest",
     mix=only({"crash": 3, "slow": 4, "disk_lost": 3}, writes=30.0, small_backlog=1.0),
-    first=4,
 )
 def snapshot_without_a_cut() -> Iterator[None]:
     """Objects are read when their turn comes, and the copy counts as one of its last moment:
@@ -70,7 +69,7 @@ def backlog_off_by_one() -> Iterator[None]:
         yield
 
 
-@sabotage("lost", mix=only({"cut": 2, "disk_lost": 5, "crash": 2}), first=83)
+@sabotage("lost", mix=only({"cut": 2, "disk_lost": 5, "crash": 2}))
 def restart_empty_accepted() -> Iterator[None]:
     """The recorded holder's copy is the better one, and every snapshot is taken."""
 
@@ -84,7 +83,7 @@ def restart_empty_accepted() -> Iterator[None]:
         yield
 
 
-@sabotage("version view", mix=only({"crash": 3, "switchover": 3}, writes=20.0), first=5)
+@sabotage("version view", mix=only({"crash": 3, "switchover": 3}, writes=20.0))
 def version_line_restarted() -> Iterator[None]:
     """A promotion begins the versions of every object anew."""
     epoch_started = Fold._epoch_started

@@ -17,7 +17,6 @@ from tests.simulation.sabotage.registry import only, sabotage
 @sabotage(
     "I1 I8 lost",
     mix=only({"flaky": 6, "reset": 6, "slow": 2}, companions=0.0, writes=30.0),
-    first=2,
 )
 def unknown_cas_taken_as_failed() -> Iterator[None]:
     tried = Observer.tried
@@ -39,7 +38,6 @@ def unknown_cas_taken_as_failed() -> Iterator[None]:
         rounds=14.0,
         few_records=1.0,
     ),
-    first=105,
 )
 def pruned_record_re_linked() -> Iterator[None]:
     """A link() into the place of a pruned record counts as a landing."""

@@ -17,13 +17,12 @@ __all__ = ["SABOTAGES", "Sabotage", "applied", "only", "row", "sabotage"]
 @dataclass(frozen=True, slots=True)
 class Sabotage:
     """caught_by: the invariants that name its damage for what it is. mix: the faults that
-    bring it out soon; first: the seed to begin with, so that few have to be tried."""
+    bring it out soon."""
 
     name: str
     broken: Callable[[], AbstractContextManager[Any]]
     caught_by: frozenset[str]
     mix: Mix
-    first: int
 
 
 SABOTAGES: dict[str, Sabotage] = {}
@@ -35,14 +34,14 @@ def applied(name: str | None) -> AbstractContextManager[Any]:
 
 
 def sabotage(
-    caught_by: str, *, mix: Mix = DEFAULT_MIX, first: int = 0
+    caught_by: str, *, mix: Mix = DEFAULT_MIX
 ) -> Callable[[Callable[[], Iterator[None]]], Callable[[], Iterator[None]]]:
     """Registers a generator that breaks something, yields, and mends it, under its name."""
 
     def register(breaking: Callable[[], Iterator[None]]) -> Callable[[], Iterator[None]]:
         name = breaking.__name__.replace("_", "-")
         broken = contextmanager(breaking)
-        SABOTAGES[name] = Sabotage(name, broken, frozenset(caught_by.split()), mix, first)
+        SABOTAGES[name] = Sabotage(name, broken, frozenset(caught_by.split()), mix)
         return breaking
 
     return register
