@@ -159,20 +159,25 @@ class Outbox:
         if barrier > self._outlets.commit.level or self._waiting:
             self._wait(barrier, msid, data)
         else:
-            self._be_ready(data)
-            if self._size - len(data) > self._limit:  # one message may be longer: a large object
-                self._overflow()
+            self.put_at_once(data)
 
     def put_at_once(self, data: bytes) -> None:
         """Send what says nothing about the state, past everything that waits."""
-        if self._transport is not None:
-            self._be_ready(data)
+        if self._transport is None:
+            return
+        self._be_ready(data)
+        if self._size - len(data) > self._limit:  # one message may be longer: a large object
+            self._overflow()
 
     def withdraw(self, data: bytes) -> bool:
-        """Take back a message, this very object, that waits; False: it has left."""
-        for index, (barrier, msid, waiting) in enumerate(self._waiting):
-            if waiting is data:
-                self._waiting[index] = (barrier, msid, b"")
+        """Take back a message of stream 0, this very object, that waits; False: it has left."""
+        waiting = self._waiting
+        for index, (barrier, _, message) in enumerate(waiting):
+            if message is data:
+                if len(waiting) > 1:
+                    del waiting[index]
+                else:  # an empty one stays: this outbox is listed as one that waits
+                    waiting[index] = (barrier, 0, b"")
                 self._held -= len(data)
                 return True
         return False

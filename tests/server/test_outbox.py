@@ -193,3 +193,39 @@ def test_what_says_nothing_of_the_state_passes_what_waits() -> None:
     assert bench.flush() == [b"at once"]
     bench.ack(6)
     assert bench.flush() == [b"at once", b"waits"]
+
+
+def test_what_was_taken_back_leaves_nothing_behind_however_often() -> None:
+    bench = Bench(level=5)
+    bench.outbox.put(7, 0, b"before")
+    for number in range(100):
+        answer = f"answer {number}".encode()
+        bench.outbox.put(7, 0, answer)
+        assert bench.outbox.withdraw(answer)
+    bench.outbox.put(8, 0, b"after")
+    assert len(bench.outbox._waiting) == 2
+    bench.ack(8)
+    assert bench.sink.writes == [b"beforeafter"]
+
+
+def test_an_outbox_from_which_all_was_taken_back_is_listed_once() -> None:
+    bench = Bench(level=5)
+    for number in range(100):
+        answer = f"answer {number}".encode()
+        bench.outbox.put(7, 0, answer)
+        assert bench.outbox.withdraw(answer)
+    assert len(bench.outlets.waiting) == len(bench.outbox._waiting) == 1
+    assert bench.outbox.size == 0
+    bench.outbox.put(7, 0, b"next")
+    bench.ack(7)
+    assert bench.sink.writes == [b"next"]
+    assert bench.outlets.waiting == []
+
+
+def test_who_does_not_read_is_ended_by_what_passes_the_barriers_too() -> None:
+    bench = Bench(level=5, limit=1000)
+    bench.outbox.pause()
+    for _ in range(12):
+        bench.outbox.put_at_once(bytes(100))
+    bench.flush()
+    assert bench.stuck == 1
