@@ -47,8 +47,11 @@ def _run_origin(config: Config) -> int:
     configure_logging(node=config.node.id, pid=os.getpid())
 
     async def main() -> None:
+        origin = Origin(config)
         async with signs_of_life():
-            await Origin(config).run()
+            await origin.run()
+        if origin.tasks_left:  # asyncio waits without end for what takes no cancellation
+            os._exit(0)
 
     run(main())
     return 0

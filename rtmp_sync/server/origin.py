@@ -48,6 +48,7 @@ __all__ = ["Origin", "SelfTest"]
 
 MAX_LOOP_LAG_SECONDS = 1.0  # a loop this late serves nobody well
 HOUSEKEEPING_SECONDS = 5.0
+LAST_WORDS_SECONDS = 3.0  # for what applications have running; the guard gives a stop 10 s
 MAX_TOLD_CALLS = 100  # of the 1,000 events that a node's history keeps
 
 
@@ -113,6 +114,11 @@ class Origin:
         """(epoch of the last Change, seq) of this node's copy."""
         return self.state.journal.position
 
+    @property
+    def tasks_left(self) -> int:
+        """Of applications: what goes on running after `stop`."""
+        return self.tasks.running + self.instances.replays.running
+
     # Life
 
     async def start(self) -> None:
@@ -155,7 +161,8 @@ class Origin:
         self.authority.end()
         await self.watchdog.stop()
         self._let_go()
-        await self.tasks.idle()
+        if not await self.tasks.idle(LAST_WORDS_SECONDS):
+            self._log.error("tasks_left", count=self.tasks_left)
         if self._pair_link is not None:
             await self._pair_link.stop()
         await self.admin.stop()

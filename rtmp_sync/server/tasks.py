@@ -13,6 +13,8 @@ from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
 from typing import Any
 
+from rtmp_sync.server.clock import now
+
 __all__ = ["Done", "Tasks"]
 
 Done = Callable[[Any, BaseException | None], None]
@@ -67,10 +69,12 @@ class Tasks:
         for task in list(self._running):
             task.cancel()
 
-    async def idle(self) -> None:
-        """Return when nothing runs any more."""
-        while self._running:
-            await asyncio.wait(self._running)
+    async def idle(self, seconds: float) -> bool:
+        """Wait until nothing runs any more; False when something still does after `seconds`."""
+        until = now() + seconds
+        while self._running and (left := until - now()) > 0:
+            await asyncio.wait(self._running, timeout=left)
+        return not self._running
 
     def _finished(self, task: asyncio.Task[Any], done: Done) -> None:
         self._running.discard(task)

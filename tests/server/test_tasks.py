@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any
 
 from rtmp_sync.server.tasks import Tasks
@@ -39,7 +40,7 @@ async def test_an_error_is_its_outcome() -> None:
     tasks = Tasks()
     tasks.start(method(), outcomes)
     tasks.start(later(), outcomes)
-    await tasks.idle()
+    assert await tasks.idle(10)
     assert outcomes.all == [ValueError, KeyError]
 
 
@@ -71,7 +72,7 @@ async def test_one_that_waits_goes_on_with_what_it_waited_for() -> None:
     tasks.start(method(), outcomes)
     assert outcomes.all == []
     answer.set_result(10)
-    await tasks.idle()
+    assert await tasks.idle(10)
     assert outcomes.all == [13]
 
 
@@ -84,7 +85,7 @@ async def test_a_timeout_works_from_the_first_line_on() -> None:
 
     tasks = Tasks()
     tasks.start(method(), outcomes)
-    await tasks.idle()
+    assert await tasks.idle(10)
     assert outcomes.all == [TimeoutError]
 
 
@@ -101,7 +102,7 @@ async def test_cancelling_reaches_what_waits() -> None:
     tasks = Tasks()
     tasks.start(method(), outcomes)
     tasks.cancel()
-    await tasks.idle()
+    assert await tasks.idle(10)
     assert cleaned == ["up"]
     assert outcomes.all == [asyncio.CancelledError]
 
@@ -116,3 +117,21 @@ async def test_started_from_within_a_task_it_leaves_that_task_the_current_one() 
     Tasks().start(method(), lambda value, error: None)
     assert asyncio.current_task() is mine
     assert seen[0] not in (None, mine)
+
+
+async def test_one_that_takes_no_cancellation_is_not_waited_for_without_end() -> None:
+    free = asyncio.Event()
+
+    async def method() -> None:
+        while not free.is_set():
+            with contextlib.suppress(asyncio.CancelledError):
+                await free.wait()
+
+    tasks = Tasks()
+    tasks.start(method(), Outcomes())
+    await asyncio.sleep(0)
+    tasks.cancel()
+    assert not await tasks.idle(0.01)
+    assert tasks.running == 1
+    free.set()
+    assert await tasks.idle(10)
