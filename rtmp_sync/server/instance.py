@@ -123,14 +123,13 @@ class Instance:
 
         self._tasks.start(self.application.on_promote(), promoted)
 
-    def stop(self) -> None:
-        """End the instance for good: `on_app_stop`, then its temporary state goes."""
+    def stop(self, stopped: Callable[[], None]) -> None:
+        """End the instance: `on_app_stop`, then `stopped`."""
         self.let_go()
 
         def gone(_: object, error: BaseException | None) -> None:
             self._report("on_app_stop", error)
-            if self._turn.authorised:
-                self._turn.writable().stop_instance(self.scope)
+            stopped()
 
         self._tasks.start(self.application.on_app_stop(), gone)
 

@@ -1,6 +1,7 @@
 """All instances of an origin: which application a name means, when an instance ends.
 
-first client   ─► start (on_app_start)      nobody for IDLE_SECONDS ─► stop (on_app_stop)
+first client   ─► start (on_app_start), once the instance before it has stopped
+nobody for IDLE_SECONDS ─► stop (on_app_stop)
 promotion      ─► go_on (on_promote), its clients are orphans for `reconnect_grace`
 demotion       ─► let_go: the instance lives on elsewhere, nothing is changed here
 replayed call  ─► standby: an application object without hooks and timers, until a promotion
@@ -61,6 +62,7 @@ class Instances:
         self._overdue = Overdue(turn, timeout)
         self.replays = Replays(self._standby_application)
         self._instances: dict[str, Instance] = {}
+        self._stopping: dict[str, Instance] = {}  # whose on_app_stop runs
         # those that replayed calls; None: its object cannot be made
         self._standing_by: dict[str, Instance | None] = {}
         self._client_numbers = count(1)
@@ -89,7 +91,8 @@ class Instances:
             found = self._made(serving, name)
             if found is None:
                 return None
-            found.start()
+            if scope not in self._stopping:
+                found.start()
             self._instances[scope] = found
         self._watch_idle(found)  # who comes now may be refused
         return found
@@ -182,6 +185,7 @@ class Instances:
             self._grace.cancel()
             self._grace = None
         self._orphans.clear()
+        self._stopping.clear()
         for instance in self._instances.values():
             instance.let_go()
         self._instances.clear()
@@ -200,7 +204,20 @@ class Instances:
             return
         del self._instances[instance.scope]
         if not instance.stopped:  # as one that could not be started is
-            instance.stop()
+            self._stopping[instance.scope] = instance
+            instance.stop(lambda: self._end_state(instance))
+
+    def _end_state(self, instance: Instance) -> None:
+        """An instance has stopped, and its temporary state goes; the next one may start."""
+        scope = instance.scope
+        if self._stopping.get(scope) is not instance:
+            return  # this origin let go of it meanwhile
+        del self._stopping[scope]
+        if not self._turn.authorised:
+            return
+        self._turn.writable().stop_instance(scope)
+        if (following := self._instances.get(scope)) is not None:
+            following.start()
 
     def _end_grace(self) -> None:
         """Clients of before the takeover that did not come back are gone now."""

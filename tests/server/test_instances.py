@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -61,6 +62,31 @@ async def test_an_instance_that_nobody_uses_for_long_stops_and_starts_anew(
     assert "probe/room" not in origin.state.instances
     connection = await joined(origin)
     assert await connection.call("count") == 1.0
+    await connection.close()
+
+
+async def test_who_comes_while_an_instance_stops_finds_the_next_one(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def on_app_stop(application: Any) -> None:
+        application.said.append(("stop", application.vars["count"]))
+        await application.release.wait()
+        application.said.append(("stopped",))
+
+    monkeypatch.setattr(probe(origin), "on_app_stop", on_app_stop)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 0.01)
+    connection = await joined(origin)
+    assert await connection.call("count") == 1.0
+    await connection.close()
+    await until(lambda: ("stop", 1.0) in probe(origin).said)
+    monkeypatch.setattr(module, "IDLE_SECONDS", 600.0)
+    coming = asyncio.ensure_future(joined(origin, "bob"))
+    await until(lambda: len(origin.instances) == 1)
+    probe(origin).release.set()
+    connection = await coming
+    assert probe(origin).said[-3:] == [("stopped",), ("start", "room"), ("connect", "bob")]
+    assert await connection.call("count") == 1.0
+    assert len(origin.state.instances["probe/room"].clients) == 1
     await connection.close()
 
 
