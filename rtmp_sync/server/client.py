@@ -195,8 +195,7 @@ class NetConnection:
         self._link = link
         self.state = "connected"
         for shared_object in self._shared_objects.values():
-            if not shared_object.released:
-                shared_object.use(link)
+            shared_object.use(link)
         self._calls.send_again(link)
 
     # --- calls
@@ -241,8 +240,9 @@ class NetConnection:
         self._check()
         key = (name, persistent)
         found = self._shared_objects.get(key)
-        if found is None or found.released:
-            found = self._shared_objects[key] = RemoteSharedObject(name, persistent)
+        if found is None:
+            found = RemoteSharedObject(name, persistent, self._released)
+            self._shared_objects[key] = found
             if self._link is not None:
                 found.use(self._link)
         try:
@@ -251,6 +251,9 @@ class NetConnection:
             self._shared_objects.pop(key, None)
             raise
         return found
+
+    def _released(self, released: RemoteSharedObject) -> None:
+        self._shared_objects.pop((released.name, released.persistent), None)
 
     async def create_stream(self) -> RemoteStream:
         """A new message stream, on the present connection only."""

@@ -61,7 +61,11 @@ class RemoteCalls:
         while self._next_number - self._lowest_open >= MAX_OPEN_CALLS:
             turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
-            await turn
+            try:
+                await turn
+            except asyncio.CancelledError:
+                self._let_in()  # if it had its turn, that is somebody else's now
+                raise
         call = RemoteCall(self._next_number, name, arguments, answer)
         self._next_number += 1
         self._open[call.number] = call
@@ -109,12 +113,7 @@ class RemoteCalls:
             self._open.pop(call.number, None)
         if self._sent.pop(call.transaction, None) is not None and link is not None:
             link.connection.forget_call(call.transaction)
-        room = MAX_OPEN_CALLS - (self._next_number - self._lowest_open)
-        while self._waiting and room > 0:
-            turn = self._waiting.popleft()
-            if not turn.done():  # its caller did not give up
-                turn.set_result(None)
-                room -= 1
+        self._let_in()
 
     def link_lost(self, reason: str, *, for_good: bool) -> None:
         """Fail the calls that cannot be sent again; all of them if there is no next link."""
@@ -127,6 +126,14 @@ class RemoteCalls:
         for call in lost:
             if not call.answer.done():
                 call.answer.set_exception(ConnectionLost(reason))
+
+    def _let_in(self) -> None:
+        room = MAX_OPEN_CALLS - (self._next_number - self._lowest_open)
+        while self._waiting and room > 0:
+            turn = self._waiting.popleft()
+            if not turn.done():  # its caller did not give up
+                turn.set_result(None)
+                room -= 1
 
 
 def call_error(info: object) -> CallError:

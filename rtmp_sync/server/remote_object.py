@@ -58,7 +58,12 @@ class RemoteSharedObject(Mapping[str, Any]):
     on_message: called with handler name and arguments of each `send`.
     """
 
-    def __init__(self, name: str, persistent: bool) -> None:
+    def __init__(
+        self,
+        name: str,
+        persistent: bool,
+        on_released: Callable[[RemoteSharedObject], None] = lambda released: None,
+    ) -> None:
         self.name = name
         self.persistent = persistent
         self.version = 0
@@ -67,6 +72,7 @@ class RemoteSharedObject(Mapping[str, Any]):
         self.used: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._raw: dict[str, bytes] = {}
         self._values: dict[str, object] = {}  # decoded when first looked at
+        self._on_released = on_released
         self._link: ClientLink | None = None
         self._synced = False  # on the present link
         self._dump_from: int | None = None  # the version that a dump under way goes on from
@@ -87,11 +93,6 @@ class RemoteSharedObject(Mapping[str, Any]):
 
     def __len__(self) -> int:
         return len(self._raw)
-
-    @property
-    def released(self) -> bool:
-        """Whether it will never be in sync again."""
-        return bool(self._closed)
 
     # --- writing
 
@@ -124,9 +125,12 @@ class RemoteSharedObject(Mapping[str, Any]):
 
     def release(self) -> None:
         """Use it no longer."""
+        if self._closed:
+            return
         if self._link is not None and self._link.alive:
             self._link.write(self._message(self._link, wire.EVENT_RELEASE))
         self.link_lost("the shared object was released", for_good=True)
+        self._on_released(self)
 
     async def _confirmed(self, waiting: list[asyncio.Future[int]]) -> int:
         confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()

@@ -11,6 +11,7 @@ from rtmp_sync.errors import CallError, ConnectError, ConnectionLost, LocalProto
 from rtmp_sync.protocol import events, replies
 from rtmp_sync.server import client_link
 from rtmp_sync.server.client import NetConnection
+from rtmp_sync.server.remote_calls import MAX_OPEN_CALLS, RemoteCalls
 from rtmp_sync.wire import constants as c
 from tests.server.small_server import SmallServer, until
 
@@ -141,6 +142,19 @@ async def test_no_more_than_64_numbers_are_open(server: SmallServer, client: Net
     stuck.cancel()
     await asyncio.gather(*others)
     assert server.runs.count("echo") == 100
+
+
+async def test_a_turn_that_its_caller_gives_up_is_the_next_ones() -> None:
+    calls = RemoteCalls(numbered=True)
+    open_calls = [await calls.begin("first", ()) for _ in range(MAX_OPEN_CALLS)]
+    waiting = [asyncio.create_task(calls.begin("next", ())) for _ in range(MAX_OPEN_CALLS + 1)]
+    await asyncio.sleep(0)
+    for call in reversed(open_calls):  # the lowest last: it makes room for all but one
+        calls.end(call, None)
+    for task in waiting[:-1]:
+        task.cancel()
+    async with asyncio.timeout(5):
+        assert (await waiting[-1]).number == MAX_OPEN_CALLS + 1
 
 
 async def test_an_error_answer_raises_with_its_code(client: NetConnection) -> None:
@@ -498,7 +512,15 @@ async def test_a_released_object_is_not_used_again_by_a_reconnect_but_may_be_ane
     assert not server.users.get(("text", False))
     anew = await client.shared_object("text")
     await anew.set("a", 1)
+    released.release()  # once more: the new one is not meant
+    assert await client.shared_object("text") is anew
     assert dict(anew) == {"a": 1.0}
+
+
+async def test_nothing_is_kept_of_released_objects(client: NetConnection) -> None:
+    for number in range(3):
+        (await client.shared_object(f"board {number}")).release()
+    assert client._shared_objects == {}
 
 
 # --- streams
