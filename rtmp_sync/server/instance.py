@@ -143,6 +143,7 @@ class Instance:
 
     def disconnected(self, client: Client, reason: str) -> None:
         """Tell the application that a client is gone."""
+        client.unlink()  # also one that was accepted and had gone before it was in
         done = self._reporter("on_disconnect")
         self._tasks.start(self.application.on_disconnect(client, reason), done)
 

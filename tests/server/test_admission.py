@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from rtmp_sync import ConnectError, NetConnection, Origin
+from rtmp_sync import Client, ConnectError, NetConnection, Origin
 from rtmp_sync.protocol.events import CallAnswered, ConnectAnswered
 from tests.server.conftest import probe
 from tests.support.origins import running, until, url
@@ -95,14 +96,23 @@ async def test_what_a_client_sends_before_it_is_let_in_waits(origin: Origin) -> 
 
 
 async def test_one_that_goes_while_the_application_decides_is_told_of_as_gone(
-    origin: Origin,
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    connected: list[bool] = []
+    on_disconnect = probe(origin).on_disconnect
+
+    async def looks(application: Any, client: Client, reason: str) -> None:
+        connected.append(client.connected)
+        await on_disconnect(application, client, reason)
+
+    monkeypatch.setattr(probe(origin), "on_disconnect", looks)
     peer = await Peer().open(origin.rtmp_port)
     peer.send(peer.rtmp.connect({"app": "probe"}, "waits", "User"))
     await until(lambda: ("connect", "waits") in probe(origin).said)
     peer.writer.transport.abort()
     await until(lambda: any(said[:2] == ("disconnect", "waits") for said in probe(origin).said))
     assert origin.state.instances["probe/_definst_"].clients == {}
+    assert connected == [False]
     peer.close()
 
 
