@@ -59,6 +59,8 @@ class Protocols(NamedTuple):
 
 PROTOCOLS: Final = Protocols(1, 2)
 
+_SAID_UNPROVEN: Final = (Reason.BAD_SECRET, Reason.OTHER_PAIR, Reason.OTHER_PROTOCOL)
+
 
 @dataclass(frozen=True, slots=True)
 class LinkIdentity:
@@ -116,7 +118,7 @@ class Link:
             return
         record = decode_plain(payload)
         if isinstance(record, Bye) and self.dials:
-            raise end_said_by(record)
+            raise _refusal_said_by(record)
         if isinstance(record, Challenge) and self.dials:
             self._receive_challenge(record)
         elif isinstance(record, Hello) and not self.dials and not self._hello:
@@ -252,6 +254,13 @@ def end_said_by(bye: Bye) -> RemoteProtocolError:
     if bye.code in set(Reason):
         return LinkRefused(Reason(bye.code), text)
     return LinkLost(text)
+
+
+def _refusal_said_by(bye: Bye) -> RemoteProtocolError:
+    """The same before the proof: whoever it is, it may only say why it will not talk."""
+    if bye.code in _SAID_UNPROVEN:
+        return end_said_by(bye)
+    return LinkLost(f"somebody said goodbye: {bye.text}")
 
 
 def key_id(secret: bytes) -> str:

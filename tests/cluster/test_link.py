@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from rtmp_sync.cluster.link import PROTOCOLS, Link, LinkIdentity, Protocols
+from rtmp_sync.cluster.link import PROTOCOLS, Link, LinkIdentity, Protocols, end_said_by
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.wire.packing import pack
 from rtmp_sync.wire.records import (
@@ -24,7 +24,7 @@ from rtmp_sync.wire.records import (
     encode_envelope,
     encode_plain,
 )
-from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason
+from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason, reason_of
 
 A = LinkIdentity("A+B", "A", "boot-a")
 B = LinkIdentity("A+B", "B", "boot-b")
@@ -278,12 +278,19 @@ def test_what_is_newer_than_the_agreed_version_is_unknown():
 
 
 def test_a_goodbye_has_the_peers_reason_or_none():
-    one = dialer()
-    with pytest.raises(LinkRefused) as caught:
-        one.receive_message(LANE_URGENT, encode_plain(Bye("crowded", "come back later")))
-    assert caught.value.reason is Reason.CROWDED
-    with pytest.raises(LinkLost):
-        dialer().receive_message(LANE_URGENT, encode_plain(Bye("whatever", "text")))
+    refusal = end_said_by(Bye("too_slow", "bytes wait"))
+    assert isinstance(refusal, LinkRefused)
+    assert refusal.reason is Reason.TOO_SLOW
+    assert isinstance(end_said_by(Bye("whatever", "text")), LinkLost)
+
+
+@pytest.mark.parametrize("reason", Reason)
+def test_who_has_proved_nothing_gives_no_reason_but_that_it_will_not_talk(reason):
+    """Anybody may say it: it must not end an origin for an id, nor raise an alarm."""
+    with pytest.raises(RemoteProtocolError) as caught:
+        dialer().receive_message(LANE_URGENT, encode_plain(Bye(reason.value, "text")))
+    said_to_strangers = {Reason.BAD_SECRET, Reason.OTHER_PAIR, Reason.OTHER_PROTOCOL}
+    assert reason_of(caught.value) == (reason if reason in said_to_strangers else None)
 
 
 @pytest.mark.parametrize(
