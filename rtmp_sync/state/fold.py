@@ -249,19 +249,21 @@ class Fold:
         """
         for frozen, counted in snapshot.wrong_objects:
             if not frozen.source.gone:
+                for running in self._snapshots:  # they cut it as it was counted till now
+                    running.keep(frozen.source)
                 self._touch_object(frozen.source)
                 frozen.source.correct(frozen, counted)
-        for instance, difference in snapshot.wrong_instances:
+        for instance, missing, recounts in snapshot.wrong_instances:
             if self.instances.get(instance.scope) is instance:
                 self._touch_instance(instance)
-                instance.add(difference)
+                instance.correct(missing, recounts)
         for session in snapshot.wrong_sessions:
             if self.sessions.get(session.key) is session:
                 self._touch_session(session)
         objects = [
             f"{one.source.scope} {one.source.full_name}" for one, _ in snapshot.wrong_objects
         ]
-        clients = [f"{instance.scope} clients" for instance, _ in snapshot.wrong_instances]
+        clients = [f"{instance.scope} clients" for instance, *_ in snapshot.wrong_instances]
         return objects + clients + [f"session {one.key}" for one in snapshot.wrong_sessions]
 
     # Something is about to change: it has to be counted again. Never more than a slice's worth.

@@ -23,7 +23,7 @@ class RegisteredClient(NamedTuple):
 
 
 class Instance:
-    __slots__ = ("clients", "counted", "highest", "objects", "scope", "started", "sum")
+    __slots__ = ("clients", "counted", "highest", "objects", "recounts", "scope", "started", "sum")
 
     def __init__(self, scope: str, highest: int) -> None:
         self.scope = scope
@@ -32,6 +32,7 @@ class Instance:
         self.objects: dict[str, SharedObject] = {}
         self.clients: dict[str, RegisteredClient] = {}
         self.sum = 0  # of the objects' headers and the clients, as last counted
+        self.recounts = 0  # how often `sum` was corrected
         self.counted = 0  # its own mark, as last counted by the state's digest
 
     @property
@@ -41,6 +42,12 @@ class Instance:
     def add(self, marks: int) -> None:
         """Add marks to the running sum (negative: take them away)."""
         self.sum = (self.sum + marks) & MASK
+
+    def correct(self, missing: int, recounts: int) -> None:
+        """`missing` from `sum` when it had been corrected so often; since then, it is not."""
+        if self.recounts == recounts:
+            self.add(missing)
+            self.recounts += 1
 
     def count(self) -> int:
         return instance_mark(self.scope, self.highest, self.started, self.sum)

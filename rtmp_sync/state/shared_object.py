@@ -38,18 +38,18 @@ class FrozenObject:
     slots: dict[str, bytes]
     versions: dict[str, int]
     tombstones: dict[str, int]
-    cleared: int
+    recounts: int
 
 
 class SharedObject:
     __slots__ = (
-        "cleared",
         "floor",
         "full_name",
         "gone",
         "header",
         "kind",
         "name",
+        "recounts",
         "scope",
         "slots",
         "sum",
@@ -69,8 +69,8 @@ class SharedObject:
         self.versions: dict[str, int] = {}
         self.tombstones: dict[str, int] = {}
         self.gone = False
-        self.cleared = 0  # how often
         self.sum = 0
+        self.recounts = 0  # how often `sum` began anew, or was corrected
         self.header = 0  # its mark as last counted by the state's digest
 
     @property
@@ -126,7 +126,7 @@ class SharedObject:
         self.versions = {}
         self.tombstones = {}
         self.sum = 0
-        self.cleared += 1
+        self.recounts += 1
         if version > self.version:
             self.version = version
         self.floor = self.version
@@ -151,13 +151,14 @@ class SharedObject:
             self.slots.copy(),
             self.versions.copy(),
             self.tombstones.copy(),
-            self.cleared,
+            self.recounts,
         )
 
     def correct(self, frozen: FrozenObject, counted: int) -> None:
         """`counted` is what the entries of `frozen` come to, and not what `sum` said then."""
-        if self.cleared == frozen.cleared:  # else `sum` began anew, without the wrong entry
+        if self.recounts == frozen.recounts:  # else `sum` is without the wrong entry since
             self.sum = (self.sum + counted - frozen.sum) & MASK
+            self.recounts += 1
 
     def _drop_tombstone(self, key: str) -> None:
         at = self.tombstones.pop(key, None)

@@ -68,6 +68,7 @@ class _FrozenInstance:
     source: Instance
     identity: tuple[str, int, bool]  # scope, highest, started
     sum: int
+    recounts: int
     clients: dict[str, RegisteredClient]
     objects: list[SharedObject]
 
@@ -98,13 +99,15 @@ class Snapshot:
         self.digest = b""  # of the entries themselves, once all chunks were read
         self.closed = False
         self.wrong_objects: list[tuple[FrozenObject, int]] = []  # and what it comes to
-        self.wrong_instances: list[tuple[Instance, int]] = []  # and how much is missing
+        # How much is missing, and how often it had been corrected at the cut.
+        self.wrong_instances: list[tuple[Instance, int, int]] = []
         self.wrong_sessions: list[Session] = []
         self._instances = [
             _FrozenInstance(
                 instance,
                 (instance.scope, instance.highest, instance.started),
                 instance.sum,
+                instance.recounts,
                 instance.clients.copy(),
                 list(instance.objects.values()),
             )
@@ -183,7 +186,7 @@ class Snapshot:
             objects += yield from self._entries(frozen)
         missing = (clients + believed - instance.sum) & MASK
         if missing:
-            self.wrong_instances.append((instance.source, missing))
+            self.wrong_instances.append((instance.source, missing, instance.recounts))
         return (clients + objects) & MASK
 
     def _take(self, obj: SharedObject) -> FrozenObject:

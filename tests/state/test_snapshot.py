@@ -196,6 +196,24 @@ def test_memory_that_was_changed_behind_the_folds_back_is_found_and_counted(what
     assert state.correct(read(state.snapshot())) == []
 
 
+@pytest.mark.parametrize("when", ["both were read", "the other had not begun"])
+@pytest.mark.parametrize("what", FLIPS)
+def test_what_two_snapshots_find_at_once_is_counted_once(what, when):
+    state = state_to_flip()
+    flip(state, what)
+    one, other = state.snapshot(), state.snapshot()
+    if when == "both were read":
+        read(other)
+    read(one)
+    assert state.correct(one)
+    assert state.digest() == state.recompute_digest()
+    if when == "the other had not begun":
+        read(other)
+    assert state.correct(other)
+    assert other.digest != other.header.digest
+    assert state.digest() == state.recompute_digest()
+
+
 def test_what_was_wrong_and_is_gone_needs_no_correction():
     state = state_to_flip()
     for what in FLIPS[3:] + FLIPS[:1]:
