@@ -98,7 +98,6 @@ class Exchange:
         self._tail: DivergentTail | None = None  # is being saved
         self._held_since = now
         self._fenced = -1
-        self._to_replay: list[Replay] = []
         link.epoch = role.epoch
         link.on_refused = hooks.on_refused
         self._say_role()
@@ -134,8 +133,7 @@ class Exchange:
             self._hooks.on_refused(Reason.REGRESSING_SNAPSHOT, text)
         if events.installed or events.applied:
             self._hooks.on_applied()
-        replays, self._to_replay = self._to_replay, []
-        for replay in replays:  # the Changes of these calls are acknowledged
+        for replay in events.replays:  # the Changes of these calls are acknowledged
             self._hooks.on_replay(replay)
         for tail in events.divergent:  # last: a host that saves nothing lets go at once
             self._tail = tail
@@ -143,7 +141,8 @@ class Exchange:
             self._hooks.on_divergent(tail, partial(self._let_go, tail))
 
     def tick(self, now: float) -> None:
-        """Raises LinkRefused after `silence` without a message, or without one that is due."""
+        """Raises LinkRefused after `silence` without a message, or without one that is due;
+        RemoteProtocolError for what had waited for a tail to be saved."""
         stalled = now - self._ticked_at > 2 * HEARTBEAT_SECONDS
         self._now = self._ticked_at = now
         self._give_up_tail()
@@ -216,8 +215,10 @@ class Exchange:
         """The host has saved `tail`, or could not: now the copy that waits takes its place."""
         if self._tail is tail:
             self._tail = None
-            self.sink.release_held(self._now)
-            self.end_turn()
+            try:
+                self.sink.release_held(self._now)
+            finally:  # whatever came behind it, the copy is in use
+                self.end_turn()
 
     def _give_up_tail(self) -> None:
         tail = self._tail
@@ -293,15 +294,7 @@ class Exchange:
         elif isinstance(record, DigestRequest):
             sink.receive_digest_request(record)
         elif isinstance(record, Replay):
-            self._receive_replay(record)
-
-    def _receive_replay(self, record: Replay) -> None:
-        if self.sink.following is not Following.LIVE:
-            return  # it ran in the life of a copy that is not here
-        if record.seq > self._state.journal.head:
-            text = f"Replay of {record.seq} at {self._state.journal.head}"
-            raise LinkRefused(Reason.OUT_OF_TURN, text)
-        self._to_replay.append(record)
+            sink.receive_replay(record)
 
     def _receive_promise_request(self, record: PromiseRequest) -> None:
         """A deposed node is promised nothing."""
@@ -340,6 +333,7 @@ class Exchange:
 
     def _receive_role(self, record: Role) -> None:
         peer = self.peer
+        begins = record.serving and not peer.serving
         peer.epoch = record.epoch
         peer.holder = record.holder
         peer.gate_open = record.gate_open
@@ -349,7 +343,7 @@ class Exchange:
         if record.serving or record.gate_open:
             self._fence(record.epoch, f"an open gate in epoch {record.epoch}")
         self._hooks.on_role(peer)
-        self._follow()
+        self._follow(begins=begins)
 
     def _receive_request(self, record: SyncRequest) -> None:
         if not self.role.serving:
@@ -365,13 +359,16 @@ class Exchange:
             peer_is_ahead=ahead,
         )
 
-    def _follow(self) -> None:
-        """Ask a serving peer for its copy, once per epoch and again when it is confirmed."""
+    def _follow(self, *, begins: bool = False) -> None:
+        """Ask a serving peer for its copy, once per epoch and again when it is confirmed.
+
+        begins: to serve. If it did so before, it has forgotten what was asked, and what it sent.
+        """
         peer = self.peer
         if self.role.serving or not peer.serving or peer.epoch < self.role.epoch:
             return
         sink = self.sink
-        wanted = sink.following is Following.IDLE or sink.epoch != peer.epoch
+        wanted = begins or sink.following is Following.IDLE or sink.epoch != peer.epoch
         if wanted or (sink.following is Following.REFUSED and self._confirmed(peer.epoch)):
             sink.request(peer.epoch)
 

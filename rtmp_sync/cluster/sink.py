@@ -18,6 +18,7 @@ Always holds: an acknowledged seq is in the copy that is in use.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -33,12 +34,14 @@ from rtmp_sync.wire.records import (
     DigestRequest,
     DigestResponse,
     Record,
+    Replay,
     SnapshotChunk,
     SnapshotEnd,
     SyncContinue,
     SyncFull,
     SyncRequest,
 )
+from rtmp_sync.wire.refusals import LinkRefused, Reason
 
 __all__ = ["DivergentTail", "Following", "Sink"]
 
@@ -68,6 +71,7 @@ class SinkEvents:
     divergent: list[DivergentTail] = field(default_factory=list)
     installed: bool = False
     refused: SnapshotHeader | None = None
+    replays: list[Replay] = field(default_factory=list)
 
 
 class Sink:
@@ -80,12 +84,12 @@ class Sink:
         self.epoch = 0  # of the node that is followed
         self.full_copies = 0
         self.partial_copies = 0
-        self._head_heard = 0
-        self._behind_since: float | None = None
+        # Heads of the active's journal that this copy lacks, and when they were heard of.
+        self._lacking: deque[tuple[int, float]] = deque()
         self._events = SinkEvents()
         self._loader: SnapshotLoader | None = None
         self._held: ReplicatedState | None = None
-        self._held_records: list[Delta | DigestRequest] = []
+        self._held_records: list[Delta | DigestRequest | Replay] = []
         self._request_id = 0
         self._next_chunk = 0
         self._ack_due = False
@@ -94,11 +98,12 @@ class Sink:
     @property
     def lag_changes(self) -> int:
         """Changes that the active has and this copy has not, as far as heard."""
-        return max(0, self._head_heard - self._state.journal.head)
+        heard = self._lacking[-1][0] if self._lacking else 0
+        return max(0, heard - self._state.journal.head)
 
     def lag_seconds(self, now: float) -> float:
         """Age of the oldest Change that is missing here."""
-        return now - self._behind_since if self._behind_since is not None else 0.0
+        return now - self._lacking[0][1] if self._lacking else 0.0
 
     @property
     def in_sync(self) -> bool:
@@ -122,8 +127,7 @@ class Sink:
         self.following = Following.IDLE
         self._loader = self._held = None
         self._held_records.clear()
-        self._head_heard = 0
-        self._behind_since = None
+        self._lacking.clear()
         self._ack_due = False
         self._digest_asked = None
 
@@ -197,6 +201,8 @@ class Sink:
         for record in records:
             if isinstance(record, Delta):
                 self.receive_delta(record, now)
+            elif isinstance(record, Replay):
+                self.receive_replay(record)
             else:
                 self.receive_digest_request(record)
 
@@ -216,11 +222,21 @@ class Sink:
 
     def hear_head(self, seq: int, now: float) -> None:
         """The active's journal has reached `seq`."""
-        self._head_heard = max(self._head_heard, seq)
-        if not self.lag_changes:
-            self._behind_since = None
-        elif self._behind_since is None:
-            self._behind_since = now
+        lacking, head = self._lacking, self._state.journal.head
+        if seq > (lacking[-1][0] if lacking else head):
+            lacking.append((seq, now))
+        while lacking and lacking[0][0] <= head:
+            lacking.popleft()
+
+    def receive_replay(self, record: Replay) -> None:
+        if self.following is Following.HOLDING:
+            self._held_records.append(record)
+        if self.following is not Following.LIVE:
+            return  # it ran in the life of a copy that is not here
+        if record.seq > self._state.journal.head:
+            text = f"Replay of {record.seq} at {self._state.journal.head}"
+            raise LinkRefused(Reason.OUT_OF_TURN, text)
+        self._events.replays.append(record)
 
     def receive_digest_request(self, record: DigestRequest) -> None:
         if self.following is Following.HOLDING:

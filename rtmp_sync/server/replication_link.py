@@ -275,7 +275,7 @@ class ReplicationLink(asyncio.Protocol):
         self._replace_timer(_TICK_SECONDS, self._tick)
         try:
             self.exchange.tick(now())
-        except LinkRefused as error:  # silence
+        except RemoteProtocolError as error:  # silence, most often
             self.cut(error)
             return
         self.flush()

@@ -6,8 +6,11 @@ import pytest
 
 from rtmp_sync.cluster.exchange import TAIL_SECONDS
 from rtmp_sync.cluster.sink import Following
+from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.state.change import encode_changes
 from rtmp_sync.wire.records import (
     Ack,
+    Delta,
     Hello,
     Promise,
     PromiseRequest,
@@ -96,6 +99,48 @@ def test_a_tail_that_is_saved_after_the_link_broke_is_handed_out_again():
     pair.a.let_go[1]()
     pair.settle()
     pair.assert_same()
+
+
+def test_a_call_that_ran_while_a_tail_was_being_saved_is_replayed_behind_its_changes():
+    pair = deposed_pair()
+    replayed: list[tuple[str, int]] = []
+    hooks, journal = pair.a.link._hooks, pair.a.state.journal
+    hooks.on_replay = lambda record: replayed.append((record.method, journal.head))
+    pair.b.write()
+    head = pair.b.state.journal.head
+    pair.b.link.send_replay(Replay(head, SCOPE, b"", "play", b""))
+    pair.settle()
+    assert replayed == []
+    pair.a.let_go[0]()
+    assert replayed == [("play", head)]
+
+
+def test_a_held_delta_that_fits_nowhere_is_refused_and_the_host_knows_of_the_copy():
+    pair = deposed_pair()
+    pair.b.link.link.send(Delta(10_000, encode_changes([])))
+    pair.settle()
+    with pytest.raises(RemoteProtocolError):
+        pair.a.let_go[0]()
+    assert pair.a.installed == 1
+
+
+@pytest.mark.parametrize("asked", ["before", "in vain"])
+def test_an_active_whose_gate_was_closed_for_a_moment_feeds_its_standby_again(asked):
+    pair = following_pair() if asked == "before" else Pair()
+    if asked == "in vain":
+        pair.serve(pair.a, 1)
+        pair.connect()
+        pair.deliver(pair.b, 10)
+        assert pair.b.link.sink.following is Following.REQUESTED
+    pair.a.set_role(1, "A", serving=False)
+    pair.settle()
+    pair.a.set_role(1, "A", serving=True)
+    pair.settle()
+    pair.a.write()
+    pair.settle()
+    pair.assert_same()
+    assert pair.a.link.source.caught_up
+    assert pair.b.link.sink.in_sync
 
 
 def test_a_deposed_node_is_promised_nothing_and_told_why():

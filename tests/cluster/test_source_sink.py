@@ -416,6 +416,17 @@ def test_lag_is_what_the_active_is_known_to_have():
     assert pair.b.link.sink.lag_seconds(13.0) == 0
 
 
+def test_the_age_of_what_is_missing_is_that_of_the_oldest_that_still_is():
+    sink = following_pair().b.link.sink
+    head = sink._state.journal.head
+    sink.hear_head(head + 1, 10.0)
+    sink.hear_head(head + 3, 11.0)
+    sink._state.journal.head = head + 2
+    sink.hear_head(head + 3, 12.0)
+    assert sink.lag_changes == 1
+    assert sink.lag_seconds(12.5) == 1.5
+
+
 def test_a_snapshot_below_the_own_position_is_refused_until_the_record_confirms_it():
     pair = following_pair()
     pair.a.write(count=5)
