@@ -34,8 +34,9 @@ def gauges(origin: Origin) -> Iterator[Figure]:
     journal, commit = origin.state.journal, origin.commit
     level = min(commit.level, journal.head)
     yield Figure("released_seq", level, "messages made up to here may leave")
-    written = origin.persistence.written_seq
-    yield Figure("written_seq", written, "Changes that this origin's own disk holds")
+    disk = origin.persistence
+    yield Figure("written_seq", disk.written_seq, "Changes that this origin's own disk holds")
+    yield Figure("persist_failed", disk.failed, "1 while it serves without its own disk")
     yield Figure("backlog_bytes", journal.backlog_bytes, "Changes kept for a standby that returns")
     backlog = journal.taken - journal.backlog_start
     yield Figure("backlog_changes", backlog, "the same, counted")
@@ -68,6 +69,9 @@ def counters(origin: Origin) -> Iterator[Figure]:
         ledger.events["digest_mismatch"],
         "comparisons that found the two copies different",
     )
+    disk = origin.persistence
+    yield Figure("persist_failures", disk.failures, "times that the own disk failed")
+    yield Figure("compactions", disk.compactions, "snapshots written to the own disk")
     replays = origin.instances.replays
     yield Figure("replays", replays.done, "calls of the active origin that were run here too")
     yield Figure("replays_failed", replays.failed, "of these, raised or took too long")

@@ -35,6 +35,7 @@ class Persistence:
 
     def __init__(self, config: Config, state: ReplicatedState, commit: CommitPoint) -> None:
         self.boot_id = secrets.token_hex(8)
+        self.failures = 0  # how often the disk failed
         self._grace = config.replication.reconnect_grace
         self._disk = config.storage.disk
         self._state = state
@@ -55,6 +56,11 @@ class Persistence:
     def written_seq(self) -> int:
         """Everything up to it is on this disk."""
         return self._journal.written_seq
+
+    @property
+    def compactions(self) -> int:
+        """Snapshots that were written."""
+        return self._journal.compactions
 
     async def start(self) -> History:
         """Lock the directory and fill the state with what is in it. Raises ConfigError."""
@@ -138,6 +144,7 @@ class Persistence:
 
     def _failed(self, reason: str) -> None:
         assert self._history is not None  # nothing is written before `start`
+        self.failures += 1
         self._history.record("persist_failed", reason=reason)
         self._commit.set_require_disk(False)
         self._wake(None)

@@ -97,7 +97,7 @@ class ShownOrigin:
         self.events = [{"at": "2026-01-01T00:00:00+00:00", "clock": 1.0, "event": "started"}]
         counts = Counter(event["event"] for event in self.events)
         self.history = SimpleNamespace(events=lambda: self.events, counts=counts)
-        self.persistence = SimpleNamespace(written_seq=17)
+        self.persistence = SimpleNamespace(written_seq=17, failed=False, failures=2, compactions=4)
         self.test = ShownTest(ok=True, persist_failed=False)
 
     def counts(self) -> dict[str, int]:

@@ -194,6 +194,9 @@ async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOr
         'rtmp_sync_link_refusals_total{reason="bad_mac"} 2.0',
         "rtmp_sync_digest_mismatches_total 1.0",
         "rtmp_sync_written_seq 17.0",
+        "rtmp_sync_persist_failed 0.0",
+        "rtmp_sync_persist_failures_total 2.0",
+        "rtmp_sync_compactions_total 4.0",
         "rtmp_sync_backlog_changes 12.0",
         "rtmp_sync_link_queue_bytes 70.0",
         "rtmp_sync_outbox_bytes 1234.0",
@@ -204,6 +207,12 @@ async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOr
         'rtmp_sync_refused_calls_total{application="text",user_type="Guest"} 5.0',
     ):
         assert line in body.splitlines()
+
+
+async def test_metrics_tell_of_a_disk_that_failed(http: Http, origin: ShownOrigin) -> None:
+    origin.persistence.failed = True
+    lines = (await http.ask("/metrics"))[1].splitlines()
+    assert "rtmp_sync_persist_failed 1.0" in lines
 
 
 async def test_the_page_shows_the_state_and_escapes_what_it_shows(

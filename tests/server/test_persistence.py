@@ -107,6 +107,7 @@ async def test_a_takeover_does_not_wait_for_the_snapshot_of_the_copy_it_got_befo
     assert node.commit.level == node.state.journal.head
     held.set()
     await until(lambda: not node.persistence.failed)
+    assert (node.persistence.failures, node.persistence.compactions) == (1, 1)
     assert node.events() == ["persist_failed", "persist_recovered"]
     await node.persistence.written(node.change())
     assert node.commit.level == node.state.journal.head
