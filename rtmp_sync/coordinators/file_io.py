@@ -72,6 +72,8 @@ class Folder:
             return _failure(outcome, error)
         finally:
             _unlink(temporary)
+        if landed:  # the name is there: whatever fails from here on, nothing was refused
+            _sync_directory(self.path)
         highest, record = self._highest()
         if landed and highest > rev:
             # Somebody went on from here, or this revision's place was a pruned one.
@@ -158,7 +160,6 @@ class Folder:
             # A retransmitted NFS call can report a link that it made itself.
             there = _read(target)
             return there is not None and _member(there, "nonce") == nonce
-        _sync_directory(self.path)
         return True
 
     def _prune(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: ASYNC240  (a test may touch a local file on its loop)
 import asyncio
+import errno
 import os
 import signal
 from collections.abc import AsyncIterator
@@ -66,6 +67,21 @@ def test_a_record_is_whole_though_the_system_takes_it_in_pieces(
     content = encode(FIRST).decode("latin-1")
     answer = file_io.Folder(str(pair_file), "A").cas(1, content, FIRST.nonce)
     assert (answer["outcome"], answer["record"]) == ("landed", content)
+
+
+def test_a_record_in_place_is_never_called_refused(
+    pair_file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder without space may show the name and refuse to write itself down."""
+
+    def full(_path: str) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(file_io, "_sync_directory", full)
+    folder, content = file_io.Folder(str(pair_file), "A"), encode(FIRST).decode("latin-1")
+    request = {"op": "cas", "rev": 1, "content": content, "nonce": FIRST.nonce}
+    assert "outcome" not in file_io._answer(folder, request)  # which is: unknown
+    assert folder.read("A", None, "B")["record"] == content
 
 
 async def test_helpers_that_cannot_be_killed_do_not_pile_up(a: FileCoordinator) -> None:
