@@ -179,7 +179,7 @@ def _force(s: Situation, pending: Pending) -> tuple[Pending, tuple[Action, ...]]
     else:  # before the very first record only another first record can take its place
         no_op = first_record(pending.record.nodes, s.view.author)
     later = s.now + RETRY_SECONDS
-    return replace(pending, forced=no_op.nonce, retry_at=later), (Cas(no_op),)
+    return replace(pending, retry_at=later), (Cas(no_op),)
 
 
 def _needs_promise(node: Node, view: View, now: float) -> bool:

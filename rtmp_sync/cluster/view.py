@@ -188,7 +188,6 @@ class Pending:
 
     record: Record
     unknown_since: float | None = None
-    forced: str = ""  # nonce of the no-op that settles an unknown one
     retry_at: float = -inf
 
 

@@ -74,7 +74,6 @@ class Replication:
         self.peer: PeerStatus | None = None  # the last that was heard, also after the link went
         self.lost_at: float | None = None
         self.links_lost = 0
-        self.digest_mismatches = 0
         self.same_id: set[bool] = set()  # whether this node dialled when it met its own id
         self._state = state
         self._me = LinkIdentity(pair_id, node_id, boot_id)
@@ -269,10 +268,7 @@ class Replication:
         if first:
             exchange.source.compare_digests()
             self._current.flush()
-        agrees = await answer
-        if not agrees and self._exchange is exchange:
-            self.digest_mismatches += 1
-        return agrees
+        return await answer
 
     def repair(self) -> None:
         """[source] The peer's copy is wrong: have it make a whole new one."""
