@@ -191,8 +191,8 @@ class Member(Facts):
         """Seconds until something may be due by itself."""
         instants = [now + self._timing.probe_interval]
         claim = self.node.claim
-        if claim is not None and claim.open_at is not None:
-            instants.append(claim.open_at)
+        if claim is not None and claim.open_at is not None and claim.open_at > now:
+            instants.append(claim.open_at)  # once that is past, a read gives the authority
         if (due := self._acks.due()) is not None and due > now:  # else it was seen
             instants.append(due)
         return max(SOONEST_LOOK_SECONDS, min(instants) - now)
@@ -240,7 +240,7 @@ class Member(Facts):
             case do.CompareDigests():
                 self._comparison.want()  # asked below, when no older question is open
                 return
-            case do.Repair():
+            case do.Repair() | do.CloseGate():  # this node's end of the question goes with it
                 self._comparison.forget()
             case do.Promote():
                 self._peer_has = self._around.position[1] + 1  # with the epoch's first Change

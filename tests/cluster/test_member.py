@@ -359,6 +359,21 @@ def test_an_answer_from_the_link_before_says_nothing(active: World) -> None:
     assert not active.happened("digest_mismatch")
 
 
+def test_a_comparison_that_ends_with_the_service_says_nothing(active: World) -> None:
+    """Its source stops feeding the peer then; the link, and with it the question, goes on."""
+    active.sync()
+    active.wait(Policy().digest_seconds + 1)
+    (*_, asked) = [a for a in active.done if isinstance(a, do.CompareDigests)]
+    active.now += DEFAULT.t_conf + 1
+    active.look()
+    assert active.happened("fenced")
+    active.member.compared(asked.question, False)
+    active.wait(2)
+    assert active.member.state is State.ACTIVE
+    assert not active.happened("digest_mismatch")
+    assert not [action for action in active.done if isinstance(action, do.Repair)]
+
+
 # -- stalls and probes -----------------------------------------------------------------
 
 GONE = {"link": False, "admin": False}
@@ -523,6 +538,23 @@ def test_a_clean_stop_releases_and_has_nothing_left_to_do(active: World) -> None
     last = active.member.leave(active.now)
     assert active.member.node.pending is None
     assert not last.actions
+
+
+def test_a_wait_that_is_over_is_no_reason_to_look_all_the_time() -> None:
+    """The store went away meanwhile, and with it the authority to open."""
+    world, a = World("B"), World()
+    a.begin()
+    assert a.record is not None
+    author = Author("A", "a1", "x", "")
+    listed = a.record.synced(author, 1, "in_sync", InSync("B", "b1"))
+    world.record = listed.let_go(author, 1, "stopped")
+    world.read()
+    world.look()
+    assert world.member.state is State.CLAIMING
+    world.member.could_not_read()
+    world.now += 1
+    world.look()
+    assert world.member.next_look(world.now) == DEFAULT.probe_interval
 
 
 def test_it_looks_again_when_a_wait_is_over_or_an_acknowledgement_is_due(active: World) -> None:

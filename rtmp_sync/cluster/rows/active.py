@@ -34,7 +34,9 @@ def must_close(s: Situation) -> bool:
 
 def _why_closed(s: Situation) -> tuple[str, str]:
     """For the history, and for people."""
-    if s.now >= s.authority_until and not s.deposed:
+    if not s.deposed:
+        if s.now < s.authority_until:
+            return "gate_fell", "the gate does not stand open any more"
         if s.view.late_by:
             return "fenced_on_resume", "this process did not run, and its authority ran out"
         return "isolated_self_fence", "the authority ran out"

@@ -30,7 +30,9 @@ def claim_failed(s: Situation) -> bool:
 def give_up_claim(s: Situation) -> Turn:
     claim = s.node.claim
     refused = s.now < s.node.write_again_at
-    back = claim.back if refused and claim is not None else standby(s)
+    back = standby(s)
+    if claim is not None and (refused or claim.back is State.FENCED):
+        back = claim.back  # who served has to let go of its service first
     sentence = "the claim was refused by the store" if refused else "the claim was lost"
     return go(s, back, sentence, claim=None)
 
@@ -86,8 +88,9 @@ def open_failed(s: Situation) -> bool:
 
 
 def stand_back(s: Situation) -> Turn:
-    """My gate does not open: let go, so that the other node's copy may serve."""
-    if not s.can_write:
+    """My gate does not open: let go, once it is proven closed, so that the other node's copy
+    may serve."""
+    if s.view.gate != "closed" or not s.can_write:
         return stay(s, "the gate did not open; waiting to release", CloseGate("gate_mismatch"))
     record = s.the_record.let_go(s.view.author, s.view.position[1], "gate_failed")
     turn = write(s, record, "the gate did not open: releasing", CloseGate("gate_mismatch"))

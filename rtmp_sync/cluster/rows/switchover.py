@@ -8,6 +8,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from rtmp_sync.cluster.actions import (
+    Action,
     Answer,
     CloseGate,
     Demote,
@@ -51,6 +52,12 @@ def close_for_switch(s: Situation) -> Turn:
     return stay(s, "closing for the switchover", CloseGate("switchover"), drain=drain)
 
 
+def _answer(s: Situation, done: bool, text: str) -> tuple[Answer, ...]:
+    """For who commanded a switchover; a command that came meanwhile waits for its own."""
+    wish = s.view.request
+    return (Answer(done, text),) if wish is not None and wish.kind == "switchover" else ()
+
+
 def switch_failed(s: Situation) -> bool:
     drain = s.node.drain
     if drain is None or drain.closing:
@@ -77,11 +84,11 @@ def release_unhealthy(s: Situation) -> Turn:
 
 def resume(s: Situation) -> Turn:
     drain = s.drain
-    actions = (
+    actions: tuple[Action, ...] = (
         HoldWrites(False),
         Switchover("abort", drain.switch_id, s.node.epoch),
         Happened("switchover_aborted", {"reason": drain.reason}),
-        Answer(False, "the other origin did not get ready in time"),
+        *_answer(s, False, "the other origin did not get ready in time"),
     )
     sentence, again = "the switchover was aborted: serving on", s.now + SWITCH_AGAIN_SECONDS
     return go(s, State.ACTIVE, sentence, *actions, drain=None, switch_again_at=again)
@@ -102,12 +109,12 @@ def step_down(s: Situation) -> Turn:
         "final_seq": s.view.position[1],
         "held_ms": round(held * 1000),
     }
-    actions = (
+    actions: tuple[Action, ...] = (
         Switchover("done", drain.switch_id, s.the_record.epoch),
         Demote(),
         HoldWrites(False),
         Happened("switchover", fields),
-        Answer(done, f"{s.the_record.holder} serves in epoch {s.the_record.epoch}"),
+        *_answer(s, done, f"{s.the_record.holder} serves in epoch {s.the_record.epoch}"),
     )
     return go(s, State.SYNCING, f"handed over to {s.the_record.holder}", *actions, drain=None)
 
@@ -148,5 +155,6 @@ def switch_lost(s: Situation) -> bool:
 
 
 def fence_switch(s: Situation) -> Turn:
-    actions = (HoldWrites(False), Answer(False, "the switchover was not recorded"))
-    return go(s, State.FENCED, "the switchover was not recorded: fenced", *actions, drain=None)
+    answer = _answer(s, False, "the switchover was not recorded")
+    sentence = "the switchover was not recorded: fenced"
+    return go(s, State.FENCED, sentence, HoldWrites(False), *answer, drain=None)

@@ -24,6 +24,7 @@ from rtmp_sync.cluster.view import (
     Store,
 )
 from tests.cluster.views import (
+    A_HOLDS,
     B_HOLDS,
     BINDING,
     CLAIM,
@@ -170,6 +171,14 @@ def test_a_gate_that_does_not_open_is_released() -> None:
     assert found(turn, do.CloseGate)
 
 
+def test_a_gate_that_may_have_opened_is_not_released_before_it_is_proven_closed() -> None:
+    before = replace(open_from(NOW), epoch=4)
+    turn = decide(before, lost(CLAIM, open_failed=4, gate="unknown", **AUTHORISED), NOW)
+    assert turn.state is State.CLAIMING
+    assert turn.node.pending is None
+    assert found(turn, do.CloseGate)
+
+
 def test_a_gate_that_opened_too_late_is_closed_again() -> None:
     late = {"authority_epoch": 4, "authority_until": NOW - 1, "gate": "open"}
     turn = decide(replace(open_from(NOW), epoch=4), lost(CLAIM, **late), NOW)
@@ -189,6 +198,18 @@ def test_a_lost_claim_goes_back_to_where_the_record_puts_it(winner: Record, stat
     assert turn.state is state
     assert turn.node.pending is None
     assert turn.node.claim is None
+
+
+def test_who_served_before_a_lost_claim_lets_go_of_its_service() -> None:
+    theirs = A_HOLDS.claimed(B, 9, "gate_closed")
+    mine = A_HOLDS.claimed(ME, 10, "fenced")
+    claim = Claim(4, State.FENCED, waits=False, taken_from="A")
+    before = node(State.CLAIMING, pending=Pending(mine), claim=claim, epoch=3)
+    turn = decide(before, view(theirs, cas=result(Outcome.LOST)), NOW)
+    assert turn.state is State.FENCED
+    turn = decide(turn.node, view(theirs), NOW)
+    assert turn.state is State.SYNCING
+    assert found(turn, do.Demote) is not None
 
 
 def test_a_claim_that_was_superseded_after_it_landed_is_lost() -> None:

@@ -73,7 +73,7 @@ def test_the_record_is_handed_over_only_with_the_gate_proven_closed() -> None:
 def test_a_hand_over_that_landed_makes_a_standby_of_the_giver() -> None:
     handed = A_HOLDS.handed_over(ME, 10, TO_B, InSync("A", "a1"))
     sent = replace(CLOSING, pending=Pending(handed), drain=replace(CLOSING_DRAIN, sent=True))
-    turn = decide(sent, view(handed), NOW)
+    turn = decide(sent, view(handed, request=SWITCH), NOW)
     assert turn.state is State.SYNCING
     (event,) = [action for action in turn.actions if isinstance(action, do.Happened)]
     assert event.fields == {
@@ -101,7 +101,7 @@ def test_a_hand_over_that_was_forced_away_fences_and_is_claimed_anew() -> None:
     no_op = A_HOLDS.unchanged(replace(ME, nonce="forced"), 10)
     sent = replace(CLOSING, pending=Pending(handed), drain=replace(DRAIN, closing=True, sent=True))
     for seen in (view(no_op), view(A_HOLDS, cas=result(Outcome.REFUSED))):
-        turn = decide(sent, seen, NOW)
+        turn = decide(sent, replace(seen, request=SWITCH), NOW)
         assert turn.state is State.FENCED
         assert not found(turn, do.Answer).done
 
@@ -119,12 +119,27 @@ def test_a_hand_over_that_was_forced_away_fences_and_is_claimed_anew() -> None:
 def test_before_the_gate_closed_a_switchover_that_fails_resumes_in_the_same_epoch(
     before: Node, facts: dict[str, Any]
 ) -> None:
-    turn = decide(before, serving(A_HOLDS, **facts), NOW)
+    turn = decide(before, serving(A_HOLDS, request=SWITCH, **facts), NOW)
     assert turn.state is State.ACTIVE
     assert turn.node.epoch == 3
     assert found(turn, do.HoldWrites).on is False
     assert found(turn, do.Switchover).kind == "abort"
     assert not found(turn, do.Answer).done
+
+
+@pytest.mark.parametrize("how", ["resumed", "handed over", "lost"])
+def test_a_switchover_that_nobody_commanded_does_not_answer_another_command(how: str) -> None:
+    pause = Request("pause", "admin", NOW)
+    handed = A_HOLDS.handed_over(ME, 10, TO_B, InSync("A", "a1"))
+    sent = replace(CLOSING, drain=replace(CLOSING_DRAIN, reason="self_test", sent=True))
+    before, seen = {
+        "resumed": (PREPARED, serving(A_HOLDS, link_up=False)),
+        "handed over": (replace(sent, pending=Pending(handed)), view(handed)),
+        "lost": (sent, view(A_HOLDS)),
+    }[how]
+    turn = decide(before, replace(seen, request=pause), NOW)
+    assert turn.state is not State.DRAINING
+    assert not [action for action in turn.actions if isinstance(action, do.Answer)]
 
 
 def test_a_hand_edit_is_not_tried_again_at_once_after_an_abort() -> None:
