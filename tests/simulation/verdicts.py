@@ -107,7 +107,7 @@ class Verdicts:
         for copy in self._must_hold(process):
             self._holds(process, copy, message)
         for write in message.writes:
-            self._show(write)
+            self._show(process, write)
 
     def _must_hold(self, process: Process) -> list[Process]:
         """The copies that a client may rely on, as the store has it."""
@@ -130,10 +130,14 @@ class Verdicts:
                 f" {message.head}; {copy.boot_id}, which counts, is at {copy.state.journal.head}",
             )
 
-    def _show(self, write: Write) -> None:
-        value = self._values.setdefault((write.name, write.key, write.version), write.value)
-        if value != write.value:
-            raise Broken("version", f"{write} was {value!r} in that version before")
+    def _show(self, process: Process, write: Write) -> None:
+        obj = process.state.find(SCOPE, write.name[2:], write.name[0])
+        # Below the floor a version tells a client nothing: it gets `clear` and every slot.
+        if obj is None or write.version >= obj.floor:
+            version = (write.name, write.key, write.version)
+            value = self._values.setdefault(version, write.value)
+            if value != write.value:
+                raise Broken("version", f"{write} was {value!r} in that version before")
         place = (write.name, write.key)
         known = self.shown.get(place)
         if known is None or known.version < write.version:
