@@ -156,10 +156,11 @@ class Instance:
 
     def fanout(self, name: str, kind: str) -> Fanout | StandbyObject:
         """A shared object, held by the application from now on. Raises Deposed."""
-        if not self.active:
+        if self._standby or REPLAYING.get():  # as `active`: each look at an object comes here
             return StandbyObject(self._turn.state, self.scope, name, kind, self._listeners)
         fanout = self.shared_objects.fanout(name, kind)
-        self.shared_objects.hold(fanout)
+        if not fanout.pinned:
+            self.shared_objects.hold(fanout)
         return fanout
 
     async def committed(self) -> None:

@@ -75,8 +75,6 @@ class SharedObjects:
 
     def hold(self, fanout: Fanout) -> None:
         """The application has taken an object: it stays, on the next active origin too."""
-        if fanout.pinned:
-            return
         fanout.pinned = True
         if fanout.obj.kind == "T":
             held = self.fanout(_HELD, "V")

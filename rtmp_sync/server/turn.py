@@ -19,7 +19,7 @@ import structlog
 
 from rtmp_sync.server.authority import Authority, Deposed
 from rtmp_sync.server.clock import now
-from rtmp_sync.server.commit import MAX_WAITING_CHANGES, CommitPoint
+from rtmp_sync.server.commit import MAX_WAITING_BYTES, MAX_WAITING_CHANGES, CommitPoint
 from rtmp_sync.server.outbox import Outbox, Outlets
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
@@ -63,7 +63,10 @@ class Turn:
         """So much waits for acknowledgement, this turn's Changes too, that nothing more may be
         asked for."""
         commit = self.commit
-        return self.barrier - commit.level > MAX_WAITING_CHANGES or commit.congested
+        return (
+            self.state.journal.head - commit.level > MAX_WAITING_CHANGES
+            or commit.waiting_bytes > MAX_WAITING_BYTES
+        )
 
     @property
     def authorised(self) -> bool:
