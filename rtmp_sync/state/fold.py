@@ -247,6 +247,8 @@ class Fold:
 
         Returns what the digest was wrong about: something changed it behind the fold's back.
         """
+        if snapshot.digest == snapshot.header.digest:
+            return []
         for frozen, counted in snapshot.wrong_objects:
             if not frozen.source.gone:
                 for running in self._snapshots:  # they cut it as it was counted till now
@@ -260,11 +262,20 @@ class Fold:
         for session in snapshot.wrong_sessions:
             if self.sessions.get(session.key) is session:
                 self._touch_session(session)
+        self._sum_up()
         objects = [
             f"{one.source.scope} {one.source.full_name}" for one, _ in snapshot.wrong_objects
         ]
         clients = [f"{instance.scope} clients" for instance, *_ in snapshot.wrong_instances]
-        return objects + clients + [f"session {one.key}" for one in snapshot.wrong_sessions]
+        sessions = [f"session {one.key}" for one in snapshot.wrong_sessions]
+        return objects + clients + sessions or ["the sums"]
+
+    def _sum_up(self) -> None:
+        """Count what is above the objects, clients and sessions from nothing."""
+        self._sum = sum(session.counted for session in self.sessions.values()) & MASK
+        for instance in self.instances.values():
+            instance.counted = 0
+        self._dirty_instances.update(self.instances.values())
 
     # Something is about to change: it has to be counted again. Never more than a slice's worth.
 

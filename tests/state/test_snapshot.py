@@ -196,6 +196,20 @@ def test_memory_that_was_changed_behind_the_folds_back_is_found_and_counted(what
     assert state.correct(read(state.snapshot())) == []
 
 
+@pytest.mark.parametrize("what", ["an instance's highest version", "the sum"])
+def test_what_is_wrong_above_the_entries_is_counted_again(what):
+    state = state_to_flip()
+    if what == "the sum":
+        state._sum ^= 1
+    else:
+        state.instances["text/room"].highest += 1
+    snapshot = read(state.snapshot())
+    assert snapshot.digest != snapshot.header.digest
+    assert state.correct(snapshot) == ["the sums"]
+    assert state.digest() == state.recompute_digest()
+    assert state.correct(read(state.snapshot())) == []
+
+
 @pytest.mark.parametrize("when", ["both were read", "the other had not begun"])
 @pytest.mark.parametrize("what", FLIPS)
 def test_what_two_snapshots_find_at_once_is_counted_once(what, when):
