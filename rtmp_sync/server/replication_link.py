@@ -237,7 +237,9 @@ class ReplicationLink(asyncio.Protocol):
                 text = f"connect was refused: {event.info.get('description')}"
                 raise LinkRefused(Reason.OTHER_MESSAGE, text)
             self._speaks = True
-        elif self.exchange is not None and not isinstance(event, _PROTOCOL_TALK):
+        elif self.dials and self.exchange is None:
+            pass  # the greeting that RTMP servers give behind their answer
+        elif not isinstance(event, _PROTOCOL_TALK):
             text = f"{type(event).__name__} on the replication link"
             raise LinkRefused(Reason.OTHER_MESSAGE, text)
 

@@ -117,6 +117,17 @@ async def test_who_speaks_slowly_has_no_more_time_than_others(acceptor):
     await loris.leave()
 
 
+async def test_a_stranger_may_say_nothing_that_is_not_of_the_proof(acceptor):
+    reader, writer = await asyncio.open_connection("127.0.0.1", acceptor.replication.port)
+    rtmp = Connection(Role.CLIENT, now=now(), random_bytes=bytes)
+    writer.write(rtmp.data_to_send())
+    rtmp.receive_data(await reader.readexactly(3073), now())
+    writer.write(rtmp.data_to_send() + rtmp.connect({"app": "_origin"}, "A", "Origin"))
+    writer.write(rtmp.command("createStream", 2, None))
+    await until(lambda: acceptor.replication.refusals["other_message"] == 1)
+    writer.close()
+
+
 async def test_an_address_with_three_wrong_secrets_is_turned_away(acceptor):
     for _ in range(BAD_SECRETS):
         await say_hello(acceptor, b"a guess")
