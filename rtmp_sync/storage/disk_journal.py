@@ -22,6 +22,7 @@ from rtmp_sync.storage.journal_format import (
     SNAPSHOT,
     SNAPSHOT_UNFINISHED,
     JournalHead,
+    aside,
     batch_record,
     head_record,
     journal_name,
@@ -152,7 +153,7 @@ class DiskJournal:
         generation = self._generation + 1
         # in the snapshot's lane: the next snapshot uses some of these names
         for name in found.aside:
-            self._ask(Replace(SNAPSHOT_LANE, generation, name, f"{name}.aside"))
+            self._ask(Replace(SNAPSHOT_LANE, generation, name, aside(name)))
         if found.stale:
             self._ask(SyncDirectory(SNAPSHOT_LANE, generation))
             self._ask(Delete(SNAPSHOT_LANE, generation, found.stale))

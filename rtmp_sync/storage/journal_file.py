@@ -197,7 +197,7 @@ class _Files(Mapping[str, bytes]):
 
     def __init__(self, directory: Path) -> None:
         self._directory = directory
-        self._names = [path.name for path in directory.iterdir() if path.is_file()]
+        self._names = {path.name for path in directory.iterdir() if path.is_file()}
 
     def __getitem__(self, name: str) -> bytes:
         if name not in self._names:

@@ -36,7 +36,9 @@ __all__ = [
     "DamagedFile",
     "JournalHead",
     "UnknownFormat",
+    "aside",
     "batch_record",
+    "earlier_asides",
     "generations",
     "head_record",
     "journal_name",
@@ -50,6 +52,7 @@ __all__ = [
 SNAPSHOT: Final = "snapshot"
 SNAPSHOT_UNFINISHED: Final = "snapshot.new"
 _JOURNAL: Final = "journal."
+_ASIDE: Final = ".aside"
 _VERSION: Final = 1
 _HEAD: Final = struct.Struct(">II")
 
@@ -93,9 +96,20 @@ def journal_name(generation: int) -> str:
     return f"{_JOURNAL}{generation:010d}"
 
 
+def aside(name: str) -> str:
+    """What a file that could not be used is called, for an operator to look at."""
+    return f"{name}{_ASIDE}"
+
+
+def earlier_asides(names: Iterable[str]) -> list[str]:
+    """The journals among these files that were put aside before, the oldest first."""
+    put_aside = {name.removesuffix(_ASIDE) for name in names if name.endswith(_ASIDE)}
+    return [aside(journal_name(generation)) for generation in generations(put_aside)]
+
+
 def generations(names: Iterable[str]) -> list[int]:
     """Of the journals among these files, in order."""
-    numbers = [name.removeprefix(_JOURNAL) for name in names if name.startswith(_JOURNAL)]
+    numbers = {name.removeprefix(_JOURNAL) for name in names if name.startswith(_JOURNAL)}
     known = [int(number) for number in numbers if number.isascii() and number.isdigit()]
     return sorted(number for number in known if journal_name(number)[len(_JOURNAL) :] in numbers)
 

@@ -17,6 +17,7 @@ from rtmp_sync.storage.journal_format import (
     SNAPSHOT_UNFINISHED,
     Damage,
     DamagedFile,
+    earlier_asides,
     generations,
     journal_name,
     read_journal,
@@ -24,7 +25,11 @@ from rtmp_sync.storage.journal_format import (
     replay,
 )
 
-__all__ = ["Recovered", "recover"]
+__all__ = ["MAX_ASIDE", "Recovered", "recover"]
+
+# Journals put aside by earlier starts that are kept; a node that fails again and again must not
+# fill its disk with them.
+MAX_ASIDE: Final = 8
 
 _MAX_JOURNALS: Final = 8  # that a start may find before it writes a new snapshot
 
@@ -61,6 +66,7 @@ def recover(files: Mapping[str, bytes], state: ReplicatedState | None = None) ->
             reader.stale.append(name)
         else:
             reader.read_journal(files[name], name)
+    reader.stale += earlier_asides(files)[:-MAX_ASIDE]
     if SNAPSHOT_UNFINISHED in files:
         reader.stale.append(SNAPSHOT_UNFINISHED)
     return Recovered(

@@ -57,14 +57,7 @@ class StateDirectory:
 
     async def save_divergent(self, epoch: int, batches: Sequence[Batch]) -> Path:
         """Keep Changes that are about to be dropped; where. Raises OSError."""
-        content = pack(
-            {
-                "epoch": epoch,
-                "first_seq": batches[0].first_seq,
-                "changes": [change for batch in batches for change in batch.changes()],
-            }
-        )
-        return await asyncio.to_thread(self._keep, f"divergent-{epoch}", content)
+        return await asyncio.to_thread(self._keep_divergent, epoch, batches)
 
     def _check_owner(self) -> None:
         owner = self.path / "owner"
@@ -81,7 +74,15 @@ class StateDirectory:
             fix = f"it belongs to node {found!r}; give node {self._node_id!r} its own directory"
             raise ConfigError(_KEY, str(self.path), fix)
 
-    def _keep(self, stem: str, content: bytes) -> Path:
+    def _keep_divergent(self, epoch: int, batches: Sequence[Batch]) -> Path:
+        content = pack(
+            {
+                "epoch": epoch,
+                "first_seq": batches[0].first_seq,
+                "changes": [change for batch in batches for change in batch.changes()],
+            }
+        )
+        stem = f"divergent-{epoch}"
         path = self.path / f"{stem}.msgpack"
         number = 1
         while path.exists():

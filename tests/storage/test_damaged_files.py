@@ -22,7 +22,7 @@ from rtmp_sync.storage.journal_format import (
     generations,
     journal_name,
 )
-from rtmp_sync.storage.recovery import Recovered, recover
+from rtmp_sync.storage.recovery import MAX_ASIDE, Recovered, recover
 from tests.support.origins import running, until, url
 
 LIVES_UNTIL_A_SNAPSHOT = 10
@@ -197,6 +197,15 @@ def test_empty_and_unfinished_and_foreign_files_are_no_harm(many_journals: Writt
     assert found.damage == ()
     assert set(found.stale) == {journal_name(99), SNAPSHOT_UNFINISHED}
     assert found.generation == 99
+
+
+def test_of_journals_that_were_put_aside_the_oldest_go(many_journals: Written) -> None:
+    aside = [f"{journal_name(number)}.aside" for number in range(100, 100 + MAX_ASIDE + 3)]
+    others = {"journal.notes.aside": b"", f"{SNAPSHOT}.aside": b"?"}
+    files = {**dict.fromkeys(reversed(aside), b"?"), **others, **many_journals.files}
+    found = many_journals.check(files)
+    assert found.damage == ()
+    assert list(found.stale) == aside[:3]
 
 
 def test_a_directory_without_any_of_it_is_an_empty_copy() -> None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import threading
+
 import msgpack
 import pytest
 
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.state.journal import Batch
 from rtmp_sync.storage.state_directory import StateDirectory
 from tests.support.changes import new_state
 
@@ -44,6 +47,22 @@ def test_an_owner_file_of_something_else_is_refused(tmp_path):
     (tmp_path / "owner").write_text("[]")
     with pytest.raises(ConfigError, match="owner file"):
         StateDirectory(tmp_path, "A").open()
+
+
+async def test_a_long_tail_is_packed_beside_the_loop(tmp_path, monkeypatch):
+    packed_by: list[threading.Thread] = []
+    changes = Batch.changes
+    monkeypatch.setattr(
+        Batch, "changes", lambda one: packed_by.append(threading.current_thread()) or changes(one)
+    )
+    state = new_state()
+    batch = state.journal.take_batch()
+    directory = StateDirectory(tmp_path, "A")
+    directory.open()
+    await directory.save_divergent(1, [batch])
+    directory.close()
+    assert packed_by
+    assert threading.main_thread() not in packed_by
 
 
 async def test_dropped_changes_are_kept_aside(tmp_path):
