@@ -14,6 +14,8 @@ from rtmp_sync.cluster.view import Claim, Drain, Hold, Node, Peer, Request, Stat
 __all__ = ["Situation"]
 
 EMPTY = (0, 0)
+# For a fenced peer to become a standby, whose copy counts: a gate is tried again all the time.
+FENCED_SECONDS = 5.0
 
 AHEAD_SECONDS = 5.0  # after the hold-off, for a peer with a better copy
 
@@ -208,7 +210,8 @@ class Situation:
     @property
     def peer_may_hold(self) -> bool:
         """The peer may be named the next holder, once it has the last write."""
-        return self.peer_listed or self.view.policy.mode == "async"
+        trusted = self.view.digest_agrees is not False
+        return trusted and (self.peer_listed or self.view.policy.mode == "async")
 
     @property
     def peer_ready(self) -> bool:
@@ -242,15 +245,16 @@ class Situation:
 
     @property
     def my_copy_is_better(self) -> bool:
-        """The higher position; the recorded holder at equality; a failed gate does not count,
-        but empty never beats non-empty: what cannot be served now is not lost."""
+        """The higher position; the recorded holder at equality. A failed gate does not count,
+        after a while in which it may close or open yet; but empty never beats non-empty: what
+        cannot be served now is not lost."""
         peer = self.view.peer
         if peer is None:
             return True
         mine, theirs = self.view.position, peer.position
         if mine == EMPTY != theirs:
             return False
-        if peer.state == State.FENCED:
+        if peer.state == State.FENCED and self.now - self.node.since >= FENCED_SECONDS:
             return True
         if mine == theirs:
             return self.record is not None and self.record.holder == self.me

@@ -50,6 +50,11 @@ class Node:
         self._died_at: float | None = None
         self._owed_seq = 0  # what the disk must give back
 
+    @property
+    def unfit(self) -> bool:
+        """Not able to serve now, or to show that it does not."""
+        return self.sick or self.gate_shut or self.gate_stuck
+
     # -- time --------------------------------------------------------------------------
 
     @property

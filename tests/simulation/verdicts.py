@@ -158,7 +158,10 @@ class Verdicts:
             accepted = accepted or before.reason in CANNOT_SERVE
         trusted, boots = self._trusted(claim)
         for write in missing:
-            holders = [copy.boot_id for copy in trusted if _contains(copy.state, write)]
+            holding = [copy for copy in trusted if _contains(copy.state, write)]
+            holders = [copy.boot_id for copy in holding]
+            if claim.reason == "cold_start" and holding and not empty:
+                accepted = accepted or all(copy.node.unfit for copy in holding)
             if not accepted and (holders or process.boot_id in boots):
                 raise Broken(
                     "lost",

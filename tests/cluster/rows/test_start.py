@@ -168,6 +168,14 @@ def test_a_peer_whose_gate_failed_does_not_count() -> None:
     assert decide(node(State.SYNCING), view(released, peer=peer), NOW).state is State.CLAIMING
 
 
+def test_a_fenced_peer_with_a_better_copy_has_a_while_to_get_well() -> None:
+    peer = Peer("b1", 3, gate_open=False, state="FENCED", position=(3, 99))
+    seen = view(replace(B_ALONE, released=True), peer=peer)
+    just_now = replace(node(State.SYNCING), since=NOW - 4.9)
+    assert decide(just_now, seen, NOW).state is State.SYNCING
+    assert decide(just_now, replace(seen, position=(3, 100)), NOW).state is State.CLAIMING
+
+
 def test_an_empty_copy_does_not_start_cold_for_a_peer_whose_gate_failed() -> None:
     peer = Peer("b1", 3, gate_open=False, state="FENCED", position=(3, 99))
     empty = view(replace(B_ALONE, released=True), peer=peer, position=(0, 0))
