@@ -8,6 +8,7 @@ for this from Python 3.12 on; this works on 3.11 too.
 from __future__ import annotations
 
 import asyncio
+import inspect
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
@@ -67,7 +68,11 @@ class Tasks:
     def cancel(self) -> None:
         """Stop everything that still runs."""
         for task in list(self._running):
-            task.cancel()
+            if inspect.getgeneratorstate(task.get_coro()) == inspect.GEN_CREATED:
+                # its coroutine would not hear of it before the task has begun, which is next
+                task.get_loop().call_soon(task.cancel)
+            else:
+                task.cancel()
 
     async def idle(self, seconds: float) -> bool:
         """Wait until nothing runs any more; False when something still does after `seconds`."""

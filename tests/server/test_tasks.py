@@ -6,6 +6,8 @@ import asyncio
 import contextlib
 from typing import Any
 
+import pytest
+
 from rtmp_sync.server.tasks import Tasks
 
 
@@ -89,18 +91,23 @@ async def test_a_timeout_works_from_the_first_line_on() -> None:
     assert outcomes.all == [TimeoutError]
 
 
-async def test_cancelling_reaches_what_waits() -> None:
+@pytest.mark.parametrize("begun", [False, True])
+async def test_cancelling_reaches_what_waits(begun: bool) -> None:
     outcomes = Outcomes()
     cleaned: list[str] = []
 
     async def method() -> None:
         try:
             await asyncio.Event().wait()
-        finally:
+        except asyncio.CancelledError:
+            await asyncio.sleep(0)
             cleaned.append("up")
+            raise
 
     tasks = Tasks()
     tasks.start(method(), outcomes)
+    if begun:
+        await asyncio.sleep(0)
     tasks.cancel()
     assert await tasks.idle(10)
     assert cleaned == ["up"]
