@@ -25,7 +25,7 @@ def understand_ping(status: int, body: bytes) -> bool | None:
     """True: it is well; None: it rejected us; False: anything else."""
     try:
         code = ElementTree.fromstring(body).findtext("code") or ""
-    except ElementTree.ParseError:
+    except (ElementTree.ParseError, LookupError, ValueError):  # also encodings it cannot read
         return False
     if "rejected" in code.casefold():
         return None

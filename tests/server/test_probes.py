@@ -29,6 +29,8 @@ def answer(code: str) -> bytes:
         (200, b"<result>NetConnection.Call.Success</result>", False),
         (200, b"", False),
         (200, b"<result><code>", False),
+        (200, b'<?xml version="1.0" encoding="unheard-of"?><result/>', False),
+        (200, b'<?xml version="1.0" encoding="big5"?><result/>', False),
     ],
 )
 def test_the_code_decides_and_not_a_word_in_the_text(
