@@ -26,6 +26,13 @@ MAX_BYTES = 65_536
 
 FORMAT = 1
 
+# Of the members as JSON; the others are strings.
+_KINDS = {
+    **dict.fromkeys(("rev", "epoch", "seq"), int),
+    **dict.fromkeys(("released", "paused"), bool),
+    **dict.fromkeys(("nodes", "sync"), list),
+}
+
 
 @dataclass(frozen=True, slots=True)
 class InSync:
@@ -172,9 +179,10 @@ def decode(content: bytes) -> Record:
         raise StoreError(f"a record of {len(content)} bytes")
     try:
         members = json.loads(content)
-    except (ValueError, RecursionError):
+        is_whole = isinstance(members, dict) and members.pop("checksum", None) == _checksum(members)
+    except (ValueError, RecursionError):  # also of what can be read and not be written again
         raise StoreError("the record is not JSON") from None
-    if not isinstance(members, dict) or members.pop("checksum", None) != _checksum(members):
+    if not is_whole:
         raise StoreError("the record's checksum is wrong")
     if members.pop("format", None) != FORMAT:
         raise StoreError("the record was written by another version")
@@ -185,15 +193,25 @@ def _record(members: Mapping[str, Any]) -> Record:
     names = {field.name for field in fields(Record)}
     if set(members) != names:
         raise StoreError(f"the record's members differ: {sorted(names ^ set(members))}")
+    if any(type(value) is not _KINDS.get(name, str) for name, value in members.items()):
+        raise StoreError("a member of the record has another type")
     try:
         first, second = members["nodes"]
         sync = tuple(InSync(copy["node"], copy["boot_id"]) for copy in members["sync"])
     except (TypeError, ValueError, KeyError):
         raise StoreError("the record's nodes or sync have another shape") from None
     record = Record(**{**members, "nodes": (first, second), "sync": sync})
-    if record.holder not in record.nodes or record.epoch < 1 or record.rev < 1:
+    if not _is_pair(first, second) or record.holder not in record.nodes:
+        raise StoreError("the record names no pair")
+    if record.epoch < 1 or record.rev < 1:
         raise StoreError("the record contradicts itself")
     return record
+
+
+def _is_pair(first: object, second: object) -> bool:
+    if not (isinstance(first, str) and isinstance(second, str)):
+        return False
+    return first.casefold() != second.casefold()
 
 
 def _history_id(epoch: int, by: Author) -> str:

@@ -62,6 +62,14 @@ def test_every_changed_byte_is_noticed() -> None:
             decode(bytes(damaged))
 
 
+def test_what_is_json_and_cannot_be_written_again_is_no_record() -> None:
+    with pytest.raises(StoreError):
+        decode(b'{"at": "\\ud800"}')
+    for depth in range(700, 1000):  # somewhere here it can still be read
+        with pytest.raises(StoreError):
+            decode(b'{"at":' + b"[" * depth + b"]" * depth + b"}")
+
+
 @pytest.mark.parametrize("length", [0, 1, 50, 300])
 def test_a_torn_record_is_no_record(length: int) -> None:
     with pytest.raises(StoreError):
@@ -90,6 +98,11 @@ def with_members(**changes: object) -> bytes:
         {"epoch": 0},
         {"rev": 0},
         {"extra": 1},
+        {"rev": "1"},
+        {"epoch": None},
+        {"released": 0},
+        {"nodes": ["A", 2]},
+        {"nodes": ["A", "a"]},
     ],
 )
 def test_a_record_of_another_shape_is_refused(changes: dict[str, object]) -> None:
