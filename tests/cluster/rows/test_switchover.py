@@ -114,6 +114,7 @@ def test_a_hand_over_that_was_forced_away_fences_and_is_claimed_anew() -> None:
         (PREPARED, {"switch_aborted": True}),
         (PREPARED, {"ack_late": True}),
         (PREPARED, {"peer": replace(PEER, boot_id="b2")}),
+        (PREPARED, {"digest_agrees": False, "switch_ready": True}),
     ],
 )
 def test_before_the_gate_closed_a_switchover_that_fails_resumes_in_the_same_epoch(
@@ -147,6 +148,13 @@ def test_a_hand_edit_is_not_tried_again_at_once_after_an_abort() -> None:
     edited = serving(A_HOLDS, request=Request("switchover", HAND_EDIT, NOW))
     assert still(decide(before, edited, NOW), before)
     assert decide(before, serving(A_HOLDS, request=SWITCH), NOW).state is State.DRAINING
+
+
+def test_an_unhealthy_node_releases_to_no_copy_that_differs() -> None:
+    sick = replace(DRAIN, reason="self_test", prepared_at=NOW - 2.1)
+    turn = decide(replace(DRAINS, drain=sick), serving(A_HOLDS, digest_agrees=False), NOW)
+    assert turn.state is State.ACTIVE
+    assert written(decide(turn.node, serving(A_HOLDS, digest_agrees=False), NOW)).sync == ()
 
 
 def test_an_unhealthy_node_releases_to_a_ready_peer_that_did_not_answer_in_time() -> None:
