@@ -12,7 +12,7 @@ import inspect
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
-from typing import Any
+from typing import Any, cast
 
 from rtmp_sync.server.clock import now
 
@@ -68,7 +68,8 @@ class Tasks:
     def cancel(self) -> None:
         """Stop everything that still runs."""
         for task in list(self._running):
-            if inspect.getgeneratorstate(task.get_coro()) == inspect.GEN_CREATED:
+            steps = cast(Generator[Any, Any, Any], task.get_coro())  # `_go_on`
+            if inspect.getgeneratorstate(steps) == inspect.GEN_CREATED:
                 # its coroutine would not hear of it before the task has begun, which is next
                 task.get_loop().call_soon(task.cancel)
             else:
