@@ -138,10 +138,11 @@ def leave(node: Node, view: View, now: float) -> Turn:
 
 
 def _alone(node: Node, view: View, now: float) -> Node:
-    """Keep since when this node is alone and closed."""
+    """Keep since when this node is alone and closed; while it slept it knew of nobody."""
     if view.link_up or view.gate != "closed":
         return node if node.alone_since is None else replace(node, alone_since=None)
-    return replace(node, alone_since=now) if node.alone_since is None else node
+    begins = node.alone_since is None or view.late_by > 0
+    return replace(node, alone_since=now) if begins else node
 
 
 def _settle(s: Situation) -> tuple[Situation, tuple[Action, ...]]:

@@ -229,6 +229,8 @@ def test_alone_for_long_enough_a_node_serves_from_its_own_copy_if_the_operator_s
     assert decide(waiting, allowed, NOW).state is State.CLAIMING
     beating = replace(allowed, beat_changed_at=NOW - 1)
     assert decide(waiting, beating, NOW).state is State.SYNCING
+    woken = decide(waiting, replace(allowed, late_by=50.0), NOW)
+    assert (woken.state, woken.node.alone_since) == (State.SYNCING, NOW)
 
 
 def test_force_claims_without_being_in_sync_but_never_against_a_promise() -> None:
