@@ -52,6 +52,7 @@ _PROXY: Final = "call2server"  # the article's one entry point: (method, [argume
 _RESULT: Final = b"\1"  # what a stored outcome begins with
 _ERROR: Final = b"\0"
 _MAX_RESULT_BYTES: Final = MAX_MESSAGE_BYTES - 64  # beside the command's name and transaction id
+_MAX_WAITERS: Final = 64  # for one call; a client asks again once for each of its connections
 _MAX_NUMBER: Final = 2**53  # above it, a number on the wire is not an integer any more
 
 
@@ -63,6 +64,9 @@ class CallPeer(Protocol):
     client: Client
     session_key: bytes | None
     log: BoundLogger
+
+    @property
+    def closing(self) -> bool: ...
 
 
 class _Key(NamedTuple):
@@ -168,6 +172,7 @@ class Calls:
         """Whether to run it: not if it has an outcome, runs now, or was interrupted."""
         waiting = self._running.get((key.session, key.number))
         if waiting is not None:
+            _make_room(waiting, key)
             waiting.append(waiter)
             self._overdue.watch(waiter)
             return False
@@ -241,6 +246,14 @@ class Calls:
 
     def _answer_error(self, waiter: Waiter, values: replies.Values) -> None:
         self._answer(waiter, _ERROR + _encode(waiter.receiver, values))
+
+
+def _make_room(waiting: list[Waiter], key: _Key) -> None:
+    """For one more who asks for a call that runs: those that have gone wait for nothing."""
+    if len(waiting) >= _MAX_WAITERS:
+        waiting[:] = [waiter for waiter in waiting if not waiter.receiver.closing]
+        if len(waiting) >= _MAX_WAITERS:
+            raise RemoteProtocolError(f"call {key.number} was repeated {_MAX_WAITERS} times")
 
 
 def _encode(peer: Receiver, values: replies.Values) -> bytes:

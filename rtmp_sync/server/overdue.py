@@ -36,6 +36,9 @@ class Receiver(Protocol):
     connection: Connection
     outbox: Outbox
 
+    @property
+    def closing(self) -> bool: ...
+
 
 class Waiter:
     """Somebody who waits for a call's answer. transaction 0: for none."""

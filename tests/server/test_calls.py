@@ -228,6 +228,34 @@ async def test_a_repeat_joins_the_run_that_is_going_on(origin: Origin) -> None:
     again.close()
 
 
+async def test_of_those_who_asked_for_a_call_that_runs_only_who_is_there_is_remembered(
+    origin: Origin,
+) -> None:
+    peer = await keyed_peer(origin)
+    numbered(peer, "slow", 1)
+    await until(lambda: origin.state.call_outcome(KEY, 1) is BEGUN)
+    (instance,) = origin.instances
+    (waiting,) = instance.calls._running.values()
+    for _ in range(70):
+        former, peer = peer, await keyed_peer(origin)
+        await former.ended()
+        numbered(peer, "slow", 1)
+        numbered(peer, "who.am.i", 2)
+        await peer.event(CallAnswered)
+    assert len(waiting) < 64
+    probe(origin).release.set()
+    assert (await peer.event(CallAnswered, 2)).result == 1.0
+    peer.close()
+
+
+async def test_who_asks_for_a_call_that_runs_without_end_is_cut_off(origin: Origin) -> None:
+    peer = await keyed_peer(origin)
+    for _ in range(70):
+        numbered(peer, "slow", 1)
+    await peer.ended()
+    probe(origin).release.set()
+
+
 async def test_a_repeat_joins_a_run_whose_session_had_to_make_room(origin: Origin) -> None:
     peer = await keyed_peer(origin)
     numbered(peer, "slow", 1)
