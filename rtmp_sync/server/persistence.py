@@ -76,15 +76,17 @@ class Persistence:
         return self._history
 
     async def stop(self) -> None:
-        """Write what is queued, if the disk takes it, and give the directory free."""
-        await self._journal.stop()
+        """Write what is queued and give the directory free, if the disk takes it: who came next
+        would not know of what is written later, so else it is free when this process ends."""
+        ended = await self._journal.stop()
         if self._saving:
             await asyncio.wait(self._saving, timeout=STOP_SECONDS)
         if self._history is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._history.flush()
-        self._directory.close()
+        if ended:
+            self._directory.close()
 
     def write(self, batch: Batch) -> None:
         """Put a batch of this turn, or of the active origin, into the journal file."""

@@ -179,7 +179,7 @@ class DiskJournal:
 
     def go_on_without(self) -> None:
         """Somebody can't wait for the snapshot of a new copy: a failure, until it is there."""
-        if self._untrusted and self._copy is not None and not self.persist_failed:
+        if self._untrusted and not self.persist_failed:
             self.persist_failed = True
             self._events.append(PersistFailed("the snapshot of a new copy is not written yet"))
 

@@ -65,14 +65,15 @@ class DiskLane:
             self._waiting.append(operation)
             self._wanted.notify()
 
-    async def stop(self, seconds: float) -> None:
-        """Finish what waits; give up after some seconds."""
+    async def stop(self, seconds: float) -> bool:
+        """Finish what waits; whether it did within that time."""
         with self._wanted:
             self._stopping = True
             self._wanted.notify()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stopped.wait()
+        return self._stopped.is_set()
 
     # In the thread
 

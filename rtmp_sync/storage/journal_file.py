@@ -35,7 +35,7 @@ from rtmp_sync.storage.recovery import Recovered, recover
 __all__ = ["JournalFile", "LoadReport"]
 
 _TICK_SECONDS: Final = 0.25
-_STOP_SECONDS: Final = 2.0
+STOP_SECONDS: Final = 2.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,15 +136,17 @@ class JournalFile:
             self._journal.go_on_without()
             self._pump()
 
-    async def stop(self) -> None:
-        """Write what is queued, if the disk takes it within two seconds."""
+    async def stop(self) -> bool:
+        """Write what is queued, if the disk takes it within two seconds; whether it did. If not,
+        something may still come to it while this process lasts."""
         if self._ticking is not None:
             self._ticking.cancel()
         if self._journal is not None:
             self._journal.stop()
-        await asyncio.gather(*(lane.stop(_STOP_SECONDS) for lane in self._lanes))
+        ended = await asyncio.gather(*(lane.stop(STOP_SECONDS) for lane in self._lanes))
         self._lanes = ()
         self._journal = None
+        return all(ended)
 
     # Inside
 

@@ -18,6 +18,7 @@ from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.history import History
 from rtmp_sync.server.persistence import Persistence
 from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.storage import journal_file
 from rtmp_sync.storage.journal_format import journal_name, record
 from rtmp_sync.wire.packing import pack
 from tests.support.changes import new_state
@@ -112,6 +113,18 @@ async def test_a_takeover_does_not_wait_for_the_snapshot_of_the_copy_it_got_befo
     await node.persistence.written(node.change())
     assert node.commit.level == node.state.journal.head
     await node.persistence.stop()
+
+
+async def test_a_directory_that_a_hung_disk_may_still_write_to_is_not_given_free(
+    tmp_path: Path, held: threading.Event, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(journal_file, "STOP_SECONDS", 0.01)
+    node = Node(tmp_path)
+    await node.start()
+    await node.persistence.stop()
+    with pytest.raises(ConfigError, match="another process uses it"):
+        await Node(tmp_path).start()
+    held.set()
 
 
 async def test_a_file_that_cannot_be_read_is_named_and_nothing_is_begun(tmp_path: Path) -> None:

@@ -238,6 +238,22 @@ def test_a_snapshot_of_memory_that_was_changed_can_be_loaded(what):
     assert found.state.digest() == node.state.digest()
 
 
+def test_a_snapshot_that_is_not_begun_yet_is_not_waited_for_either():
+    node = Node(2)
+    node.start()
+    node.turn()
+    node.settle()
+    change_something(node.state, node.rng)
+    node.journal.begin_anew()
+    node.journal.go_on_without()
+    assert node.journal.persist_failed
+    node.turn()
+    node.tick()
+    node.settle()
+    assert not node.journal.persist_failed
+    assert recover(node.disk.files).state.digest() == node.state.digest()
+
+
 def test_a_snapshot_is_never_cut_within_a_turn():
     node = Node(2)
     node.start()
