@@ -255,7 +255,8 @@ class Origin:
         await self.persistence.written(self.state.journal.head)
         self.history.record("promoted", epoch=epoch, seq=self.state.journal.head, lossy=lossy)
         self._tell_interrupted(interrupted)
-        self.instances.promote()
+        if self.turn.authorised:  # else the gate stays closed, and the watchdog tries again
+            self.instances.promote()
 
     async def demote(self) -> None:
         """Serve no longer. What the pair never had is saved when the copies are compared."""

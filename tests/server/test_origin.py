@@ -83,3 +83,22 @@ async def test_it_counts_what_it_serves(tmp_path: Path) -> None:
         await connection.connect(url(origin, "probe"), "ann", "User")
         assert origin.counts() == {"clients": 1, "instances": 1}
         assert origin.self_test().ok
+
+
+async def test_applications_do_not_begin_without_authority(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may end while the disk writes the promotion: this origin will not open then."""
+    async with running(tmp_path) as origin:
+        began: list[bool] = []
+        monkeypatch.setattr(origin.instances, "promote", lambda: began.append(True))
+        written = origin.persistence.written
+
+        async def slowly(seq: int) -> None:
+            await written(seq)
+            origin.authority.revoke()
+
+        monkeypatch.setattr(origin.persistence, "written", slowly)
+        origin.authority.grant(7, float("inf"))
+        await origin.promote(7, "history", lossy=False)
+        assert not began

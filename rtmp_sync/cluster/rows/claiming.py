@@ -31,8 +31,10 @@ def give_up_claim(s: Situation) -> Turn:
     claim = s.node.claim
     refused = s.now < s.node.write_again_at
     back = standby(s)
-    if claim is not None and (refused or claim.back is State.FENCED):
-        back = claim.back  # who served has to let go of its service first
+    if claim is not None and s.node.epoch == claim.epoch:
+        back = State.FENCED  # promoted: there is a service to let go of
+    elif claim is not None and (refused or claim.back is State.FENCED):
+        back = claim.back
     sentence = "the claim was refused by the store" if refused else "the claim was lost"
     return go(s, back, sentence, claim=None)
 

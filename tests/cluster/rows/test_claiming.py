@@ -212,6 +212,14 @@ def test_who_served_before_a_lost_claim_lets_go_of_its_service() -> None:
     assert found(turn, do.Demote) is not None
 
 
+def test_who_was_promoted_before_a_lost_claim_lets_go_of_it() -> None:
+    """Its authority ended while the promotion was under way, and its applications run."""
+    theirs = replace(CLAIM.claimed(B, 9, "x"), prev=CLAIM.nonce)
+    turn = decide(replace(open_from(NOW), epoch=4), lost(theirs), NOW)
+    assert turn.state is State.FENCED
+    assert found(decide(turn.node, lost(theirs), NOW), do.Demote) is not None
+
+
 def test_a_claim_that_was_superseded_after_it_landed_is_lost() -> None:
     theirs = replace(CLAIM.claimed(B, 9, "x"), prev=CLAIM.nonce)
     assert decide(LANDED, lost(theirs), NOW).state is State.SYNCING
