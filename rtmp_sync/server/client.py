@@ -65,8 +65,9 @@ class NetConnection:
     """A connection to an RTMP application, as the Flash class of this name.
 
     reconnect: dial again when the connection is lost, until `close`.
-    session_key: 16 bytes under which calls are numbered and run exactly once; by default
-    random with `reconnect`, and none without it.
+    session_key: 16 bytes under which calls are numbered, from 1 on, and run exactly once; by
+    default random with `reconnect`, and none without it. Never one that another NetConnection
+    had: its calls' results would be the answers.
     digest_scheme: 0 or 1 for a handshake with digest, which old servers want for H.264.
 
     client: an object whose public methods the server may call. on_status: called with the
