@@ -290,6 +290,8 @@ class Fold:
         self._dirty_instances.add(instance)
 
     def _touch_session(self, session: Session) -> None:
+        for running in self._snapshots:
+            running.keep_session(session)
         if len(self._dirty_sessions) >= _MAX_DIRTY:
             self._count_sessions()
         self._dirty_sessions.add(session)

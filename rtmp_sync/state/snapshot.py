@@ -1,8 +1,8 @@
 """Snapshot: the whole state at one instant, sent while serving goes on.
 
-The cut is the journal's head when the snapshot is made. Objects are copied as late as
-possible: when the snapshot reaches them, or just before the fold edits them. What is small
-(clients, sessions) is copied at the cut. The bytes are a plain row of msgpack records, cut
+The cut is the journal's head when the snapshot is made. Objects and sessions are copied as late
+as possible: when the snapshot reaches them, or just before the fold edits them. What is small,
+the clients, is copied at the cut. The bytes are a plain row of msgpack records, cut
 into chunks without regard to where a record ends:
 
     ("e", epoch)                              the last one that began with a skip of versions
@@ -75,7 +75,6 @@ class _FrozenInstance:
 
 @dataclass(frozen=True, slots=True)
 class _FrozenSession:
-    source: Session
     lowest_open: int
     calls: dict[int, bytes | Begun]
     counted: int
@@ -113,12 +112,11 @@ class Snapshot:
             )
             for instance in state.instances.values()
         ]
-        self._sessions = [
-            _FrozenSession(session, session.lowest_open, session.calls.copy(), session.counted)
-            for session in state.sessions.values()
-        ]
-        self._taken: set[SharedObject] = set()  # read or kept; also what was made after the cut
+        self._sessions = list(state.sessions.values())
+        # Read or kept; also what was made after the cut.
+        self._taken: set[SharedObject | Session] = set()
         self._kept: dict[SharedObject, FrozenObject] = {}
+        self._kept_sessions: dict[Session, _FrozenSession] = {}
         self._running = running
         running.append(self)
 
@@ -128,6 +126,12 @@ class Snapshot:
             self._taken.add(obj)
             self._kept[obj] = obj.freeze()
 
+    def keep_session(self, session: Session) -> None:
+        """The same before it edits a session, or counts one again."""
+        if session not in self._taken:
+            self._taken.add(session)
+            self._kept_sessions[session] = _freeze(session)
+
     def close(self) -> None:
         """Stop keeping copies; `chunks()` must not be read any more."""
         if self in self._running:
@@ -136,6 +140,7 @@ class Snapshot:
         self._instances, self._sessions = [], []  # nothing of an old copy is kept alive by it
         self._taken.clear()
         self._kept.clear()
+        self._kept_sessions.clear()
 
     def chunks(self) -> Iterator[bytes]:
         """The content in pieces of at most 64 KiB; a short piece of work each."""
@@ -164,12 +169,13 @@ class Snapshot:
             counted = yield from self._members(instance)
             total += instance_mark(*instance.identity, counted)
         for session in self._sessions:
-            key, calls = session.source.key, session.calls
-            counted = session_mark(key, session.lowest_open, calls)
-            if counted != session.counted:
-                self.wrong_sessions.append(session.source)
+            frozen = self._take_session(session)
+            key, lowest_open, calls = session.key, frozen.lowest_open, frozen.calls
+            counted = session_mark(key, lowest_open, calls)
+            if counted != frozen.counted:
+                self.wrong_sessions.append(session)
             total += counted
-            yield 4 + len(calls), ("x", key, session.lowest_open, tuple(calls.items()))
+            yield 4 + len(calls), ("x", key, lowest_open, tuple(calls.items()))
         header = self.header
         line = (header.forgotten_highest, self._skipped_in)
         self.digest = finish_digest(total & MASK, line, header.epoch, header.history_id)
@@ -194,6 +200,12 @@ class Snapshot:
             return self._kept.pop(obj)
         self._taken.add(obj)
         return obj.freeze()
+
+    def _take_session(self, session: Session) -> _FrozenSession:
+        if session in self._taken:
+            return self._kept_sessions.pop(session)
+        self._taken.add(session)
+        return _freeze(session)
 
     def _entries(self, frozen: FrozenObject) -> _Records:
         """An object; returns its mark."""
@@ -220,3 +232,7 @@ class Snapshot:
         if total != frozen.sum:
             self.wrong_objects.append((frozen, total))
         return object_mark(name, frozen.version, frozen.floor, total)
+
+
+def _freeze(session: Session) -> _FrozenSession:
+    return _FrozenSession(session.lowest_open, session.calls.copy(), session.counted)

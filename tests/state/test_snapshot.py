@@ -61,6 +61,32 @@ def test_a_copy_is_the_state_at_the_cut_whatever_changes_meanwhile(seed):
     assert standby.digest() == active.digest() == standby.recompute_digest()
 
 
+@pytest.mark.parametrize("read_first", [False, True])
+def test_a_session_is_read_as_it_was_at_the_cut(read_first):
+    state = new_state()
+    for key in (b"1", b"2", b"3"):
+        state.begin_call(key * 16, 1, 1)
+    cut_digest = state.digest()
+    snapshot = state.snapshot()
+    loader = SnapshotLoader(snapshot.header)
+    if read_first:
+        for chunk in snapshot.chunks():
+            loader.feed(chunk)
+    state.finish_call(b"1" * 16, 1, b"result")
+    state.begin_call(b"2" * 16, 2, 2)
+    state.begin_call(b"4" * 16, 1, 1)
+    state._end_session((b"3" * 16).hex())
+    state.digest()
+    state.finish_call(b"2" * 16, 2, b"result")
+    if not read_first:
+        for chunk in snapshot.chunks():
+            loader.feed(chunk)
+    snapshot.close()
+    assert snapshot.digest == cut_digest
+    assert len(loader.finish(cut_digest).sessions) == 3
+    assert state.digest() == state.recompute_digest()
+
+
 def test_an_empty_state_has_a_snapshot_too():
     snapshot = new_state().snapshot()
     loader = SnapshotLoader(snapshot.header)
