@@ -37,6 +37,7 @@ class CommitPoint:
         self._disk = 0
         self._waiters: list[tuple[int, int, asyncio.Future[None]]] = []
         self._waiter_count = 0
+        self._gave_up = 0  # no fewer than the waiters whose caller is gone
         self._batches: deque[tuple[int, int]] = deque()  # (last seq, bytes) above the level
         self._waiting_bytes = 0
 
@@ -103,7 +104,13 @@ class CommitPoint:
         future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiter_count += 1
         heapq.heappush(self._waiters, (seq, self._waiter_count, future))
-        await future
+        try:
+            await future
+        except asyncio.CancelledError:
+            self._gave_up += 1
+            if self._gave_up > len(self._waiters) // 2:
+                self._forget_who_gave_up()
+            raise
 
     def reset(self, head: int) -> None:
         """Begin again at `head`: another history's journal has taken this one's place."""
@@ -114,6 +121,11 @@ class CommitPoint:
         for _, _, future in self._waiters:
             future.cancel()
         self._waiters.clear()
+
+    def _forget_who_gave_up(self) -> None:
+        self._gave_up = 0
+        self._waiters = [waiter for waiter in self._waiters if not waiter[2].done()]
+        heapq.heapify(self._waiters)
 
     def _advance(self) -> None:
         level = self.head

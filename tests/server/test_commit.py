@@ -88,3 +88,16 @@ def test_too_many_unacknowledged_bytes_hold_writers_back() -> None:
     assert not commit.relaxed
     commit.peer_acked(2)
     assert commit.relaxed
+
+
+async def test_who_waits_no_longer_is_forgotten_though_nothing_is_acknowledged() -> None:
+    commit = CommitPoint(require_peer=True)
+    commit.head_moved(10)
+    patient = asyncio.ensure_future(commit.wait(9))
+    for _ in range(100):
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await commit.wait(10)
+    assert len(commit._waiters) <= 3
+    commit.peer_acked(10)
+    await patient
