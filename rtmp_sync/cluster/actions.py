@@ -47,7 +47,8 @@ class Promote:
 
 @dataclass(frozen=True, slots=True)
 class Demote:
-    """Save what the other node never had, drop it, and join the other node."""
+    """Stop whatever served clients, and join the other node. What it never had is saved when
+    the copies are compared."""
 
 
 @dataclass(frozen=True, slots=True)

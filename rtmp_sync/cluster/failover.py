@@ -157,8 +157,10 @@ def _settle(s: Situation) -> tuple[Situation, tuple[Action, ...]]:
     if result is not None and result.nonce == attempt.nonce:
         if result.outcome in (Outcome.REFUSED, Outcome.LOST):
             again = s.now + RETRY_SECONDS
-            event = Happened("cas_failed", {"reason": attempt.reason, "detail": result.detail})
-            return _settled(s, write_again_at=again), (event,)
+            if s.node.told_refused != attempt.rev:
+                fields: dict[str, object] = {"reason": attempt.reason, "detail": result.detail}
+                actions = (Happened("cas_failed", fields),)
+            return _settled(s, write_again_at=again, told_refused=attempt.rev), actions
         if pending.unknown_since is None:
             pending = replace(pending, unknown_since=result.at)
     if pending.unknown_since is not None and s.view.store in READABLE and s.now >= pending.retry_at:

@@ -216,7 +216,7 @@ class Member(Facts):
             self._pace.read_soon()  # with the heartbeat: that is the authority to open
         for action in turn.actions:
             self._note(action, turn.row)
-        if former.state is not self.state:
+        if former.state is not self.state and not self._claims_in_vain(former):
             was, state = former.state.value, self.state.value
             self._tell("state", was=was, now=state, row=turn.row, why=turn.sentence)
         if (answer := self.switch_answer()) is not None:
@@ -229,6 +229,12 @@ class Member(Facts):
             if isinstance(action, do.Happened):
                 self.ledger.happened(action)
         return Turn(turn.node, tuple(actions), turn.sentence, turn.row)
+
+    def _claims_in_vain(self, former: Node) -> bool:
+        """The store refused this claim before, and that was told: it is tried twice a second."""
+        rev = self.record.rev if self.record is not None else 0
+        refused = self.node.told_refused == rev + 1
+        return refused and State.CLAIMING in (former.state, self.state)
 
     def _note(self, action: do.Action, row: str) -> None:
         """Have it done, unless it is under way already."""

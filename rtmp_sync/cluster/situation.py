@@ -89,7 +89,7 @@ class Situation:
     def paused(self) -> bool:
         return self.record is not None and self.record.paused
 
-    # -- what a row's guard has made sure of - -----
+    # -- what a row's guard has made sure of -----------------------------------------
 
     @property
     def the_record(self) -> Record:

@@ -255,4 +255,7 @@ class Node:
     promised_until: float = -inf
     alone_since: float | None = None
     gifts: tuple[Gift, ...] = ()  # the last one for each reason
-    told_paused: int = 0  # rev of the paused record that kept me from a takeover
+    # what goes on for hours is told once: the revision of
+    told_paused: int = 0  # the paused record that kept me from a takeover
+    told_alone: int = 0  # the record from which I want to go on alone
+    told_refused: int = 0  # an attempt that the store refused

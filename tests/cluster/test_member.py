@@ -56,6 +56,7 @@ class World:
         self.record: Record | None = None  # the highest in the store
         self.gate = "closed"
         self.opens = True
+        self.full = False  # the store takes no record
         self.done: list[do.Action] = []
         nonces = (f"n{number}" for number in itertools.count())
         self.member = Member(
@@ -97,6 +98,9 @@ class World:
     def perform(self, action: do.Action) -> None:
         self.done.append(action)
         match action:
+            case do.Cas() if self.full:
+                refused = CasResult(action.record.nonce, Outcome.REFUSED, self.now, "ENOSPC")
+                self.member.tried(refused, self.record)
             case do.Cas():
                 self.record = action.record
                 landed = CasResult(action.record.nonce, Outcome.LANDED, self.now)
@@ -540,8 +544,8 @@ def test_a_clean_stop_releases_and_has_nothing_left_to_do(active: World) -> None
     assert not last.actions
 
 
-def test_a_wait_that_is_over_is_no_reason_to_look_all_the_time() -> None:
-    """The store went away meanwhile, and with it the authority to open."""
+def heir() -> World:
+    """Node B, in sync, when it has read that A let go."""
     world, a = World("B"), World()
     a.begin()
     assert a.record is not None
@@ -549,6 +553,34 @@ def test_a_wait_that_is_over_is_no_reason_to_look_all_the_time() -> None:
     listed = a.record.synced(author, 1, "in_sync", InSync("B", "b1"))
     world.record = listed.let_go(author, 1, "stopped")
     world.read()
+    return world
+
+
+def test_what_the_store_refuses_for_long_is_tried_again_and_told_once(active: World) -> None:
+    active.sync()
+    claimant = heir()
+    for world in (active, claimant):
+        world.full = True
+    active.cut()
+    for world in (active, claimant):
+        world.done.clear()
+        world.wait(60)
+        tried = [action for action in world.done if isinstance(action, do.Cas)]
+        told = [action.event for action in world.done if isinstance(action, do.Happened)]
+        assert len(tried) > 60
+        assert told.count("cas_failed") == 1
+        assert len(told) < 5
+        world.full = False
+        world.wait(5)
+    assert active.record is not None
+    assert active.record.reason == "degraded"
+    assert len(active.happened("degraded")) == 1
+    assert claimant.member.state is State.ACTIVE
+
+
+def test_a_wait_that_is_over_is_no_reason_to_look_all_the_time() -> None:
+    """The store went away meanwhile, and with it the authority to open."""
+    world = heir()
     world.look()
     assert world.member.state is State.CLAIMING
     world.member.could_not_read()

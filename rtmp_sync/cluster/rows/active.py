@@ -74,8 +74,10 @@ def _why_alone(s: Situation) -> str:
 def degrade(s: Situation) -> Turn:
     why = _why_alone(s)
     record = s.the_record.synced(s.view.author, s.view.position[1], "degraded")
-    turn = write(s, record, f"going on alone: {why}", Happened("degraded", {"reason": why}))
-    return replace(turn, node=replace(turn.node, hold=None))
+    told = s.node.told_alone == s.the_record.rev
+    events = () if told else (Happened("degraded", {"reason": why}),)
+    turn = write(s, record, f"going on alone: {why}", *events)
+    return replace(turn, node=replace(turn.node, hold=None, told_alone=s.the_record.rev))
 
 
 def copies_differ(s: Situation) -> bool:

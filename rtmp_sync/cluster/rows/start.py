@@ -116,7 +116,6 @@ def no_record(s: Situation) -> bool:
 def hold_back(s: Situation) -> Turn:
     why = {
         Store.UNREACHABLE: "the store does not answer",
-        Store.UNREAD: "the store was not read yet",
         Store.INVALID: "the store holds no valid record",
     }.get(s.view.store, "there is no record yet; the first is written when both nodes are empty")
     return go(s, State.HELD, f"closed: {why}")
