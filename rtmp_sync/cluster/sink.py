@@ -113,7 +113,9 @@ class Sink:
     def request(self, epoch: int) -> None:
         """Ask the peer, which serves in `epoch`, for what this copy lacks."""
         journal = self._state.journal
-        journal.take_batch()  # a deposed node's last turn: part of its tail
+        batch = journal.take_batch()  # a deposed node's last turn: part of its tail
+        if batch is not None:
+            self._events.applied.append(batch)
         self.stop()
         self.epoch = epoch
         self.following = Following.REQUESTED

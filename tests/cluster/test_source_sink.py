@@ -481,6 +481,21 @@ def test_a_deposed_nodes_unfinished_turn_is_part_of_its_tail():
     assert len(pair.a.tails) == 1
 
 
+def test_a_deposed_nodes_unfinished_turn_is_on_its_disk_while_the_copy_is():
+    pair = following_pair()
+    pair.cut()
+    written: list[int] = []
+    pair.b.state.start_epoch(2, "boot", "h2", lossy=False)
+    pair.b.turn(0.0)
+    pair.serve(pair.b, 2)
+    pair.connect()
+    pair.a.link._hooks.on_batch = lambda batch: written.append(batch.last_seq)
+    pair.a.state.join_client(SCOPE, "c", b"")
+    pair.deliver(pair.a, 1)
+    assert pair.a.link.sink.following is Following.REQUESTED
+    assert written == [pair.a.state.journal.head]
+
+
 def test_nothing_of_an_older_epoch_is_applied_and_its_sender_is_told():
     pair = following_pair()
     before = pair.b.state.digest()
