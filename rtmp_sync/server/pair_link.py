@@ -55,15 +55,14 @@ class PairLink:
             snapshot_rate=config.replication.snapshot_rate,
             hooks=hooks,
         )
-
         self._upkeep = Upkeep(origin.state, self._memory_changed)
 
     async def start(self) -> None:
         """Listen and dial. Raises ConfigError."""
-        await self.replication.start()
-        self._upkeep.start()
         self._origin.turn.on_batch.append(self.replication.send_batch)
         self._origin.turn.on_replay = self.replication.send_replay
+        await self.replication.start()
+        self._upkeep.start()
 
     async def stop(self) -> None:
         """Say goodbye."""
