@@ -87,13 +87,19 @@ class DiskLane:
 
     def _next_operations(self) -> list[Operation]:
         """Wait for some; none: the end."""
-        with self._wanted:
-            while not self._waiting and not self._stopping:
-                if not self._wanted.wait(self._alive_seconds) and self._fd >= 0:
-                    with contextlib.suppress(OSError):  # a disk that fails is noticed in writing
-                        os.utime(self._fd)
-            operations, self._waiting = self._waiting, []
-        return operations
+        while True:
+            with self._wanted:
+                if not self._waiting and not self._stopping:
+                    self._wanted.wait(self._alive_seconds)
+                if self._waiting or self._stopping:
+                    operations, self._waiting = self._waiting, []
+                    return operations
+            self._say_alive()  # without the lock: the loop waits for that
+
+    def _say_alive(self) -> None:
+        if self._fd >= 0:
+            with contextlib.suppress(OSError):  # a disk that fails is noticed in writing
+                os.utime(self._fd)
 
     def _attempt(self, operations: Sequence[Operation]) -> None:
         if type(operations[0]) is Create:

@@ -301,6 +301,27 @@ async def test_an_idle_node_says_that_it_lives(tmp_path, monkeypatch):
     await disk.file.stop()
 
 
+async def test_an_idle_disk_that_hangs_does_not_stop_the_loop(tmp_path, monkeypatch):
+    monkeypatch.setattr(disk_lane, "ALIVE_SECONDS", 0.02)
+    hangs, go_on = threading.Event(), threading.Event()
+    gone_on: list[bool] = []
+
+    def hang(fd: int) -> None:
+        hangs.set()
+        gone_on.append(go_on.wait(2))
+
+    monkeypatch.setattr(disk_lane.os, "utime", hang)
+    disk = Disk(tmp_path)
+    disk.begin()
+    await disk.settle()
+    await until(hangs.is_set)
+    disk.change(random.Random(12), 1)
+    go_on.set()
+    await disk.settle()
+    await disk.file.stop()
+    assert gone_on[0], "the loop waited for the disk"
+
+
 async def test_a_full_disk_is_reported_once_and_recovers_with_a_new_copy(tmp_path, monkeypatch):
     monkeypatch.setattr(disk_journal, "RETRY_SECONDS", 0.01)
     disk = Disk(tmp_path)
