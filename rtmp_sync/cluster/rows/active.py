@@ -148,15 +148,15 @@ def record_in_sync(s: Situation) -> Turn:
 
 def pause_wanted(s: Situation) -> bool:
     wish = s.view.request
-    return wish is not None and wish.kind in ("pause", "resume") and s.record is not None
+    if wish is None or wish.kind not in ("pause", "resume") or s.record is None:
+        return False
+    return s.can_write or s.paused == (wish.kind == "pause")
 
 
 def pause(s: Situation) -> Turn:
     kind = s.wish.kind
     if s.paused == (kind == "pause"):
         return stay(s, f"{kind}d", Answer(True, f"{kind}d"))
-    if not s.can_write:
-        return stay(s, f"{kind} waits for the store")
     record = s.the_record.with_pause(s.view.author, s.view.position[1], kind == "pause")
     return write(s, record, f"{kind} requested by {s.wish.by}")
 

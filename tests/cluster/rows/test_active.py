@@ -206,6 +206,14 @@ def test_a_command_to_switch_over_to_nobody_is_answered() -> None:
     assert not found(turn, do.Answer).done
 
 
+def test_a_pause_that_waits_for_the_store_keeps_nothing_else_from_happening() -> None:
+    """Least of all clients, whose answers wait as long as the peer is held to be in sync."""
+    before = replace(ACTIVE, hold=Hold(10, "b1", NOW - 5))
+    pause = Request("pause", "admin", NOW)
+    turn = decide(before, serving(A_ALONE, store=Store.UNREACHABLE, request=pause), NOW)
+    assert turn.node.hold is None
+
+
 def test_pause_and_resume_are_recorded_by_whoever_is_asked() -> None:
     for before, seen in (
         (ACTIVE, serving(A_HOLDS, request=Request("pause", "admin", NOW))),
