@@ -72,7 +72,6 @@ class Replication:
     ) -> None:
         self.hooks = hooks if hooks is not None else ReplicationHooks()
         self.peer: PeerStatus | None = None  # the last that was heard, also after the link went
-        self.lost_at: float | None = None
         self.links_lost = 0
         self.same_id: set[bool] = set()  # whether this node dialled when it met its own id
         self._state = state
@@ -396,7 +395,6 @@ class Replication:
         """The link in use has ended."""
         was_connected = self.connected
         self._current = None
-        self.lost_at = now()
         self.links_lost += 1
         exchange = link.exchange
         if exchange is not None:

@@ -80,7 +80,7 @@ async def test_a_broken_link_is_reported_and_continues_where_it_broke(pair):
     assert pair.a.log.links[:3] == [True, False, True]
     assert pair.b.replication.full_copies == 1
     assert pair.b.replication.partial_copies == 1
-    assert pair.a.replication.lost_at is not None
+    assert pair.a.replication.links_lost == 1
 
 
 async def test_a_link_that_breaks_within_a_snapshot_leaves_the_old_copy_and_begins_again(pair):
