@@ -86,6 +86,8 @@ class StateDirectory:
         path = self.path / f"{stem}.msgpack"
         number = 1
         while path.exists():
+            if path.read_bytes() == content:  # the link ended before the copy was taken
+                return path
             number += 1
             path = self.path / f"{stem}.{number}.msgpack"
         _write(path, content)

@@ -73,10 +73,15 @@ async def test_dropped_changes_are_kept_aside(tmp_path):
     directory = StateDirectory(tmp_path, "A")
     directory.open()
     first = await directory.save_divergent(1, [batch])
-    second = await directory.save_divergent(1, [batch])
+    state.join_client("text/a", "another", b"info")
+    another = state.journal.take_batch()
+    assert another is not None
+    second = await directory.save_divergent(1, [another])
+    again = [await directory.save_divergent(1, [one]) for one in (another, batch)]
     directory.close()
     assert first.name == "divergent-1.msgpack"
     assert second.name == "divergent-1.2.msgpack"
+    assert again == [second, first]  # a link that breaks each time before the copy is taken
     saved = msgpack.unpackb(first.read_bytes(), use_list=False)
     assert saved["first_seq"] == 1
     assert [tuple(change) for change in batch.changes()] == list(saved["changes"])
