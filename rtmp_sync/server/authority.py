@@ -44,6 +44,6 @@ class Authority:
         self.deadline = -math.inf
 
     def end(self) -> None:
-        """The process stops: revoke, for good."""
+        """The process stops, or its watchdog failed: revoke, for good."""
         self._ended = True
         self.revoke()

@@ -68,9 +68,10 @@ class Performer:
                 if (link := self._effects.replication) is not None:
                     self.tell(link, action)
 
-    async def close_gate(self) -> None:
+    async def close_gate(self) -> bool:
+        """Whether the gate was read back as closed."""
         self._effects.authority.revoke()
-        await self._effects.close_gate()
+        return await self._effects.close_gate()
 
     def tell(self, link: Link, action: do.Prepare | do.Switchover | do.Repair) -> None:
         match action:

@@ -90,7 +90,7 @@ class Watchdog:
         )
         self._turning: asyncio.Task[None] | None = None
         self._loops: list[asyncio.Task[None]] = []
-        self._errands: set[asyncio.Task[None]] = set()
+        self._errands: set[asyncio.Task[object]] = set()
         self._deadline: asyncio.TimerHandle | None = None
         self._nodes_known = False
         self._wall_clock = WallClock()
@@ -125,16 +125,34 @@ class Watchdog:
         await self._coordinator.stop()
         self._guard.close()
 
-    def _loop_ended(self, task: asyncio.Task[None]) -> None:
-        """A loop ended by an error of ours: close, and give the guard no more signs of life,
-        so that it starts this origin anew."""
+    def _loop_ended(self, task: asyncio.Task[object]) -> None:
+        """A loop ended by an error of ours: close for good, and give the guard no more signs of
+        life, so that it starts this origin anew."""
         if task.cancelled() or (error := task.exception()) is None:
             return
         self._log.critical("watchdog_failed", exc_info=error)
-        self._effects.authority.revoke()
-        for loop in self._loops:
-            loop.cancel()
-        self._send_on_errand(self._performer.close_gate())
+        self._effects.authority.end()
+        for loop in (*self._loops, self._turning):
+            if loop is not None:
+                loop.cancel()
+        self._send_on_errand(self._give_up())
+
+    async def _give_up(self) -> None:
+        """Without a guard this process goes on, and so do its link and its pings: the peer has
+        to hear that nobody serves here."""
+        if not await self._performer.close_gate():
+            return
+        member, link = self.member, self._effects.replication
+        member.gate_is("closed")
+        if link is not None:
+            role = member.announced
+            link.set_role(
+                epoch=role.epoch,
+                holder=role.holder,
+                gate_open=False,
+                state=State.FENCED.value,
+                serving=False,
+            )
 
     # -- what it shows ----------------------------------------------------------------
 
@@ -325,7 +343,7 @@ class Watchdog:
             self._send_on_errand(self._performer.close_gate())
         self._wake.set()
 
-    def _send_on_errand(self, work: Coroutine[None, None, None]) -> asyncio.Task[None]:
+    def _send_on_errand(self, work: Coroutine[None, None, object]) -> asyncio.Task[object]:
         task = asyncio.ensure_future(work)
         self._errands.add(task)
         task.add_done_callback(self._errands.discard)
@@ -348,7 +366,7 @@ class Watchdog:
                     await self._wake.wait()
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[object]) -> None:
     if task.done():  # by an error of its own, which was logged
         return
     task.cancel()

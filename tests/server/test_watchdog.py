@@ -326,6 +326,19 @@ async def test_an_error_of_the_watchdog_itself_closes_the_gate(pair: PairDouble)
     pair.a.gate = gate
 
 
+async def test_a_watchdog_that_failed_without_a_guard_leaves_the_service_to_the_peer(
+    pair: PairDouble, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nobody ends this process, and its link and its pings go on as if it were well."""
+
+    def fail(_now: float) -> None:
+        raise RuntimeError("a bug")
+
+    monkeypatch.setattr(pair.a.watchdog.member, "turn", fail)
+    await until(pair.b.watchdog.health_active)
+    assert pair.a.gate.state == "closed"
+
+
 async def test_a_link_that_cannot_be_made_once_the_store_is_back_ends_the_signs_of_life(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
