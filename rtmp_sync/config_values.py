@@ -38,6 +38,10 @@ class Address(NamedTuple):
             raise ValueError('put an IPv6 address in brackets, for example "[::1]:1935"')
         elif any(character.isspace() or character in "/@" for character in host):
             raise ValueError('give "host:port" without scheme or path')
+        try:
+            host.encode("idna")  # as every connection to it does
+        except UnicodeError:
+            raise ValueError('there is no such host name; give "host:port"') from None
         return cls(host or "0.0.0.0", port)
 
     def __str__(self) -> str:

@@ -362,7 +362,10 @@ def test_an_address_is_read_and_written(text: str, host: str, port: int) -> None
     assert Address.parse(str(address)) == address
 
 
-@pytest.mark.parametrize("text", ["", "host", "host:", "host:-1", "::1:5", "rtmp://a:1", "a b:1"])
+@pytest.mark.parametrize(
+    "text",
+    ["", "host", "host:", "host:-1", "::1:5", "rtmp://a:1", "a b:1", "a..b:1", f"{'x' * 64}.de:1"],
+)
 def test_a_malformed_address_is_refused(text: str) -> None:
     with pytest.raises(ValueError):  # noqa: PT011 - the text is for people
         Address.parse(text)
