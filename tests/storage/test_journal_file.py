@@ -308,7 +308,7 @@ async def test_an_idle_disk_that_hangs_does_not_stop_the_loop(tmp_path, monkeypa
 
     def hang(fd: int) -> None:
         hangs.set()
-        gone_on.append(go_on.wait(2))
+        gone_on.append(go_on.wait(10))
 
     monkeypatch.setattr(disk_lane.os, "utime", hang)
     disk = Disk(tmp_path)
