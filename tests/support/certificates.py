@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import shutil
 import subprocess
 from pathlib import Path
 
-import pytest
+from tests.support.programs import require
 
 
 class Authority:
     """Signs certificates; files are PEM, in `folder`."""
 
     def __init__(self, folder: Path, name: str = "ca") -> None:
-        if shutil.which("openssl") is None:
-            pytest.skip("needs the openssl program")
+        require("openssl")
         folder.mkdir(exist_ok=True)
         self._folder = folder
         self._key = folder / f"{name}.key"

@@ -7,7 +7,7 @@ import shutil
 
 import pytest
 
-PACKAGES = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "tshark": "tshark"}
+PACKAGES = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "openssl": "openssl", "tshark": "tshark"}
 
 
 def require(program: str) -> str:
