@@ -45,6 +45,7 @@ def test_quiet_logs_have_no_problems(tmp_path: Path) -> None:
         "Traceback (most recent call last):",
         "Exception ignored in: <function …>",
     ],
+    ids=["error", "critical", "exception", "traceback", "ignored"],  # a line holds the time
 )
 def test_an_error_or_a_traceback_in_a_log_is_a_problem(line: str, tmp_path: Path) -> None:
     assert len(logged(line, tmp_path=tmp_path).problems) == 1
