@@ -18,6 +18,7 @@ from pathlib import Path
 
 import aiohttp
 
+from rtmp_sync.admin.credentials import basic_header
 from tests.support.chaos import ChaosProxy
 from tests.support.gate_log import GateLog
 from tests.support.pair import ADMIN_USER, Living, Node, Pair, now, within
@@ -141,12 +142,11 @@ class Field:
     async def fail_back(self, node: Node) -> None:
         """POST /failback. That it is refused, or that the node dies meanwhile, is no failure."""
         password = (self.pair.directory / "admin.password").read_text().strip()
+        headers = {"Authorization": basic_header(ADMIN_USER, password)}
         limit = aiohttp.ClientTimeout(total=30)
         with contextlib.suppress(aiohttp.ClientError, TimeoutError, OSError):
             async with (
-                aiohttp.ClientSession(
-                    auth=aiohttp.BasicAuth(ADMIN_USER, password), timeout=limit
-                ) as session,
+                aiohttp.ClientSession(headers=headers, timeout=limit) as session,
                 session.post(f"http://{node.admin}/failback") as answer,
             ):
                 await answer.read()
