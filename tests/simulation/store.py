@@ -41,8 +41,8 @@ class Store:
         self.landed: Callable[[Record], None] = lambda record: None
         self.nas.put(PAIR_FILE, "\\".join(nodes).encode())
         self._highest = 0
-        self._seen: dict[str, tuple[int, dict[str, Any]]] = {}
-        self._seen_before: dict[str, dict[str, Any]] = {}
+        self._seen: dict[file_io.Folder, tuple[int, dict[str, Any]]] = {}  # by boots
+        self._seen_before: dict[file_io.Folder, dict[str, Any]] = {}
 
     def reaches(self, node: str) -> bool:
         return node not in self.unreachable
@@ -65,13 +65,13 @@ class Store:
         """Nothing but a heartbeat has changed since the last read, nearly always."""
         if fields["beat"] is not None:
             folder._write_beat(fields["node"], fields["beat"])
-        version, answer = self._seen.get(node, (-1, {}))
+        version, answer = self._seen.get(folder, (-1, {}))
         if version != self.nas.version or "error" in answer:
-            self._seen_before[node] = answer
+            self._seen_before[folder] = answer
             answer = file_io._answer(folder, {"op": "read", **fields, "beat": None})
-            self._seen[node] = (self.nas.version, answer)
-        if node in self.stale:  # what this node has seen go by; a NAS that hides news is no NAS
-            answer = self._seen_before[node] or answer
+            self._seen[folder] = (self.nas.version, answer)
+        if node in self.stale:  # what this boot has seen go by; a NAS that hides news is no NAS
+            answer = self._seen_before[folder] or answer
         peer = fields["peer"]
         beat = file_io._read(folder._name(f"hb.{peer}")) if peer is not None else None
         return {**answer, "peer_beat": beat} if "error" not in answer else answer
@@ -143,7 +143,10 @@ class Helper:
 
     def _land_late(self, operation: str, fields: Any) -> None:
         self.stuck -= 1
-        self._store.answer(self._folder, self._node, operation, fields)
+        if operation != "read":
+            self._store.answer(self._folder, self._node, operation, fields)
+        elif fields["beat"] is not None:  # what is read, nobody sees
+            self._folder._write_beat(fields["node"], fields["beat"])
 
     def _give_up(self, fail: Fail) -> None:
         self._end(fail, StoreTimeout("the store does not answer"))

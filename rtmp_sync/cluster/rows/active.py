@@ -56,7 +56,8 @@ def fence(s: Situation) -> Turn:
 
 
 def gate_fell(s: Situation) -> bool:
-    return s.view.gate == "closed"
+    """Also one that cannot be read back: what was closed half goes on to be closed."""
+    return s.view.gate != "open"
 
 
 def must_degrade(s: Situation) -> bool:

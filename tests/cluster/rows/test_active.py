@@ -87,8 +87,11 @@ def test_the_history_says_why_a_node_closed(facts: dict[str, Any], reason: str) 
     assert event.fields.get("paused_for") == facts.get("late_by")
 
 
-def test_a_gate_that_fell_is_a_fenced_node() -> None:
-    assert decide(ACTIVE, serving(A_HOLDS, gate="closed"), NOW).state is State.FENCED
+@pytest.mark.parametrize("gate", ["closed", "unknown"])
+def test_a_gate_that_does_not_stand_open_is_a_fenced_node(gate: str) -> None:
+    turn = decide(ACTIVE, serving(A_HOLDS, gate=gate), NOW)
+    assert turn.state is State.FENCED
+    assert found(turn, do.CloseGate)
 
 
 def test_a_renewal_late_by_half_asks_the_peer_for_a_promise_and_goes_on() -> None:
