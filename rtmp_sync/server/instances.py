@@ -3,6 +3,7 @@
 first client   ─► start (on_app_start), once the instance before it has stopped
 nobody for IDLE_SECONDS ─► stop (on_app_stop)
 promotion      ─► go_on (on_promote), its clients are orphans for `reconnect_grace`
+stall          ─► temporary objects wait as long for clients that were cut off meanwhile
 demotion       ─► let_go: the instance lives on elsewhere, nothing is changed here
 replayed call  ─► standby: an application object without hooks and timers, until a promotion
 """
@@ -10,7 +11,7 @@ replayed call  ─► standby: an application object without hooks and timers, u
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from itertools import count
 
 import structlog
@@ -51,6 +52,7 @@ class Instances:
         applications: Mapping[str, type[Application]],
     ) -> None:
         self.refused_calls: dict[tuple[str, str], int] = {}  # by application and user type
+        self.slept: Callable[[], bool] = lambda: False  # whether this origin did not run just now
         self._turn = turn
         self._tasks = tasks
         self._config = config
@@ -171,8 +173,15 @@ class Instances:
         for scope, client_id, info in self._turn.state.orphans():
             if session_key := session_key_in(info):
                 self._orphans[scope, session_key] = client_id
-        grace = self._config.replication.reconnect_grace
-        self._grace = asyncio.get_running_loop().call_later(grace, self._end_grace)
+        self._begin_grace()
+
+    def gives_grace(self) -> bool:
+        """Whether a client that is gone now may have been cut off because this origin slept: a
+        load balancer gives up on it after a second or two. What it used waits for its return."""
+        slept = self.slept()
+        if slept:
+            self._begin_grace()
+        return slept
 
     def demote(self) -> None:
         """Let go of everything; nothing of the replicated state is touched."""
@@ -219,8 +228,14 @@ class Instances:
         if (following := self._instances.get(scope)) is not None:
             following.start()
 
+    def _begin_grace(self) -> None:
+        if self._grace is not None:
+            self._grace.cancel()
+        grace = self._config.replication.reconnect_grace
+        self._grace = asyncio.get_running_loop().call_later(grace, self._end_grace)
+
     def _end_grace(self) -> None:
-        """Clients of before the takeover that did not come back are gone now."""
+        """Clients of before the takeover, or the stall, that did not come back are gone now."""
         self._grace = None
         self._orphans.clear()
         if not self._turn.authorised:

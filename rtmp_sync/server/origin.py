@@ -130,6 +130,7 @@ class Origin:
         applications = load_applications(config.apps.directory)
         self.history = await self.persistence.start()
         self.instances = Instances(self.turn, self.tasks, config, applications)
+        self.instances.slept = lambda: self.loop_lag.seconds > MAX_LOOP_LAG_SECONDS
         self.sessions = Sessions(self.turn, self.tasks, self.instances, config)
         self._listener = ListenerGate(*config.rtmp.listen, self.sessions)
         self.gate = make_gate(config, self._listener)

@@ -252,7 +252,9 @@ class Session(asyncio.Protocol):
         self.client.unlink()
         try:
             self.instance.live.leave(self)
-            self.instance.shared_objects.leave(self.subscriber)
+            self.instance.shared_objects.leave(
+                self.subscriber, may_return=self._sessions.instances.gives_grace()
+            )
             reason = "closed" if self.ended.startswith("closed") else "lost"
             self._sessions.instances.leave(self.instance, self.client, reason)
         except Deposed:

@@ -119,16 +119,19 @@ class SharedObjects:
                 version = version or known.next_version()
                 self._change(known, subscriber, event, version)
 
-    def leave(self, subscriber: Subscriber) -> None:
-        """A client is gone: it uses nothing any more."""
+    def leave(self, subscriber: Subscriber, *, may_return: bool = False) -> None:
+        """A client is gone: it uses nothing any more. may_return: it was cut off, and the
+        temporary objects it used stay for it until `sweep_temporary`."""
         for fanout in list(self._fanouts.values()):
             if fanout.uses(subscriber):
+                if may_return:
+                    self._inherited.add(fanout.obj.full_name)
                 fanout.release(subscriber)
                 self.sweep(fanout)
 
     def sweep(self, fanout: Fanout) -> None:
         """Drop an object that nobody uses; a temporary one is gone for good, except while
-        clients of before a takeover may return."""
+        clients of before a takeover or a stall may return."""
         if fanout.used:
             return
         fanout.finish_turn()
@@ -138,7 +141,7 @@ class SharedObjects:
             self._turn.writable().destroy(obj)
 
     def sweep_temporary(self) -> None:
-        """Destroy what clients of before a takeover left behind."""
+        """Destroy what clients of before a takeover or a stall left behind."""
         self._inherited.clear()
         instance = self._turn.state.instances.get(self._scope)
         if instance is None:

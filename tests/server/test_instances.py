@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from pathlib import Path
 from typing import Any
 
@@ -157,6 +158,22 @@ async def test_a_visitor_does_not_end_what_clients_of_before_may_come_back_to(
         await until(lambda: origin.state.find("probe/room", "own", "T") is None)
         assert origin.state.find("probe/room", "board", "T") is not None
         await until(lambda: origin.state.find("probe/room", "board", "T") is None)
+
+
+async def test_clients_cut_off_while_the_origin_slept_find_their_temporary_objects_again(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, replication={"reconnect_grace": 0.5}) as origin:
+        for slept, stays in ((1.2, True), (0.0, False)):
+            connection = await joined(origin)
+            board = await connection.shared_object("board")
+            await board.set("k", 1)
+            await connection.close()  # its end is not seen before the origin runs again
+            time.sleep(slept)  # noqa: ASYNC251  # the stall itself
+            await until(lambda: len(origin.sessions) == 0)
+            assert (origin.state.find("probe/room", "board", "T") is not None) is stays
+            await until(lambda: origin.state.find("probe/room", "board", "T") is None)
+            await until(lambda: origin.self_test().ok)
 
 
 async def test_a_temporary_object_that_the_application_has_outlives_the_grace(
