@@ -202,14 +202,16 @@ class Pair:
             shutil.rmtree(self.directory, ignore_errors=True)
 
     def power_off(self) -> None:
-        """SIGKILL to every process of this pair, until none is left."""
+        """SIGKILL to every process of this pair, until none is left. They stand still first: as
+        when the power goes, none lives to see how another one ends."""
         for _ in range(50):
             left = list(self.processes())
             if not left:
                 break
-            for pid in left:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            for end in (signal.SIGSTOP, signal.SIGKILL):
+                for pid in left:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.kill(pid, end)
             time.sleep(0.05)
         if self.process is not None:
             self.process.wait(5)
