@@ -39,6 +39,7 @@ class Node:
         self.paused = False  # the whole machine
         self.guard_alive = True
         self.sick = self.gate_shut = self.gate_stuck = False
+        self.away_long = False  # its copy dropped what was temporary, as it may
         self.when_writing: Callable[[], None] = lambda: None  # a record, and has not yet
         self.wish = ""  # an operator's, not answered yet
         self._offset = world.setup.offsets[name]

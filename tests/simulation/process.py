@@ -272,6 +272,8 @@ class Process:
             self.link.look()
         self.store.read_if_wanted()
         self.well = self.well or self.member.took_part
+        if turn.row == "ready":
+            self.node.away_long = False  # it has the other one's copy
 
     def _noticed(self) -> None:
         """The store told something."""
@@ -353,7 +355,8 @@ class Process:
             return
         self.authority.grant(*member.authority)
         self._let_go()
-        stale, empty = self.state.temporary_stale, self.state.empty
+        stale, empty = self.state.temporary_stale or self.node.away_long, self.state.empty
+        self.node.away_long = stale  # until its gate opens without what was temporary
         self.state.start_epoch(record.epoch, self.boot_id, record.history_id, lossy=action.lossy)
         self.turn.commit_journal()
         if self.storing is not None:
@@ -372,6 +375,7 @@ class Process:
         self.world.trace(lambda: f"{self.boot_id} OPENS in epoch {record.epoch}: {record.reason}")
         self.service.promoted(record.epoch)
         self.world.verdicts.opened(self, record, temporary_dropped=stale, empty=empty)
+        self.node.away_long = False
 
     def _let_go(self) -> None:
         self.service.let_go()
