@@ -166,13 +166,12 @@ class World:
         for reader in self.readers:
             reader.stay()
         limit = schedule.now + 15.0 * max(1.0, self._unit)
-        calm = False
-        while not calm:
+        calm = 0
+        while calm < 2:  # and the verdict comes at an instant that was seen to be so
             if schedule.now > limit:
                 raise Broken("I4", f"it does not become quiet: {self._standing()}")
             self._run_until(schedule.now + CALM_SECONDS)
-            calm = self._healed() and self._quiet()
-        self._run_until(schedule.now + CALM_SECONDS)
+            calm = calm + 1 if self._healed() and self._quiet() else 0
         self._judge()
 
     def _run_until(self, end: float) -> None:
