@@ -19,6 +19,7 @@ import structlog
 
 from rtmp_sync.cluster.exchange import Exchange
 from rtmp_sync.cluster.link import PROTOCOLS, Link, LinkIdentity, Protocols
+from rtmp_sync.cluster.link_facts import LinkFacts
 from rtmp_sync.cluster.peer_status import OwnHealth, OwnRole, PeerStatus, ReplicationHooks
 from rtmp_sync.config_tls import LinkTls
 from rtmp_sync.server.clock import now
@@ -46,7 +47,7 @@ class LinkTiming(Protocol):
     def ack_timeout(self) -> float: ...
 
 
-class Replication:
+class Replication(LinkFacts):
     """listen and peer are (host, port). secret: the pair's, or two during a rotation.
 
     tls: None for a link that is not encrypted. snapshot_rate: bytes a second. protocols: the
@@ -70,11 +71,10 @@ class Replication:
         snapshot_rate: float = math.inf,
         protocols: Protocols = PROTOCOLS,
     ) -> None:
+        super().__init__(state)
         self.hooks = hooks if hooks is not None else ReplicationHooks()
-        self.peer: PeerStatus | None = None  # the last that was heard, also after the link went
         self.links_lost = 0
         self.same_id: set[bool] = set()  # whether this node dialled when it met its own id
-        self._state = state
         self._me = LinkIdentity(pair_id, node_id, boot_id)
         self._protocols = protocols
         self._secrets = [secret] if isinstance(secret, bytes) else list(secret)
@@ -148,33 +148,13 @@ class Replication:
     # How it stands
 
     @property
-    def connected(self) -> bool:
-        """A link works, and the peer has said on it who it is."""
-        exchange = self._exchange
-        return exchange is not None and self.peer is exchange.peer
-
-    @property
-    def acked(self) -> int:
-        """[source] The peer's copy has everything up to this seq."""
-        exchange = self._exchange
-        return exchange.source.acked if exchange is not None else 0
-
-    @property
-    def oldest_unacked_at(self) -> float | None:
-        """[source] When the oldest Changes that the peer has not acknowledged were sent."""
-        exchange = self._exchange
-        return exchange.source.oldest_unacked_at if exchange is not None else None
-
-    @property
-    def peer_caught_up(self) -> bool:
-        """[source] The peer's copy is complete and follows turn by turn."""
-        exchange = self._exchange
-        return exchange is not None and exchange.source.caught_up
+    def exchange(self) -> Exchange | None:
+        return self._current.exchange if self._current is not None else None
 
     @property
     def ack_seconds(self) -> float:
         """[source] From sending the last acknowledged Changes to their acknowledgement."""
-        exchange = self._exchange
+        exchange = self.exchange
         return exchange.source.ack_seconds if exchange is not None else 0.0
 
     @property
@@ -183,43 +163,29 @@ class Replication:
         return self._current.queued_bytes if self._current is not None else 0
 
     @property
-    def lag_changes(self) -> int:
-        """[sink] Changes that the active is known to have and this copy has not."""
-        heard = self.peer.head_seq if self.peer is not None else 0
-        exchange = self._exchange
-        lag = exchange.sink.lag_changes if exchange is not None else 0
-        return max(lag, heard - self._state.journal.head)
-
-    @property
     def lag_ms(self) -> float:
         """[sink] Age of the oldest of them."""
-        exchange = self._exchange
+        exchange = self.exchange
         return exchange.sink.lag_seconds(now()) * 1000 if exchange is not None else 0.0
-
-    @property
-    def in_sync(self) -> bool:
-        """[sink] The copy is complete and lacks nothing that is known of."""
-        exchange = self._exchange
-        return exchange is not None and exchange.sink.in_sync
 
     @property
     def full_copies(self) -> int:
         """Whole copies begun (as source) or installed (as sink)."""
-        exchange = self._exchange
+        exchange = self.exchange
         now_made = exchange.source.full_copies + exchange.sink.full_copies if exchange else 0
         return self._full_copies + now_made
 
     @property
     def partial_copies(self) -> int:
         """Resyncs that continued from a backlog, as source or sink."""
-        exchange = self._exchange
+        exchange = self.exchange
         now_made = exchange.source.partial_copies + exchange.sink.partial_copies if exchange else 0
         return self._partial_copies + now_made
 
     @property
     def replays_left_out(self) -> int:
         """Calls that the peer was not told to run too: it was away, or speaks version 1."""
-        exchange = self._exchange
+        exchange = self.exchange
         return self._replays_left_out + (exchange.replays.left_out if exchange else 0)
 
     # What the node says
@@ -239,8 +205,8 @@ class Replication:
     def report(self, *, healthy: bool, lb_checks_age: float, loop_lag: float) -> None:
         """What the next heartbeats say; seconds."""
         self._health = OwnHealth(healthy, lb_checks_age, loop_lag)
-        if self._exchange is not None:
-            self._exchange.health = self._health
+        if self.exchange is not None:
+            self.exchange.health = self._health
 
     def send_batch(self, batch: Batch) -> None:
         """This turn's Changes; the backlog has them when no link works."""
@@ -260,7 +226,7 @@ class Replication:
 
         Waits for a peer that still catches up. False also when the link ends meanwhile.
         """
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is None or self._current is None:
             return False
         first, answer = self._answers.await_comparison()
@@ -277,7 +243,7 @@ class Replication:
 
     async def promise(self, epoch: int) -> float | None:
         """Ask the peer for a promise; when the request that it granted was sent."""
-        exchange = self._exchange
+        exchange = self.exchange
         if exchange is None or self._current is None:
             return None
         request_id, answer = self._answers.await_promise()
@@ -307,10 +273,6 @@ class Replication:
         self._say(Fence(epoch, holder))
 
     # Inside
-
-    @property
-    def _exchange(self) -> Exchange | None:
-        return self._current.exchange if self._current is not None else None
 
     def _say(self, record: Switchover | Fence) -> None:
         if self._current is not None and self._current.exchange is not None:

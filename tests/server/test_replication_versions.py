@@ -77,7 +77,7 @@ async def test_a_replayed_call_comes_after_its_changes_are_applied_and_acknowled
     await pair.connect()
     assert pair.a.replication.peer.protocol == 2
     heads: list[int] = []
-    pair.b.replication._exchange._hooks.on_replay = lambda replay: heads.append(
+    pair.b.replication.exchange._hooks.on_replay = lambda replay: heads.append(
         replay.seq - pair.b.state.journal.head
     )
     for _ in range(20):
@@ -98,7 +98,7 @@ async def test_calls_wait_for_a_standby_that_copies_and_are_left_out_without_one
     pair.b.stand_by(1, "A")
 
     def copies() -> bool:
-        exchange = pair.a.replication._exchange
+        exchange = pair.a.replication.exchange
         return exchange is not None and exchange.source.has_bulk
 
     while not copies():  # noqa: ASYNC110 - looked at in each turn of the loop: a copy is short

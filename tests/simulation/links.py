@@ -12,6 +12,7 @@ from typing import Protocol
 
 from rtmp_sync.cluster.exchange import Exchange
 from rtmp_sync.cluster.link import Link, LinkIdentity, Protocols
+from rtmp_sync.cluster.link_facts import LinkFacts
 from rtmp_sync.cluster.peer_status import OwnRole, PeerStatus, ReplicationHooks
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.journal import Batch
@@ -175,7 +176,7 @@ class LinkEnd:
             self.flush()
 
 
-class Links:
+class Links(LinkFacts):
     """What the member reads of its link, and the link that is in use."""
 
     def __init__(
@@ -191,13 +192,13 @@ class Links:
         refused: Callable[[Exception, bool], None],
         protocols: Protocols,
     ) -> None:
+        super().__init__(host.state)
         self.host = host
         self.identity = LinkIdentity(pair_id, host.name, host.boot_id)
         self.silence = silence
         self.chance = chance
         self.refused = refused
         self.protocols = protocols
-        self.peer: PeerStatus | None = None
         self.full_copies = self.partial_copies = 0
         self.bulk_delay: Callable[[], float] = lambda: 0.0
         self._hooks = hooks
@@ -217,38 +218,6 @@ class Links:
     @property
     def exchange(self) -> Exchange | None:
         return self._current.exchange if self._current is not None else None
-
-    @property
-    def connected(self) -> bool:
-        exchange = self.exchange
-        return exchange is not None and self.peer is exchange.peer
-
-    @property
-    def acked(self) -> int:
-        exchange = self.exchange
-        return exchange.source.acked if exchange is not None else 0
-
-    @property
-    def oldest_unacked_at(self) -> float | None:
-        exchange = self.exchange
-        return exchange.source.oldest_unacked_at if exchange is not None else None
-
-    @property
-    def peer_caught_up(self) -> bool:
-        exchange = self.exchange
-        return exchange is not None and exchange.source.caught_up
-
-    @property
-    def in_sync(self) -> bool:
-        exchange = self.exchange
-        return exchange is not None and exchange.sink.in_sync
-
-    @property
-    def lag_changes(self) -> int:
-        heard = self.peer.head_seq if self.peer is not None else 0
-        exchange = self.exchange
-        lag = exchange.sink.lag_changes if exchange is not None else 0
-        return max(lag, heard - self.host.state.journal.head)
 
     # -- what the node says ------------------------------------------------------------
 
