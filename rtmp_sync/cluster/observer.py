@@ -24,6 +24,8 @@ class Sighting:
 
     beat_written: this node's heartbeat was written first, after `started`, and the record read
     after that. peer_beat: the other node's heartbeat, whatever it holds ("" for none).
+    holder_key: whether the key that binds the record to a live lease of its holder's boot
+    exists; None: this store has none.
     """
 
     started: float
@@ -33,6 +35,7 @@ class Sighting:
     lease_seconds: float | None = None  # what the heartbeat buys, if not `t_conf`
     beat_written: bool = False
     peer_beat: str = ""
+    holder_key: bool | None = None
 
 
 @dataclass(slots=True)
