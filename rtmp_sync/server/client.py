@@ -146,6 +146,8 @@ class NetConnection:
 
     async def close(self) -> None:
         """Close; whatever waits for an answer gets ConnectionLost."""
+        for shared_object in list(self._shared_objects.values()):
+            shared_object.release("the connection was closed")  # what is only lost, waits for us
         link, self._link = self._link, None
         redialling, self._redialling = self._redialling, None
         if redialling is not None:

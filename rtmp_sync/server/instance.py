@@ -29,7 +29,8 @@ __all__ = ["Instance", "Serving"]
 
 
 class Serving(NamedTuple):
-    """One application as this origin serves it. config: the `[application_object]`."""
+    """One application as this origin serves it. config: the `[application_object]`.
+    grace_seconds: that lost clients have to come back."""
 
     name: str
     application: type[Application]
@@ -38,6 +39,7 @@ class Serving(NamedTuple):
     config: Mapping[str, Any]
     limits: Limits
     gop_cache_bytes: int
+    grace_seconds: float
     on_refused: Callable[[str, str], None]
 
 
@@ -64,7 +66,7 @@ class Instance:
         self.scope = f"{serving.name}/{name}"
         self.config = serving.config
         self.log = structlog.get_logger("rtmp_sync.app").bind(instance=self.scope)
-        self.shared_objects = SharedObjects(turn, self.scope)
+        self.shared_objects = SharedObjects(turn, self.scope, serving.grace_seconds)
         self.live = LiveStreams(turn, gop_cache_bytes=serving.gop_cache_bytes)
         # Whether clients may come in; False when on_app_start failed or the origin let go.
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -138,6 +140,7 @@ class Instance:
         self.stopped = True
         for cancel in list(self._timers):
             cancel()
+        self.shared_objects.let_go()
         if not self.ready.done():
             self.ready.set_result(False)
 

@@ -3,7 +3,7 @@
 first client   ─► start (on_app_start), once the instance before it has stopped
 nobody for IDLE_SECONDS ─► stop (on_app_stop)
 promotion      ─► go_on (on_promote), its clients are orphans for `reconnect_grace`
-stall          ─► temporary objects wait as long for clients that were cut off meanwhile
+lost client    ─► temporary objects wait as long for one that may come back
 demotion       ─► let_go: the instance lives on elsewhere, nothing is changed here
 replayed call  ─► standby: an application object without hooks and timers, until a promotion
 """
@@ -130,7 +130,7 @@ class Instances:
 
     def returned(self, instance: Instance, session_key: bytes | None) -> None:
         """Somebody asks to come in: if it is a client of before a takeover, the one that it was
-        is gone now. Its temporary objects stay for it until the grace ends. Raises Deposed."""
+        is gone now. Its temporary objects stay for it. Raises Deposed."""
         orphan_id = self._orphans.pop((instance.scope, session_key or b""), None)
         if orphan_id is not None:
             self._end_orphan(instance.scope, orphan_id)
@@ -173,15 +173,8 @@ class Instances:
         for scope, client_id, info in self._turn.state.orphans():
             if session_key := session_key_in(info):
                 self._orphans[scope, session_key] = client_id
-        self._begin_grace()
-
-    def gives_grace(self) -> bool:
-        """Whether a client that is gone now may have been cut off because this origin slept: a
-        load balancer gives up on it after a second or two. What it used waits for its return."""
-        slept = self.slept()
-        if slept:
-            self._begin_grace()
-        return slept
+        grace = self._config.replication.reconnect_grace
+        self._grace = asyncio.get_running_loop().call_later(grace, self._end_grace)
 
     def demote(self) -> None:
         """Let go of everything; nothing of the replicated state is touched."""
@@ -228,22 +221,14 @@ class Instances:
         if (following := self._instances.get(scope)) is not None:
             following.start()
 
-    def _begin_grace(self) -> None:
-        if self._grace is not None:
-            self._grace.cancel()
-        grace = self._config.replication.reconnect_grace
-        self._grace = asyncio.get_running_loop().call_later(grace, self._end_grace)
-
     def _end_grace(self) -> None:
-        """Clients of before the takeover, or the stall, that did not come back are gone now."""
+        """Clients of before the takeover that did not come back are gone now."""
         self._grace = None
         self._orphans.clear()
         if not self._turn.authorised:
             return
         for scope, client_id, _ in self._turn.state.orphans():
             self._end_orphan(scope, client_id)
-        for instance in self._instances.values():
-            instance.shared_objects.sweep_temporary()
 
     def _end_orphan(self, scope: str, client_id: str) -> None:
         state = self._turn.writable()
@@ -275,6 +260,7 @@ class Instances:
             self._config.application_object,
             Limits(max_depth=rtmp.max_depth, max_values=rtmp.max_values),
             rtmp.gop_cache_bytes,
+            self._config.replication.reconnect_grace,
             lambda user_type, _: self._count_refused(name, user_type),
         )
 

@@ -123,13 +123,13 @@ class RemoteSharedObject(Mapping[str, Any]):
         link.write(self._message(link, wire.event_send(amf0.encode(handler, *arguments))))
         await link.drain()
 
-    def release(self) -> None:
-        """Use it no longer."""
+    def release(self, reason: str = "the shared object was released") -> None:
+        """Use it no longer; what waits for an answer gets ConnectionLost with the reason."""
         if self._closed:
             return
         if self._link is not None and self._link.alive:
             self._link.write(self._message(self._link, wire.EVENT_RELEASE))
-        self.link_lost("the shared object was released", for_good=True)
+        self.link_lost(reason, for_good=True)
         self._on_released(self)
 
     async def _confirmed(self, waiting: list[asyncio.Future[int]]) -> int:

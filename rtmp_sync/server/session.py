@@ -252,9 +252,10 @@ class Session(asyncio.Protocol):
         self.client.unlink()
         try:
             self.instance.live.leave(self)
-            self.instance.shared_objects.leave(
-                self.subscriber, may_return=self._sessions.instances.gives_grace()
-            )
+            # A client with a session key releases what it does not want to find again. Of the
+            # others a load balancer may have cut off those of an origin that slept.
+            may_return = self.session_key is not None or self._sessions.instances.slept()
+            self.instance.shared_objects.leave(self.subscriber, may_return=may_return)
             reason = "closed" if self.ended.startswith("closed") else "lost"
             self._sessions.instances.leave(self.instance, self.client, reason)
         except Deposed:

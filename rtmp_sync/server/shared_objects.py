@@ -6,6 +6,8 @@ of one message share one version step. `docs: wire/sharedobject.md`, Exchanges.
 
 from __future__ import annotations
 
+import asyncio
+
 from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.server.fanout import Fanout, Subscriber
 from rtmp_sync.server.splice import pack, plain_item
@@ -46,20 +48,28 @@ def may_access(access: str, name: str) -> bool:
 
 
 class SharedObjects:
-    """`scope` is "app/instance"."""
+    """`scope` is "app/instance". grace_seconds: for which a temporary object waits for users
+    that may come back to it."""
 
-    def __init__(self, turn: Turn, scope: str) -> None:
+    def __init__(self, turn: Turn, scope: str, grace_seconds: float) -> None:
         self._turn = turn
         self._scope = scope
+        self._grace_seconds = grace_seconds
         self._fanouts: dict[str, Fanout] = {}
-        self._inherited: set[str] = set()  # temporary ones whose users may still come back
+        self._waiting: dict[str, float] = {}  # temporary objects -> until when, on the loop's clock
+        self._sweeping: asyncio.TimerHandle | None = None  # no later than the first of those
 
     def inherit(self) -> None:
-        """This origin has taken over: who used a temporary object before may come back to it,
-        so none of those ends before `sweep_temporary`."""
+        """This origin has taken over: who used a temporary object before may come back to it."""
         instance = self._turn.state.instances.get(self._scope)
-        objects = instance.objects.values() if instance is not None else ()
-        self._inherited = {obj.full_name for obj in objects if obj.kind == "T"}
+        for obj in instance.objects.values() if instance is not None else ():
+            if obj.kind == "T":
+                self._wait_for_users(obj.full_name)
+
+    def let_go(self) -> None:
+        """This origin serves the instance no longer."""
+        if self._sweeping is not None:
+            self._sweeping.cancel()
 
     def fanout(self, name: str, kind: str) -> Fanout:
         """An object, made empty if there is none. kind: "P", "T" or "V"."""
@@ -119,36 +129,45 @@ class SharedObjects:
                 version = version or known.next_version()
                 self._change(known, subscriber, event, version)
 
-    def leave(self, subscriber: Subscriber, *, may_return: bool = False) -> None:
-        """A client is gone: it uses nothing any more. may_return: it was cut off, and the
-        temporary objects it used stay for it until `sweep_temporary`."""
+    def leave(self, subscriber: Subscriber, *, may_return: bool) -> None:
+        """A client is gone: it uses nothing any more, unless it comes back."""
         for fanout in list(self._fanouts.values()):
             if fanout.uses(subscriber):
-                if may_return:
-                    self._inherited.add(fanout.obj.full_name)
+                if may_return and fanout.obj.kind == "T":
+                    self._wait_for_users(fanout.obj.full_name)
                 fanout.release(subscriber)
                 self.sweep(fanout)
 
     def sweep(self, fanout: Fanout) -> None:
-        """Drop an object that nobody uses; a temporary one is gone for good, except while
-        clients of before a takeover or a stall may return."""
+        """Drop an object that nobody uses; a temporary one is gone for good, unless it waits."""
         if fanout.used:
             return
         fanout.finish_turn()
         obj = fanout.obj
         self._fanouts.pop(obj.full_name, None)
-        if obj.kind == "T" and not obj.gone and obj.full_name not in self._inherited:
+        if obj.kind == "T" and not obj.gone and obj.full_name not in self._waiting:
             self._turn.writable().destroy(obj)
 
-    def sweep_temporary(self) -> None:
-        """Destroy what clients of before a takeover or a stall left behind."""
-        self._inherited.clear()
+    def _wait_for_users(self, full_name: str) -> None:
+        loop = asyncio.get_running_loop()
+        self._waiting[full_name] = loop.time() + self._grace_seconds
+        if self._sweeping is None:
+            self._sweeping = loop.call_later(self._grace_seconds, self._end_waits)
+
+    def _end_waits(self) -> None:
+        """Destroy what waited long enough, if nobody came back to it."""
+        loop = asyncio.get_running_loop()
+        self._sweeping = None
         instance = self._turn.state.instances.get(self._scope)
-        if instance is None:
+        if instance is None or not self._turn.authorised:
             return
-        for obj in list(instance.objects.values()):
-            if obj.kind == "T":
-                self.sweep(self.fanout(obj.name, "T"))
+        now = loop.time()
+        for full_name in [name for name, until in self._waiting.items() if until <= now]:
+            del self._waiting[full_name]
+            if full_name in instance.objects:
+                self.sweep(self.fanout(full_name[2:], "T"))
+        if self._waiting:
+            self._sweeping = loop.call_at(min(self._waiting.values()), self._end_waits)
 
     def _refuse_use(self, to: Subscriber, message: SharedObjectMessage, code: str) -> None:
         """Tell a client that it cannot have an object, which it does not bring into being."""

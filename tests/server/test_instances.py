@@ -160,20 +160,39 @@ async def test_a_visitor_does_not_end_what_clients_of_before_may_come_back_to(
         await until(lambda: origin.state.find("probe/room", "board", "T") is None)
 
 
-async def test_clients_cut_off_while_the_origin_slept_find_their_temporary_objects_again(
-    tmp_path: Path,
-) -> None:
+async def test_a_temporary_object_waits_for_a_client_that_was_lost(tmp_path: Path) -> None:
     async with running(tmp_path, replication={"reconnect_grace": 0.5}) as origin:
-        for slept, stays in ((1.2, True), (0.0, False)):
-            connection = await joined(origin)
-            board = await connection.shared_object("board")
-            await board.set("k", 1)
-            await connection.close()  # its end is not seen before the origin runs again
-            time.sleep(slept)  # noqa: ASYNC251  # the stall itself
-            await until(lambda: len(origin.sessions) == 0)
-            assert (origin.state.find("probe/room", "board", "T") is not None) is stays
-            await until(lambda: origin.state.find("probe/room", "board", "T") is None)
-            await until(lambda: origin.self_test().ok)
+        connection = await joined(origin)
+        board = await connection.shared_object("board")
+        await board.set("k", 1)
+        origin.sessions.cut("cut off")
+        await until(lambda: connection.reconnects == 1 and board.version > 0)
+        assert dict(await connection.shared_object("board")) == {"k": 1.0}
+        await connection.close()
+        await until(lambda: origin.state.find("probe/room", "board", "T") is None)
+
+
+async def test_a_client_that_closes_waits_for_nothing(tmp_path: Path) -> None:
+    async with running(tmp_path, replication={"reconnect_grace": 600.0}) as origin:
+        connection = await joined(origin)
+        await (await connection.shared_object("board")).set("k", 1)
+        await connection.close()
+        await until(lambda: origin.state.find("probe/room", "board", "T") is None)
+
+
+@pytest.mark.parametrize(("slept", "stays"), [(1.2, True), (0.0, False)])
+async def test_clients_without_a_key_find_their_objects_again_only_if_the_origin_slept(
+    tmp_path: Path, slept: float, stays: bool
+) -> None:
+    async with running(tmp_path, replication={"reconnect_grace": 600.0}) as origin:
+        connection = NetConnection(reconnect=False)
+        await connection.connect(url(origin, "probe/room"), "ann", "User")
+        board = await connection.shared_object("board")
+        await board.set("k", 1)
+        board._link.abort("lost")  # the origin sees that when it runs again
+        time.sleep(slept)  # noqa: ASYNC251  # the stall itself
+        await until(lambda: len(origin.sessions) == 0)
+        assert (origin.state.find("probe/room", "board", "T") is not None) is stays
 
 
 async def test_a_temporary_object_that_the_application_has_outlives_the_grace(

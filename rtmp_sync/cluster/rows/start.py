@@ -56,29 +56,26 @@ def reclaim_from_disk(s: Situation) -> Turn:
     return claim(s, "restarted_alone", lossy=True)
 
 
-def adoptable(s: Situation) -> bool:
-    """The record gives its epoch to this boot, which has not served it yet."""
-    return (
-        s.i_hold
-        and s.the_record.reason in ADOPTED
-        and not s.the_record.released
-        and s.node.epoch < s.the_record.epoch
-    )
+def names_me(s: Situation) -> bool:
+    """The record names me and this boot, though I do not serve and did not let go."""
+    return s.i_hold and (_was_given(s) or s.free_to_claim)
 
 
-def adopt(s: Situation) -> Turn:
+def take_what_is_mine(s: Situation) -> Turn:
+    """Serve the epoch that the record gave to me; any other may have been served: a new one."""
+    if not _was_given(s):
+        return claim(s, "resumed")
     record = s.the_record
-    claim = Claim(record.epoch, s.node.state, waits=False, taken_from=record.by)
+    adopted = Claim(record.epoch, s.node.state, waits=False, taken_from=record.by)
     sentence = f"epoch {record.epoch} was given to me: {record.reason}"
-    return go(s, State.CLAIMING, sentence, claim=claim)
+    return go(s, State.CLAIMING, sentence, claim=adopted)
 
 
-def own_boot_holds(s: Situation) -> bool:
-    return s.i_hold and s.free_to_claim
-
-
-def claim_own_boot(s: Situation) -> Turn:
-    return claim(s, "resumed")
+def _was_given(s: Situation) -> bool:
+    """The epoch was given to this boot, which has not served it yet."""
+    record = s.the_record
+    given = record.reason in ADOPTED and not record.released
+    return given and s.node.epoch < record.epoch
 
 
 def better_copy(s: Situation) -> bool:

@@ -240,3 +240,17 @@ def test_force_claims_without_being_in_sync_but_never_against_a_promise() -> Non
     assert found(turn, do.Answer).done
     bound = decide(node(State.SYNCING, promised_until=NOW + 1), forced, NOW)
     assert bound.state is State.SYNCING
+
+
+def test_a_record_that_names_this_boot_for_no_reason_it_knows_is_claimed_anew() -> None:
+    """As after a store that called a claim refused and kept it all the same."""
+    turn = decide(node(State.SYNCING), view(replace(A_ALONE, reason="holder_expired")), NOW)
+    assert turn.state is State.CLAIMING
+    assert written(turn).epoch == A_ALONE.epoch + 1
+    assert turn.node.claim is not None
+    assert turn.node.claim.waits
+
+
+def test_and_is_left_alone_while_the_pair_is_paused() -> None:
+    record = replace(A_ALONE, reason="holder_expired", paused=True)
+    assert decide(node(State.SYNCING), view(record), NOW).state is State.SYNCING

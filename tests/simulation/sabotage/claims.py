@@ -88,7 +88,7 @@ def switchover_whose_record_still_says_released() -> Iterator[None]:
         record = s.the_record if s.i_hold else None
         return record is not None and record.reason == "switchover" and s.node.epoch < record.epoch
 
-    with patch.object(Record, "handed_over", hand_over), row("adopt", guard=adoptable):
+    with patch.object(Record, "handed_over", hand_over), row("named", guard=adoptable):
         yield
 
 
