@@ -8,6 +8,7 @@ node's own copy. owner: who writes, the origin or its guard.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -48,6 +49,15 @@ class Coordinator(Protocol):
     @property
     def node_id(self) -> str:
         """This node's name as the store spells it."""
+
+    @property
+    def condition(self) -> str:
+        """How the store took the last request, for operators: "ok", "hung", "no_quorum",
+        "unreachable", or what it refused with."""
+
+    def on_change(self, told: Callable[[], None]) -> None:
+        """Before `start`: have `told()` called when the store says by itself that something
+        changed. A store that must be asked never does."""
 
     async def start(self) -> tuple[str, str] | None:
         """The two names in slot order, None while the store does not answer.

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import secrets
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -57,6 +58,7 @@ class FileCoordinator:
         self, pair_file: Path, node_id: str, *, deadline_seconds: float, owner: str = ""
     ) -> None:
         self.node_id = node_id
+        self.condition = "ok"
         self._pair_file = pair_file
         self._helper = FileHelper(pair_file, owner or node_id, deadline_seconds)
         self._beats = 0
@@ -64,6 +66,9 @@ class FileCoordinator:
         self._foreign: tuple[str, int] | None = None  # an edit of the line, seen once
         self._accepted: tuple[str, int] | None = None  # what the line was when it asked nothing
         self._projecting: asyncio.Task[None] | None = None
+
+    def on_change(self, told: Callable[[], None]) -> None:
+        pass  # a folder on a NAS must be asked
 
     async def start(self) -> tuple[str, str] | None:
         """Raises ConfigError: no valid record and no valid line, or this node in neither."""
@@ -93,9 +98,7 @@ class FileCoordinator:
         if beat:
             self._beats += 1
             content = f"{self._beats} {secrets.token_hex(8)}\n"
-        answer = await self._helper.request(
-            "read", node=self.node_id, beat=content, peer=self._peer()
-        )
+        answer = await self._ask("read", node=self.node_id, beat=content, peer=self._peer())
         if "error" in answer:
             raise StoreError(answer["error"])
         reading = self._understand(answer, started, beat=beat)
@@ -108,9 +111,7 @@ class FileCoordinator:
             return _attempt(record, Outcome.REFUSED, "a hung helper could still write")
         content = encode(record).decode("latin-1")
         try:
-            answer = await self._helper.request(
-                "cas", rev=record.rev, content=content, nonce=record.nonce
-            )
+            answer = await self._ask("cas", rev=record.rev, content=content, nonce=record.nonce)
         except StoreTimeout as error:
             return _attempt(record, Outcome.UNKNOWN, str(error))
         if "outcome" not in answer:
@@ -174,7 +175,17 @@ class FileCoordinator:
     async def _project(self, record: Record) -> None:
         content = _projection(record).decode("latin-1")
         with contextlib.suppress(StoreError):  # the next read finds the line stale again
-            await self._helper.request("project", rev=record.rev, content=content)
+            await self._ask("project", rev=record.rev, content=content)
+
+    async def _ask(self, operation: str, **fields: object) -> dict[str, Any]:
+        """Raises StoreTimeout."""
+        try:
+            answer = await self._helper.request(operation, **fields)
+        except StoreTimeout:
+            self.condition = "hung"
+            raise
+        self.condition = answer.get("error", "ok")
+        return answer
 
 
 def _projection(record: Record) -> bytes:

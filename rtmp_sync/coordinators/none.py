@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import secrets
+from collections.abc import Callable
 from dataclasses import replace
 from math import inf
 from typing import TYPE_CHECKING
@@ -24,6 +25,8 @@ NOBODY = "-"  # the name of the peer that a single origin does not have
 class NoneCoordinator:
     """A record in memory that names this boot: the failover table finds it and opens."""
 
+    condition = "ok"
+
     def __init__(self, node_id: str, boot_id: str, last_epoch: int) -> None:
         """last_epoch: of the last Change in this node's own copy."""
         self.node_id = node_id
@@ -32,6 +35,9 @@ class NoneCoordinator:
         epoch = last_epoch + 1
         history_id = f"{epoch}-{author.nonce}"
         self._record = replace(first, epoch=epoch, history_id=history_id, reason="alone")
+
+    def on_change(self, told: Callable[[], None]) -> None:
+        pass  # nobody else changes it
 
     async def start(self) -> tuple[str, str] | None:
         return self._record.nodes
