@@ -7,7 +7,15 @@ import shutil
 
 import pytest
 
-PACKAGES = {"ffmpeg": "ffmpeg", "ffprobe": "ffmpeg", "openssl": "openssl", "tshark": "tshark"}
+PACKAGES = {
+    "ffmpeg": "ffmpeg",
+    "ffprobe": "ffmpeg",
+    "ip": "iproute2",
+    "iptables": "iptables",
+    "nft": "nftables",
+    "openssl": "openssl",
+    "tshark": "tshark",
+}
 
 
 def require(program: str) -> str:
