@@ -7,6 +7,7 @@ to the link between the two origins and is never accepted here.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from rtmp_sync.app import Client, ClientLink
@@ -15,9 +16,9 @@ from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import ConnectRequested
 from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.instances import Instances, split_app
-from rtmp_sync.wire.constants import CONNECT_FAILED, LEVEL_ERROR
+from rtmp_sync.wire.constants import CAPS_RECONNECT, CONNECT_FAILED, LEVEL_ERROR
 
-__all__ = ["ORIGIN_TYPE", "Admitted", "Refused", "admit", "session_key_of"]
+__all__ = ["ORIGIN_TYPE", "Admitted", "Refused", "admit", "knows_reconnect", "session_key_of"]
 
 ORIGIN_TYPE = "Origin"
 SESSION_KEY_BYTES = 16
@@ -90,6 +91,12 @@ def session_key_of(params: dict[str, object]) -> bytes | None:
         return bytes.fromhex(text)
     except ValueError:
         return None
+
+
+def knows_reconnect(params: Mapping[str, object]) -> bool:
+    """Whether the client follows a reconnect request, as it said in `capsEx` (E-RTMP)."""
+    said = params.get("capsEx")
+    return isinstance(said, int | float) and said == said // 1 and bool(int(said) & CAPS_RECONNECT)
 
 
 def _rejected(description: str) -> Refused:

@@ -4,7 +4,8 @@
 
 With `reconnect` a lost connection is dialled again until `close`; calls and shared-object
 writes that were not answered go out again by themselves, calls under their numbers, so that
-each runs exactly once on a server that knows session keys.
+each runs exactly once on a server that knows session keys. A server that is about to stop may
+ask for a reconnect: the next connection is made beside the present one, which serves until then.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ from rtmp_sync.server.remote_object import RemoteSharedObject
 from rtmp_sync.server.remote_stream import RemoteStream
 from rtmp_sync.server.rtmp_url import RtmpUrl
 from rtmp_sync.wire.constants import (
+    CAPS_RECONNECT,
     CONNECT_FAILED,
     CONNECT_INVALID_APP,
     CONNECT_RECONNECT_REQUEST,
@@ -51,6 +53,7 @@ __all__ = ["NetConnection"]
 
 _FIRST_REDIAL_SECONDS: Final = 0.05  # a takeover takes longer, a dropped connection does not
 _LAST_REDIAL_SECONDS: Final = 0.5
+_LAST_MOVE_SECONDS: Final = 5.0  # the present connection still works: no hurry
 _MAX_REDIRECTS: Final = 5
 _SESSION_KEY_BYTES: Final = 16
 
@@ -133,6 +136,8 @@ class NetConnection:
             "objectEncoding": object_encoding,
             **params,
         }
+        if self.reconnect:
+            self._params.setdefault("capsEx", float(CAPS_RECONNECT))
         if self.session_key is not None:
             self._params["sessionKey"] = self.session_key.hex()
         self.state = "connecting"
@@ -306,12 +311,8 @@ class NetConnection:
             return
         if self.on_status is not None:
             self._run(self.on_status(event.info))
-        link = self._link
-        if event.info.get("code") == CONNECT_RECONNECT_REQUEST and self.reconnect and link:
-            target = event.info.get("tcUrl")
-            if isinstance(target, str) and self._url is not None:
-                self._url = RtmpUrl.parse(urljoin(self._url.text, target))
-            link.abort("the server asked for a reconnect")
+        if event.info.get("code") == CONNECT_RECONNECT_REQUEST and self.reconnect:
+            self._move(event.info.get("tcUrl"))
 
     def _receive_command(self, link: ClientLink, event: CommandReceived) -> None:
         """The server calls a method of `client`."""
@@ -363,7 +364,20 @@ class NetConnection:
         _log.info("connection lost: %s", reason)
         self.state = "reconnecting"
         self._forget_link(reason, for_good=False)
-        self._redialling = asyncio.get_running_loop().create_task(self._redial())
+        self._begin_redial(_FIRST_REDIAL_SECONDS, _LAST_REDIAL_SECONDS)
+
+    def _move(self, target: object) -> None:
+        """The server asked for a reconnect, perhaps to another address."""
+        if isinstance(target, str) and self._url is not None:
+            self._url = RtmpUrl.parse(urljoin(self._url.text, target))
+        _log.info("the server asked for a reconnect")
+        self._begin_redial(0.0, _LAST_MOVE_SECONDS)
+
+    def _begin_redial(self, first: float, last: float) -> None:
+        """Dial in `first` seconds and at growing intervals; in place of the attempts so far."""
+        if self._redialling is not None:
+            self._redialling.cancel()
+        self._redialling = asyncio.get_running_loop().create_task(self._redial(first, last))
 
     def _forget_link(self, reason: str, *, for_good: bool) -> None:
         self._calls.link_lost(reason, for_good=for_good)
@@ -373,20 +387,25 @@ class NetConnection:
         for stream in streams.values():
             stream.end(reason)
 
-    async def _redial(self) -> None:
-        delay = _FIRST_REDIAL_SECONDS
+    async def _redial(self, delay: float, last: float) -> None:
         while True:
             await asyncio.sleep(delay)
-            delay = min(2 * delay, _LAST_REDIAL_SECONDS)
+            delay = min(max(2 * delay, _FIRST_REDIAL_SECONDS), last)
             try:
                 link = await self._dial()
                 break
             except ConnectError as error:
                 if error.code in _FINAL_REFUSALS:
-                    self._ended(str(error))
-                    return
+                    self._redialling = None
+                    if self._link is None:
+                        self._ended(str(error))
+                    return  # else it goes on with the connection that it has
         self._redialling = None
         self.reconnects += 1
+        former, self._link = self._link, None
+        if former is not None:
+            self._forget_link("the server asked for a reconnect", for_good=False)
+            former.abort("the server asked for a reconnect")
         self._established(link)
         _log.info("reconnected, %d times in all", self.reconnects)
         if self.on_reconnect is not None:

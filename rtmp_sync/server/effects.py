@@ -93,4 +93,7 @@ class Effects(Protocol):
     def hold_writes(self, on: bool) -> int:
         """Apply no client's write while on; the journal's head."""
 
+    def drain(self, on: bool) -> None:
+        """While on: clients were asked to leave, and nobody new is let in."""
+
     def self_test(self) -> SelfTest: ...

@@ -28,7 +28,7 @@ from rtmp_sync.protocol.events import (
     Event,
     SharedObjectReceived,
 )
-from rtmp_sync.server.admission import Admitted, Refused, admit, session_key_of
+from rtmp_sync.server.admission import Admitted, Refused, admit, knows_reconnect, session_key_of
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.dispatch import dispatch
@@ -44,6 +44,7 @@ __all__ = ["Session"]
 
 _ASKING = (CommandReceived, SharedObjectReceived)  # events whose answers wait like Changes
 
+_MOVING = "The service moves to another server: connect again, to the same address."
 
 class Session(asyncio.Protocol):
     """The asyncio side of one client. `sessions` is what all of them share."""
@@ -141,9 +142,9 @@ class Session(asyncio.Protocol):
 
     def begin_admission(self, request: ConnectRequested) -> None:
         """Hold everything else until the application has decided."""
-        self._deciding = True
-        self._pause()
-        admission = admit(self._sessions.instances, request, self, self._address)
+        if self._sessions.draining:
+            self._refuse(request, Refused(replies.connect_app_shutdown(_MOVING), "draining"))
+            return
 
         def decided(result: Admitted, error: BaseException | None) -> None:
             self._decided(request, result, error)
@@ -233,6 +234,19 @@ class Session(asyncio.Protocol):
         self.connection.resumed(now())
         self._arm()
         if self._events:
+    def ask_to_leave(self) -> None:
+        """The service is about to move: say so in the way that the client understands.
+
+        No address is told: the load balancer's leads to whoever serves.
+        """
+        if knows_reconnect(self.client.params):
+            values = replies.reconnect_request(description=_MOVING)
+        else:
+            values = replies.connect_app_shutdown(_MOVING)
+        # It says nothing of the state, so it waits for nobody's acknowledgement.
+        self.outbox.put_at_once(self.connection.command("onStatus", 0, *values))
+        self._turn.schedule()
+
             self._sessions.loop.call_soon(self.data_received, b"")
 
     def _close_when_sent(self, reason: str) -> None:
@@ -282,10 +296,7 @@ class Session(asyncio.Protocol):
                 result.instance.disconnected(result.client, "lost")
             return
         if isinstance(error, Refused):
-            self.log.info("connect_refused", app=request.app, reason=error.reason)
-            data = self.connection.reject_connect(request, error.values)
-            self._turn.send(self.outbox, 0, data)
-            self._close_when_sent(f"refused: {error.reason}")
+            self._refuse(request, error)
             return
         if error is not None:
             self.end(f"connect failed: {error!r}")
@@ -343,6 +354,12 @@ class Session(asyncio.Protocol):
 
     def _ring(self) -> None:
         self._timer = None
+    def _refuse(self, request: ConnectRequested, refusal: Refused) -> None:
+        self.log.info("connect_refused", app=request.app, reason=refusal.reason)
+        data = self.connection.reject_connect(request, refusal.values)
+        self._turn.send(self.outbox, 0, data)
+        self._close_when_sent(f"refused: {refusal.reason}")
+
         if not self._reading:
             return
         try:
@@ -352,3 +369,5 @@ class Session(asyncio.Protocol):
             return
         self._transmit()
         self._arm()
+        if self._sessions.draining:  # it was being admitted when the others were asked
+            self.ask_to_leave()

@@ -43,6 +43,7 @@ class Sessions:
             ping_timeout=rtmp.ping_timeout,
         )
         self._chunk_size = rtmp.chunk_size
+        self.draining = False  # nobody new is let in
         self._window = rtmp.window
         self._max_connections = rtmp.max_connections
         self._ids = count(1)
@@ -117,6 +118,17 @@ class Sessions:
 
     def hold(self, holding: bool) -> None:
         """Read nothing of anybody (before a switchover), or go on."""
+    def drain(self, draining: bool) -> None:
+        """Before a switchover: ask every client to leave and let nobody new in; or go on."""
+        begins = draining and not self.draining
+        self.draining = draining
+        if not begins:
+            return
+        self._log.info("draining", clients=len(self._all))
+        for session in self._all:
+            if session.joined and not session.closing:
+                session.ask_to_leave()
+
         self._holding = holding
         self._relaxed()  # what had congested us may have been acknowledged during the hold
         for session in self._all:

@@ -299,6 +299,7 @@ class Watchdog:
         member = self.member
         self._effects.commit.set_require_peer(member.require_peer)
         self._report(turn, former)
+        self._effects.drain(member.state is State.DRAINING)
         for action in turn.actions:
             await self._performer.perform(action)
         gate = await self._effects.gate.verify()

@@ -277,6 +277,74 @@ async def test_a_reconnect_request_is_followed_to_its_address(
         await client.close()
 
 
+async def asked_to_reconnect(server: SmallServer) -> None:
+    peer = server.peers[0]
+    peer.write(peer.connection.command("onStatus", 0, *replies.reconnect_request()))
+
+
+async def test_it_says_that_it_follows_reconnect_requests(
+    server: SmallServer, client: NetConnection
+) -> None:
+    async with NetConnection(reconnect=False) as other:
+        await other.connect(server.url)
+    requests = [e for e in server.received if isinstance(e, events.ConnectRequested)]
+    assert [request.params.get("capsEx") for request in requests] == [c.CAPS_RECONNECT, None]
+
+
+async def test_the_present_connection_serves_until_the_asked_for_one_is_there(
+    server: SmallServer, client: NetConnection
+) -> None:
+    before = server.peers[0]
+    server.refusal = replies.connect_app_shutdown("not yet")
+    await asked_to_reconnect(server)
+    await until(lambda: len(connects(server)) > 1)
+    assert await client.call("echo", 1) == ["echo", 1.0]
+    assert client.state == "connected"
+    server.refusal = None
+    await until(lambda: client.reconnects == 1)
+    assert await client.call("echo", 2) == ["echo", 2.0]
+    await until(lambda: before not in server.peers)
+    assert [len(server.peers), client.reconnects] == [1, 1]
+
+
+async def test_what_is_unanswered_at_an_asked_for_reconnect_is_answered_once_after_it(
+    server: SmallServer, client: NetConnection
+) -> None:
+    server.mute = True
+    calls = [asyncio.create_task(client.call("echo", number)) for number in range(5)]
+    await server.arrived(events.CommandReceived)
+    await asked_to_reconnect(server)
+    server.mute = False
+    assert await asyncio.gather(*calls) == [["echo", float(number)] for number in range(5)]
+    assert (client.reconnects, len(server.runs)) == (1, 5)
+
+
+async def test_the_end_of_the_connection_hurries_an_asked_for_reconnect(
+    server: SmallServer, client: NetConnection
+) -> None:
+    server.listener.close()
+    await asked_to_reconnect(server)
+    await until(lambda: client._redialling is not None)
+    server.cut()
+    await until(lambda: client.state == "reconnecting")
+    await server.listen(server.port)
+    assert await client.call("echo", 1) == ["echo", 1.0]
+
+
+async def test_a_refusal_for_good_of_an_asked_for_reconnect_leaves_the_connection(
+    server: SmallServer, client: NetConnection
+) -> None:
+    server.refusal = replies.connect_rejected("no")
+    await asked_to_reconnect(server)
+    await until(lambda: len(connects(server)) > 1 and client._redialling is None)
+    assert client.state == "connected"
+    assert await client.call("echo", 1) == ["echo", 1.0]
+
+
+def connects(server: SmallServer) -> list[events.ConnectRequested]:
+    return [event for event in server.received if isinstance(event, events.ConnectRequested)]
+
+
 # --- calls of the server
 
 

@@ -205,6 +205,7 @@ class OriginDouble:
     history: History = field(default_factory=History)
     nodes: tuple[str, str] | None = None
     held: bool = False
+    draining: bool = False
     test: SelfTestDouble = field(default_factory=SelfTestDouble)
     opened: list[tuple[int, float]] = field(default_factory=list)
     demotions: int = 0
@@ -248,6 +249,9 @@ class OriginDouble:
 
     async def demote(self) -> None:
         self.demotions += 1
+
+    def drain(self, on: bool) -> None:
+        self.draining = on
 
     def hold_writes(self, on: bool) -> int:
         self.held = on
