@@ -43,8 +43,8 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 _ASKING = (CommandReceived, SharedObjectReceived)  # events whose answers wait like Changes
-
 _MOVING = "The service moves to another server: connect again, to the same address."
+
 
 class Session(asyncio.Protocol):
     """The asyncio side of one client. `sessions` is what all of them share."""
@@ -145,6 +145,9 @@ class Session(asyncio.Protocol):
         if self._sessions.draining:
             self._refuse(request, Refused(replies.connect_app_shutdown(_MOVING), "draining"))
             return
+        self._deciding = True
+        self._pause()
+        admission = admit(self._sessions.instances, request, self, self._address)
 
         def decided(result: Admitted, error: BaseException | None) -> None:
             self._decided(request, result, error)
@@ -202,6 +205,19 @@ class Session(asyncio.Protocol):
         self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
         self._close_when_sent(description or "disconnected by the application")
 
+    def ask_to_leave(self) -> None:
+        """The service is about to move: say so in the way that the client understands.
+
+        No address is told: the load balancer's leads to whoever serves.
+        """
+        if knows_reconnect(self.client.params):
+            values = replies.reconnect_request(description=_MOVING)
+        else:
+            values = replies.connect_app_shutdown(_MOVING)
+        # It says nothing of the state, so it waits for nobody's acknowledgement.
+        self.outbox.put_at_once(self.connection.command("onStatus", 0, *values))
+        self._turn.schedule()
+
     # Ends
 
     def end(self, reason: str, *, clean: bool = False) -> None:
@@ -234,19 +250,6 @@ class Session(asyncio.Protocol):
         self.connection.resumed(now())
         self._arm()
         if self._events:
-    def ask_to_leave(self) -> None:
-        """The service is about to move: say so in the way that the client understands.
-
-        No address is told: the load balancer's leads to whoever serves.
-        """
-        if knows_reconnect(self.client.params):
-            values = replies.reconnect_request(description=_MOVING)
-        else:
-            values = replies.connect_app_shutdown(_MOVING)
-        # It says nothing of the state, so it waits for nobody's acknowledgement.
-        self.outbox.put_at_once(self.connection.command("onStatus", 0, *values))
-        self._turn.schedule()
-
             self._sessions.loop.call_soon(self.data_received, b"")
 
     def _close_when_sent(self, reason: str) -> None:
@@ -310,6 +313,12 @@ class Session(asyncio.Protocol):
             return
         self.go_on()
 
+    def _refuse(self, request: ConnectRequested, refusal: Refused) -> None:
+        self.log.info("connect_refused", app=request.app, reason=refusal.reason)
+        data = self.connection.reject_connect(request, refusal.values)
+        self._turn.send(self.outbox, 0, data)
+        self._close_when_sent(f"refused: {refusal.reason}")
+
     def _join(self, request: ConnectRequested, admitted: Admitted) -> None:
         self.instance, self.client = admitted.instance, admitted.client
         self.session_key = session_key_of(request.params)
@@ -324,6 +333,8 @@ class Session(asyncio.Protocol):
         )
         self.log = self.log.bind(client=self.client.id, app=self.instance.scope)
         self.log.info("connected", user=self.client.user_name, user_type=self.client.user_type)
+        if self._sessions.draining:  # it was being admitted when the others were asked
+            self.ask_to_leave()
 
     def _pause(self) -> None:
         if self._reading and self._transport is not None:
@@ -354,12 +365,6 @@ class Session(asyncio.Protocol):
 
     def _ring(self) -> None:
         self._timer = None
-    def _refuse(self, request: ConnectRequested, refusal: Refused) -> None:
-        self.log.info("connect_refused", app=request.app, reason=refusal.reason)
-        data = self.connection.reject_connect(request, refusal.values)
-        self._turn.send(self.outbox, 0, data)
-        self._close_when_sent(f"refused: {refusal.reason}")
-
         if not self._reading:
             return
         try:
@@ -369,5 +374,3 @@ class Session(asyncio.Protocol):
             return
         self._transmit()
         self._arm()
-        if self._sessions.draining:  # it was being admitted when the others were asked
-            self.ask_to_leave()
