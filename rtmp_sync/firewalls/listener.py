@@ -16,7 +16,7 @@ from rtmp_sync.firewalls.base import GateState
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
 
-__all__ = ["ListenerGate", "make"]
+__all__ = ["GoneListener", "ListenerGate", "make", "make_closer"]
 
 # Clients of a whole site arrive at once after a takeover; the kernel caps it at somaxconn.
 BACKLOG = 4096
@@ -62,6 +62,23 @@ class ListenerGate:
         ]
         return "open" if any(listening) else "closed"
 
+    def hold(self, until: float) -> None:
+        """A frozen process listens on: the load balancer's HTTP check is for that."""
+
+
+class GoneListener:
+    """A dead process listens on nothing: there is nothing to close."""
+
+    async def close(self) -> None:
+        pass
+
+    async def verify(self) -> GateState:
+        return "closed"
+
 
 def make(_config: Config, listener: ListenerGate) -> ListenerGate:
     return listener
+
+
+def make_closer(_config: Config) -> GoneListener:
+    return GoneListener()

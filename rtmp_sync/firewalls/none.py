@@ -8,12 +8,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from rtmp_sync.firewalls.base import GateState
+from rtmp_sync.firewalls.listener import GoneListener
 from rtmp_sync.firewalls.listener import ListenerGate
 
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
 
-__all__ = ["NoneGate", "make"]
+__all__ = ["NoneGate", "make", "make_closer"]
 
 
 class NoneGate:
@@ -37,6 +38,13 @@ class NoneGate:
     async def verify(self) -> GateState:
         return self._state
 
+    def hold(self, until: float) -> None:
+        """Nothing closes by itself."""
+
 
 def make(_config: Config, listener: ListenerGate) -> NoneGate:
     return NoneGate(listener)
+
+
+def make_closer(_config: Config) -> GoneListener:
+    return GoneListener()
