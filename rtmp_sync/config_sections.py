@@ -66,6 +66,9 @@ class RtmpSection(Section):
 
     listen: ListenAddress = Address("0.0.0.0", 1935)
     """Where clients connect. It listens only while this origin is the active one."""
+    proxy_protocol_from: list[Network] = []
+    """Addresses and networks of load balancers that send a PROXY header (version 1 or 2) first,
+    which tells the client's own address. Required of them, never looked for from others."""
     chunk_size: Annotated[int, Field(ge=128, le=0xFFFFFF)] = 4096
     """Bytes of a message in one chunk, for what we send."""
     window: Bytes = 2_500_000

@@ -32,6 +32,7 @@ from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.guard_pipe import VARIABLE, GuardPipe
 from rtmp_sync.server.history import History
 from rtmp_sync.server.instances import Instances
+from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.loop_lag import LoopLag
 from rtmp_sync.server.pair_link import PairLink
 from rtmp_sync.server.persistence import Persistence
@@ -85,6 +86,8 @@ class Origin:
         self.turn = Turn(self.state, self.authority, self.commit)
         self.tasks = Tasks()
         self.loop_lag = LoopLag()
+        peers = (config.replication.peer, config.failover.peer_admin)
+        self.load_balancer = LoadBalancerChecks(peer.host for peer in peers if peer is not None)
         self.persistence = Persistence(config, self.state, self.commit)
         self._started_at = now()
         self._pair_link: PairLink | None = None
@@ -131,7 +134,7 @@ class Origin:
         self.history = await self.persistence.start()
         self.instances = Instances(self.turn, self.tasks, config, applications)
         self.instances.slept = lambda: self.loop_lag.seconds > MAX_LOOP_LAG_SECONDS
-        self.sessions = Sessions(self.turn, self.tasks, self.instances, config)
+        self.sessions = Sessions(self.turn, self.tasks, self.instances, self.load_balancer, config)
         self._listener = ListenerGate(*config.rtmp.listen, self.sessions)
         self.gate = make_gate(config, self._listener)
         self.turn.on_batch.append(self.persistence.write)

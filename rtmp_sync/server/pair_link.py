@@ -71,6 +71,7 @@ class PairLink:
         await self.replication.stop()
 
     def _described(self, peer: PeerStatus) -> None:
+        self._origin.load_balancer.peer_is(self.replication.peer_address)
         self._origin.watchdog.on_role(peer)
 
     def _memory_changed(self, entries: list[str]) -> None:

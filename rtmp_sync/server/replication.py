@@ -183,6 +183,11 @@ class Replication(LinkFacts):
         return self._partial_copies + now_made
 
     @property
+    def peer_address(self) -> str:
+        """Where the other end of the link is, without its port; "" while there is none."""
+        return self._current.address if self._current is not None else ""
+
+    @property
     def replays_left_out(self) -> int:
         """Calls that the peer was not told to run too: it was away, or speaks version 1."""
         exchange = self.exchange

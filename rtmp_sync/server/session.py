@@ -36,6 +36,7 @@ from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
 from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_CLOSED, LEVEL_STATUS
+from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
 if TYPE_CHECKING:
     from rtmp_sync.server.sessions import Sessions
@@ -63,7 +64,9 @@ class Session(asyncio.Protocol):
         self._sessions = sessions
         self._turn = sessions.turn
         self._transport: asyncio.Transport | None = None
-        self._address = ""
+        self._host = ""  # of the other end of the connection
+        self._address = ""  # of the client: behind a load balancer, what that tells of it
+        self._header: ProxyHeaderReader | None = None  # of a load balancer, while it is read
         self._events: deque[Event] = deque()  # those that wait until this client is read again
         self._deciding = False  # the application has the client's connect before it
         self._reading = True
@@ -87,8 +90,11 @@ class Session(asyncio.Protocol):
         transport.set_write_buffer_limits(high=TRANSPORT_HIGH_WATER)
         self._transport = transport
         address = transport.get_extra_info("peername")
+        self._host = str(address[0]) if address else ""
         self._address = f"{address[0]}:{address[1]}" if address else "unknown"
         self.log = self.log.bind(peer=self._address)
+        if self._host in self._sessions.proxies:
+            self._header = ProxyHeaderReader()
         self.outbox.open(transport)
         self.log.debug("connection_made")
         if not self._sessions.add(self):
@@ -104,6 +110,10 @@ class Session(asyncio.Protocol):
             self.end("not the active origin")
             return
         try:
+            if self._header is not None:
+                data = self._read_header(self._header, data)
+                if not data:
+                    return  # the handshake's time goes on
             self.connection.receive_data(data, now())
             self._events += self.connection.events_received()
             self._handle()
@@ -116,6 +126,7 @@ class Session(asyncio.Protocol):
 
     def connection_lost(self, error: Exception | None) -> None:
         """The end: tell the instance, and whoever waits for an answer of the client."""
+        only_looked = not self.ended and not self.connection.bytes_in
         self.ended = self.ended or (f"lost: {error}" if error else "closed by the peer")
         if self._timer is not None:
             self._timer.cancel()
@@ -127,7 +138,11 @@ class Session(asyncio.Protocol):
                 answer.set_exception(ConnectionLost(self.ended))
         if self.joined:
             self._leave()
-        self.log.info("connection_ended", reason=self.ended)
+        if only_looked:  # a TCP monitor does so all day
+            self._sessions.load_balancer.seen(self._host, now())
+            self.log.debug("connection_ended", reason=self.ended)
+        else:
+            self.log.info("connection_ended", reason=self.ended)
 
     def pause_writing(self) -> None:
         """The client reads too slowly."""
@@ -279,6 +294,21 @@ class Session(asyncio.Protocol):
             pass  # the next origin has this client as an orphan
 
     # Inside
+
+    def _read_header(self, reader: ProxyHeaderReader, data: bytes) -> bytes:
+        """What the client itself says, as far as it has come behind the load balancer's header."""
+        try:
+            rest = reader.receive_data(data)
+        except RemoteProtocolError as error:
+            raise RemoteProtocolError(f"{error}; rtmp.proxy_protocol_from asks for it") from None
+        if rest is None or reader.header is None:
+            return b""
+        self._header = None
+        if reader.header.source is not None:
+            host, port = reader.header.source
+            self.log = self.log.bind(peer=f"{host}:{port}", proxy=self._address)
+            self._address = f"{host}:{port}"
+        return rest
 
     def _handle(self) -> None:
         """What has happened, in order; what comes after this client was paused waits."""

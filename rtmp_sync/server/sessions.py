@@ -13,8 +13,10 @@ from rtmp_sync.protocol.connection import Connection, Role
 from rtmp_sync.protocol.limits import ConnectionLimits
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.instances import Instances
+from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.session import Session
 from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.trusted_proxies import TrustedProxies
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire.limits import Limits
 
@@ -24,11 +26,20 @@ __all__ = ["Sessions"]
 class Sessions:
     """Call it for a new connection's protocol, as `loop.create_server` does."""
 
-    def __init__(self, turn: Turn, tasks: Tasks, instances: Instances, config: Config) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        tasks: Tasks,
+        instances: Instances,
+        load_balancer: LoadBalancerChecks,
+        config: Config,
+    ) -> None:
         rtmp = config.rtmp
         self.turn = turn
         self.tasks = tasks
         self.instances = instances
+        self.load_balancer = load_balancer
+        self.proxies = TrustedProxies(rtmp.proxy_protocol_from)
         self.outbox_bytes = rtmp.outbox_bytes
         self.loop = asyncio.get_running_loop()
         self.accepted = 0
