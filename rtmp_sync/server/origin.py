@@ -250,13 +250,13 @@ class Origin:
         self.sessions.hold(on)
         return self.state.journal.head
 
-    async def promote(self, epoch: int, history_id: str, *, lossy: bool) -> None:
-        """The promotion point: from here on this copy is the pair's."""
-        self._let_go()  # a node may be promoted again without having been demoted
     def drain(self, on: bool) -> None:
         """Ask every client to leave and let nobody new in, or go on."""
         self.sessions.drain(on)
 
+    async def promote(self, epoch: int, history_id: str, *, lossy: bool) -> None:
+        """The promotion point: from here on this copy is the pair's."""
+        self._let_go()  # a node may be promoted again without having been demoted
         interrupted = self.state.open_calls()
         self.state.start_epoch(epoch, self.boot_id, history_id, lossy=lossy)
         self.turn.commit_journal()

@@ -14,6 +14,7 @@ from rtmp_sync.protocol.limits import ConnectionLimits
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.instances import Instances
 from rtmp_sync.server.load_balancer import LoadBalancerChecks
+from rtmp_sync.server.rtmp_probe import OwnProbes
 from rtmp_sync.server.session import Session
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.trusted_proxies import TrustedProxies
@@ -40,9 +41,11 @@ class Sessions:
         self.instances = instances
         self.load_balancer = load_balancer
         self.proxies = TrustedProxies(rtmp.proxy_protocol_from)
+        self.own_probes = OwnProbes()
         self.outbox_bytes = rtmp.outbox_bytes
         self.loop = asyncio.get_running_loop()
         self.accepted = 0
+        self.draining = False  # nobody new is let in
         self._limits = ConnectionLimits(
             max_message_bytes=rtmp.max_message_bytes,
             max_partial_bytes=rtmp.max_partial_bytes,
@@ -54,7 +57,6 @@ class Sessions:
             ping_timeout=rtmp.ping_timeout,
         )
         self._chunk_size = rtmp.chunk_size
-        self.draining = False  # nobody new is let in
         self._window = rtmp.window
         self._max_connections = rtmp.max_connections
         self._ids = count(1)
@@ -118,17 +120,6 @@ class Sessions:
         for session in list(self._all):
             session.end(reason)
 
-    def hold_back(self, session: Session) -> None:
-        """Too much waits for acknowledgement: read nothing more of this client for now."""
-        self._held_back.add(session)
-        session.hold()
-
-    def holds(self, session: Session) -> bool:
-        """Whether nothing is to be read of this client now."""
-        return self._holding or session in self._held_back
-
-    def hold(self, holding: bool) -> None:
-        """Read nothing of anybody (before a switchover), or go on."""
     def drain(self, draining: bool) -> None:
         """Before a switchover: ask every client to leave and let nobody new in; or go on."""
         begins = draining and not self.draining
@@ -140,6 +131,17 @@ class Sessions:
             if session.joined and not session.closing:
                 session.ask_to_leave()
 
+    def hold_back(self, session: Session) -> None:
+        """Too much waits for acknowledgement: read nothing more of this client for now."""
+        self._held_back.add(session)
+        session.hold()
+
+    def holds(self, session: Session) -> bool:
+        """Whether nothing is to be read of this client now."""
+        return self._holding or session in self._held_back
+
+    def hold(self, holding: bool) -> None:
+        """Read nothing of anybody (before a switchover), or go on."""
         self._holding = holding
         self._relaxed()  # what had congested us may have been acknowledged during the hold
         for session in self._all:
