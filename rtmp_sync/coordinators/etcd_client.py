@@ -3,7 +3,9 @@
 `etcd_gateway.py` is the real client; the simulation puts another one in its place. Every
 method ends within the client's own deadline and raises
 
-    StoreError      etcd said no, or the request never left: it is known not to have happened
+    StoreError      etcd said no: it is known not to have happened
+    EtcdUnreachable the same, because no member could be reached
+    LeaseGone       the same, because there is no such lease (any more)
     StoreTimeout    no definite answer came: it may have happened, or may yet
 
 All reads are linearizable.
@@ -15,7 +17,28 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-__all__ = ["Compare", "Delete", "EtcdClient", "HasValue", "KeyValue", "Put", "TxnAnswer", "Write"]
+from rtmp_sync.errors import StoreError
+
+__all__ = [
+    "Compare",
+    "Delete",
+    "EtcdClient",
+    "EtcdUnreachable",
+    "HasValue",
+    "KeyValue",
+    "LeaseGone",
+    "Put",
+    "TxnAnswer",
+    "Write",
+]
+
+
+class EtcdUnreachable(StoreError):
+    """No member could be reached: nothing was sent."""
+
+
+class LeaseGone(StoreError):
+    """A key was to live by a lease that does not live."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,6 +8,8 @@ import shutil
 import pytest
 
 PACKAGES = {
+    "etcd": "etcd-server",
+    "etcdctl": "etcd-client",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
     "ip": "iproute2",
