@@ -6,6 +6,7 @@ Each input only notes a fact; `view` is all of them at one instant, for the fail
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from math import inf
 
 from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.ack_watch import AckWatch
@@ -20,6 +21,13 @@ from rtmp_sync.cluster.view import SERVING, CasResult, Identity, Node, Peer, Pol
 from rtmp_sync.cluster.wishes import Wishes
 
 __all__ = ["Facts"]
+
+# What became of the operator's line -> how the history calls that.
+LINE_EVENTS = {
+    "missing": "config_missing",
+    "invalid": "config_invalid",
+    "rejected": "request_rejected",
+}
 
 
 class Facts:
@@ -50,10 +58,14 @@ class Facts:
         read_seconds = min(timing.probe_interval, timing.hb_interval)
         self._pace = Pace(timing.probe_interval, read_seconds, now)
         self._gate = "closed"
+        self._store_trouble = ""
         self._line = "none"
         self._rejected = False
         self._guard_lost = False
         self._self_test_fails = 0
+        self._self_test_reason = ""
+        self._lb_checks_age: float | None = None
+        self._peer_heard_at = -inf
         self._open_failed = 0
         self._fenced_by = 0
         self._link_at = now  # when the link came or went
@@ -87,6 +99,8 @@ class Facts:
     ) -> None:
         """A read succeeded; the rest as in `coordinators.base.Reading`."""
         self.observer.saw(sighting, at_least_epoch=self._heard_epoch)
+        if line != self._line and line in LINE_EVENTS:
+            self._tell(LINE_EVENTS[line])
         self._line = line
         if self.nodes is None:
             self.nodes = nodes
@@ -94,8 +108,10 @@ class Facts:
         if self._wishes.note_edit(wished, now):
             self._tell("request_pending", holder=wished_holder)
 
-    def could_not_read(self) -> None:
+    def could_not_read(self, trouble: str = "hung") -> None:
+        """trouble: what is wrong with the store: "hung", "no_quorum" or in its own words."""
         self.observer.could_not_read()
+        self._store_trouble = trouble
 
     def tried(self, result: CasResult, highest: Record | None) -> None:
         """What came of a `Cas`, and the highest record seen after it."""
@@ -144,7 +160,7 @@ class Facts:
         if begun < self._pace.stalled_at:
             return  # this node slept through its own probes
         self._rejected = None in answers.values()
-        self.observer.probed(answers)
+        self.observer.probed(answers, now)
 
     # -- inputs: this node -------------------------------------------------------------
 
@@ -160,16 +176,22 @@ class Facts:
         """A `Prepare` holds writes; `final_seq` is the last one."""
         self._steps.holding(switch_id, final_seq)
 
-    def self_tested(self, ok: bool) -> None:
+    def self_tested(self, ok: bool, reason: str = "") -> None:
+        """reason: the check that fails: "loop_lag", "self_probe_rtmp" or "disk"."""
         self._self_test_fails = 0 if ok else self._self_test_fails + 1
+        self._self_test_reason = "" if ok else reason
+
+    def load_balancer_seen(self, age: float | None) -> None:
+        """Seconds since the load balancer looked at this node; None: it never did."""
+        self._lb_checks_age = age
 
     def guard_died(self) -> None:
         self._guard_lost = True
 
-    def ask(self, kind: str, by: str, now: float) -> bool:
-        """An operator's "switchover", "pause", "resume" or "force", to be settled by an
-        `Answer`; False: another one is under way."""
-        return self._wishes.command(kind, by, now)
+    def ask(self, kind: str, by: str, now: float, *, reason: str = "") -> bool:
+        """An operator's command, a `Request`, to be settled by an `Answer`; False: another one
+        is under way."""
+        return self._wishes.command(kind, by, now, reason)
 
     def withdraw(self) -> None:
         """The operator waits no longer."""
@@ -180,6 +202,7 @@ class Facts:
     def _view(self, node: Node, now: float) -> View:
         """What is known; `node` is who looks."""
         seen, link = self.observer, self._around.replication
+        link_up = link is not None and link.connected
         epoch, until = seen.authority
         identity = seen.identity
         return View(
@@ -192,11 +215,17 @@ class Facts:
             nodes=self.nodes,
             read_started=seen.read_started,
             beat_changed_at=seen.beat_changed_at,
+            leases=seen.leases,
+            holder_key=seen.holder_key,
+            adopted=seen.adopted,
+            epoch_seen_at=seen.epoch_seen_at,
             authority_epoch=epoch,
             authority_until=until,
             cas=seen.cas,
-            link_up=link is not None and link.connected,
+            link_up=link_up,
             peer=self._peer(now),
+            peer_heard_at=self._peer_heard_at,
+            noticed_at=now if link_up else max(self._link_at, seen.answered_at),
             misses=seen.misses,
             dead=seen.dead,
             answers=seen.answers,
@@ -206,6 +235,8 @@ class Facts:
             copy_in_sync=link is not None and link.in_sync,
             lag=link.lag_changes if link is not None else None,
             self_test_fails=self._self_test_fails,
+            self_test_reason=self._self_test_reason,
+            lb_checks_age=self._lb_checks_age,
             guard_lost=self._guard_lost,
             acked=link.acked if link is not None else 0,
             ack_late=self._ack_late(node, now),
@@ -232,9 +263,12 @@ class Facts:
         if link is None or peer is None:
             return None
         heard_at = peer.heartbeat_at if peer.heartbeat_at is not None else self._link_at
+        self._peer_heard_at = max(self._peer_heard_at, heard_at)
         if link.connected and now - heard_at > 2 * self._timing.ack_timeout:
             return None
-        return Peer(peer.boot_id, peer.epoch, peer.gate_open, peer.state, peer.position)
+        age = peer.health.lb_checks_age
+        checked = age + now - heard_at if age >= 0 else None
+        return Peer(peer.boot_id, peer.epoch, peer.gate_open, peer.state, peer.position, checked)
 
     def _ack_late(self, node: Node, now: float) -> bool:
         link, head = self._around.replication, self._around.position[1]
@@ -247,7 +281,7 @@ class Facts:
         if late := self._pace.ran(now):
             self._late_by = late
             self.observer.stalled()
-            self._tell("loop_late", seconds=round(late, 3))
+            self._tell("loop_lag", seconds=round(late, 3))
 
     def _tell(self, event: str, **fields: object) -> None:
         self._news.append(do.Happened(event, fields))

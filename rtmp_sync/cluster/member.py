@@ -26,6 +26,7 @@ from rtmp_sync.cluster.failover import beats, decide, give_promise, leave, requi
 from rtmp_sync.cluster.ledger import Ledger
 from rtmp_sync.cluster.peer_status import OwnRole
 from rtmp_sync.cluster.record import Record
+from rtmp_sync.cluster.restraint import Restraint
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.surroundings import Surroundings
 from rtmp_sync.cluster.timing import Timing
@@ -59,6 +60,7 @@ class Member(Facts):
         self.ledger = Ledger()
         self.sentence = ""
         self.took_part = False  # was READY or ACTIVE in this life
+        self._restraint = Restraint()
 
     # -- what it shows ----------------------------------------------------------------
 
@@ -224,11 +226,20 @@ class Member(Facts):
         self._compare_now_and_then(now)
         self._count_time_alone(now)
         self.ledger.acted(turn.row)
-        actions, self._news = self._news, []
-        for action in actions:
+        return Turn(turn.node, self._told(now), turn.sentence, turn.row)
+
+    def _told(self, now: float) -> tuple[do.Action, ...]:
+        """What is to be done, and of what happened as much as a history should hold."""
+        news, self._news = self._news, []
+        told: list[do.Action] = []
+        for action in news:
             if isinstance(action, do.Happened):
                 self.ledger.happened(action)
-        return Turn(turn.node, tuple(actions), turn.sentence, turn.row)
+                if (happened := self._restraint.admit(action, now)) is not None:
+                    told.append(happened)
+            else:
+                told.append(action)
+        return tuple(told)
 
     def _claims_in_vain(self, former: Node) -> bool:
         """The store refused this claim before, and that was told: it is tried twice a second."""

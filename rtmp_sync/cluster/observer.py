@@ -51,6 +51,12 @@ class Observer:
     cas: CasResult | None = None
     stale_reads: int = 0
     answers: int = 0
+    answered_at: float = -inf  # when a probe was last answered
+    leases: bool = False
+    holder_key: bool | None = None  # by the read that showed `record`; None: not read since
+    adopted: bool = False  # the holder's key was seen in the record's epoch
+    epoch_seen_at: float = -inf
+    _record_at: float = -inf  # when the record was learned of, not by a read
     _peer_beat: str | None = None
     _confirmed: tuple[int, float] = (0, -inf)  # (epoch, until) by heartbeat and record
     _vouched: tuple[int, float] = (0, -inf)  # (epoch, until) by the peer's promise
@@ -60,10 +66,12 @@ class Observer:
         """A read of the store succeeded. at_least_epoch: what the other node had read before
         it began, by its own word."""
         known, record = self.record, sighting.record
+        older = known is not None and (record is None or record.rev < known.rev)
+        if older and sighting.started <= self._record_at:
+            return  # it began before this node's own record was there: no news
         if sighting.peer_beat != self._peer_beat:
             self._peer_beat = sighting.peer_beat
             self.beat_changed_at = sighting.ended
-        older = known is not None and (record is None or record.rev < known.rev)
         if older or (record is not None and record.epoch < at_least_epoch):
             # Attribute caching, or a deleted records folder: this read proves nothing.
             self.stale_reads += 1
@@ -73,7 +81,8 @@ class Observer:
             self.store = Store.INVALID if sighting.invalid else Store.EMPTY
         else:
             self.store = Store.OK
-        self.record = record
+        self._learn(record, sighting.ended)
+        self._see_key(sighting.holder_key)
         self.read_started = max(self.read_started, sighting.started)
         if sighting.beat_written and record is not None and self._is_mine(record):
             lease = sighting.lease_seconds
@@ -88,7 +97,9 @@ class Observer:
         """A compare-and-set came back; `highest` is the record seen after it, if one was."""
         self.cas = result
         if highest is not None and (self.record is None or highest.rev > self.record.rev):
-            self.record = highest
+            self._learn(highest, result.at)
+            self._record_at = result.at
+            self.holder_key = None  # of that record nothing is known yet
         if result.outcome is Outcome.UNKNOWN:
             self.store = Store.UNREACHABLE
 
@@ -107,8 +118,9 @@ class Observer:
                 until = by
         return epoch, until
 
-    def probed(self, answers: Mapping[str, bool | None]) -> None:
-        """One round of probes: path -> answered; None is "answered, but told nothing"."""
+    def probed(self, answers: Mapping[str, bool | None], now: float) -> None:
+        """One round of probes: path -> answered; None is "answered, but told nothing". A
+        round of nothing else is no evidence either way."""
         for path, good in answers.items():
             if good is None:
                 self._fails.pop(path, None)
@@ -116,8 +128,12 @@ class Observer:
                 self._fails[path] = 0 if good else self._fails.get(path, 0) + 1
         for path in self._fails.keys() - answers.keys():
             del self._fails[path]
-        good_round = bool(answers) and all(good is not False for good in answers.values())
-        self.answers = self.answers + 1 if good_round else 0
+        if True in answers.values():
+            self.answered_at = now
+        if False in answers.values():
+            self.answers = 0
+        elif True in answers.values():
+            self.answers += 1
 
     def stalled(self) -> None:
         """This process did not run for a while: its probes of that time tell nothing."""
@@ -135,6 +151,16 @@ class Observer:
     def renamed(self, node_id: str) -> None:
         """The store spells this node's name so."""
         self.identity = replace(self.identity, node_id=node_id)
+
+    def _learn(self, record: Record | None, at: float) -> None:
+        if record is not None and (self.record is None or record.epoch != self.record.epoch):
+            self.epoch_seen_at, self.adopted = at, False
+        self.record = record
+
+    def _see_key(self, holder_key: bool | None) -> None:
+        self.leases = holder_key is not None
+        self.holder_key = holder_key
+        self.adopted |= holder_key is True
 
     def _is_mine(self, record: Record) -> bool:
         return record.held_by(self.identity.node_id, self.identity.boot_id)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
+from rtmp_sync.cluster.peer_status import OwnHealth
 from rtmp_sync.cluster.view import Position
 
 __all__ = ["LinkFacts", "LinkPeer", "Surroundings"]
@@ -22,6 +23,8 @@ class LinkPeer(Protocol):
     def state(self) -> str: ...
     @property
     def position(self) -> Position: ...
+    @property
+    def health(self) -> OwnHealth: ...
     @property
     def heartbeat_at(self) -> float | None:
         """When it last gave a sign of life on this link; None: not yet."""

@@ -106,6 +106,8 @@ class Policy:
     guard_lost: str = "alarm"
     drain_seconds: float = 0.0
     digest_seconds: float = 60.0  # between comparisons of the two copies
+    failsafe: bool = False  # promises count although the store has leases
+    lb_path: str = "alarm"
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,15 +119,22 @@ class Peer:
     gate_open: bool
     state: str
     position: Position
+    lb_checks_age: float | None = None  # seconds since the load balancer looked at it
 
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """An operator's wish: "switchover", "pause", "resume" or "force"; `by` tells its way in."""
+    """An operator's wish; `by` tells its way in, `reason` is what he says.
+
+    kind: "switchover", "pause", "resume", "force" (serve with what this copy has),
+    "force_fenced" (the same, and the other node is powered off by the operator's word) or
+    "resync" (the peer makes a whole new copy).
+    """
 
     kind: str
     by: str
     at: float
+    reason: str = ""
 
 
 @dataclass(slots=True)
@@ -146,12 +155,18 @@ class View:
     nodes: tuple[str, str] | None = None
     read_started: float = -inf  # of the last good read
     beat_changed_at: float = -inf  # end of the read that last showed the peer's heartbeat changed
+    leases: bool = False  # the store binds the holder to a lease: its key says who lives
+    holder_key: bool | None = None  # by the read that showed the record; None: not read since
+    adopted: bool = False  # the holder's key was seen in the record's epoch
+    epoch_seen_at: float = -inf  # end of the read that first showed the record's epoch
     authority_epoch: int = 0
     authority_until: float = -inf
     cas: CasResult | None = None
     # the peer
     link_up: bool = False
     peer: Peer | None = None
+    peer_heard_at: float = -inf  # its last sign of life on any link
+    noticed_at: float = -inf  # since when nothing is seen of it; now, while something is
     misses: int = 0  # failed probes in a row, on the path with most
     dead: bool = False  # no path has answered for `fall` probes in a row
     answers: int = 0  # probes in a row that every path answered
@@ -162,6 +177,8 @@ class View:
     copy_in_sync: bool = False
     lag: int | None = None  # Changes behind the active one, by the last head heard
     self_test_fails: int = 0  # in a row
+    self_test_reason: str = ""  # what fails: "loop_lag", "self_probe_rtmp", "disk"
+    lb_checks_age: float | None = None  # seconds since the load balancer looked; None: never
     guard_lost: bool = False
     # as the active one
     acked: int = 0

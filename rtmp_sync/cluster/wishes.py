@@ -19,11 +19,11 @@ class Wishes:
         """What the failover table looks at."""
         return self._command or self._edit
 
-    def command(self, kind: str, by: str, now: float) -> bool:
+    def command(self, kind: str, by: str, now: float, reason: str = "") -> bool:
         """False: another command is under way."""
         if self._command is not None:
             return False
-        self._command = Request(kind, by, now)
+        self._command = Request(kind, by, now, reason)
         return True
 
     def settle(self) -> None:

@@ -11,6 +11,7 @@ import pytest
 from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.member import TURNS_AT_ONCE, Member
 from rtmp_sync.cluster.observer import Sighting
+from rtmp_sync.cluster.peer_status import OwnHealth
 from rtmp_sync.cluster.record import Author, InSync, Record
 from rtmp_sync.cluster.timing import DEFAULT
 from rtmp_sync.cluster.view import CasResult, Identity, Node, Outcome, Policy, State
@@ -25,6 +26,7 @@ class Peer:
     gate_open: bool = False
     state: str = "INIT"
     position: tuple[int, int] = (0, 0)
+    health: OwnHealth = field(default_factory=OwnHealth)
     heartbeat_at: float | None = inf  # it never falls silent, unless a test says so
 
 
@@ -399,7 +401,7 @@ def test_a_node_that_slept_through_its_probes_drops_them(world: World) -> None:
     world.member.probed(GONE, begun=begun, now=world.now)  # all its waits ended at once
     view = world.member.view(world.now)
     assert (view.dead, view.misses) == (False, 0)
-    assert world.happened("loop_late")[0].fields["seconds"] == pytest.approx(59.5)
+    assert world.happened("loop_lag")[0].fields["seconds"] == pytest.approx(59.5)
 
 
 def test_an_active_one_that_wakes_after_its_deadline_says_for_how_long_it_slept(

@@ -13,6 +13,8 @@ from rtmp_sync.cluster.view import CasResult, Identity, Outcome, Store
 MINE = first_record(("A", "B"), Author("A", "a1", "n1", ""))
 THEIRS = MINE.claimed(Author("B", "b1", "n2", ""), 0, "x")
 
+NOW = 50.0
+
 
 @pytest.fixture
 def observer() -> Observer:
@@ -117,50 +119,50 @@ def test_an_outcome_brings_the_record_that_was_seen_with_it(observer: Observer) 
 
 def test_the_peer_is_dead_only_when_no_path_answers_often_enough(observer: Observer) -> None:
     for _ in range(3):
-        observer.probed({"link": False, "admin": True})
+        observer.probed({"link": False, "admin": True}, NOW)
     assert (observer.misses, observer.dead) == (3, False)
     for _ in range(2):
-        observer.probed({"link": False, "admin": False})
+        observer.probed({"link": False, "admin": False}, NOW)
     assert not observer.dead
-    observer.probed({"link": False, "admin": False})
+    observer.probed({"link": False, "admin": False}, NOW)
     assert observer.dead
-    observer.probed({"link": True, "admin": False})
+    observer.probed({"link": True, "admin": False}, NOW)
     assert not observer.dead
 
 
 def test_flapping_answers_never_make_three_in_a_row(observer: Observer) -> None:
     for number in range(30):
         answers = number % 3 == 2
-        observer.probed({"link": answers, "admin": answers})
+        observer.probed({"link": answers, "admin": answers}, NOW)
         assert not observer.dead
 
 
 def test_rejected_answers_are_no_evidence_either_way(observer: Observer) -> None:
     for _ in range(5):
-        observer.probed({"link": True, "admin": None})
+        observer.probed({"link": True, "admin": None}, NOW)
     assert (observer.misses, observer.dead) == (0, False)
     for _ in range(3):
-        observer.probed({"link": False, "admin": None})
+        observer.probed({"link": False, "admin": None}, NOW)
     assert observer.dead  # by the link and the store
 
 
 def test_without_any_path_nobody_is_dead(observer: Observer) -> None:
     for _ in range(5):
-        observer.probed({})
+        observer.probed({}, NOW)
     assert not observer.dead
     assert observer.answers == 0
 
 
 def test_a_stall_drops_the_samples_of_its_time(observer: Observer) -> None:
     for _ in range(3):
-        observer.probed({"link": False, "admin": False})
+        observer.probed({"link": False, "admin": False}, NOW)
     observer.stalled()
     assert (observer.misses, observer.dead, observer.answers) == (0, False, 0)
 
 
 def test_answers_count_rounds_in_which_every_path_answered(observer: Observer) -> None:
-    observer.probed({"link": True, "admin": True})
-    observer.probed({"link": True, "admin": True})
+    observer.probed({"link": True, "admin": True}, NOW)
+    observer.probed({"link": True, "admin": True}, NOW)
     assert observer.answers == 2
-    observer.probed({"link": True, "admin": False})
+    observer.probed({"link": True, "admin": False}, NOW)
     assert observer.answers == 0

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rtmp_sync.cluster.peer_status import OwnHealth
 from rtmp_sync.cluster.record import Record
 from rtmp_sync.cluster.timing import Timing
 from rtmp_sync.cluster.view import CasResult, Outcome, Policy
@@ -69,6 +70,7 @@ class PeerDouble:
     gate_open: bool = False
     state: str = "INIT"
     position: tuple[int, int] = (0, 0)
+    health: OwnHealth = field(default_factory=OwnHealth)
 
     @property
     def heartbeat_at(self) -> float:
