@@ -100,7 +100,10 @@ def _pair_is_complete(config: Config) -> Iterator[ConfigError]:
         if value is None:
             yield ConfigError(key, NOT_GIVEN, fix)
     if config.coordinator == "none":
-        fix = "a pair needs one: give failover.pair_file, the file that both origins mount"
+        fix = (
+            "a pair needs one: give failover.pair_file, the file that both origins mount, or "
+            "failover.etcd and failover.nodes"
+        )
         yield ConfigError("failover.coordinator", "none", fix)
 
 
@@ -109,13 +112,19 @@ def _coordinator_has_its_store(config: Config) -> Iterator[ConfigError]:
     if config.coordinator == "file" and failover.pair_file is None:
         fix = "give the path of the pair file"
         yield ConfigError("failover.pair_file", NOT_GIVEN, fix)
+    if failover.coordinator is None and failover.pair_file is not None and failover.etcd:
+        fix = 'the record lives in one place: say "file" or "etcd", or give only one of the two'
+        yield ConfigError("failover.coordinator", NOT_GIVEN, fix)
     if config.coordinator != "etcd":
         return
     if not failover.etcd:
-        yield ConfigError("failover.etcd", NOT_GIVEN, "give the addresses of the etcd members")
-    if len(failover.nodes) != 2 or len(set(failover.nodes)) != 2:
-        yield ConfigError("failover.nodes", failover.nodes, "give the two node ids in slot order")
-    elif config.node.id not in failover.nodes:
+        fix = 'give the client addresses of the etcd members, for example ["10.0.0.1:2379"]'
+        yield ConfigError("failover.etcd", NOT_GIVEN, fix)
+    names = {node.casefold() for node in failover.nodes}
+    if len(failover.nodes) != 2 or len(names) != 2:
+        fix = "give the two node ids in slot order, the same on both origins"
+        yield ConfigError("failover.nodes", failover.nodes or NOT_GIVEN, fix)
+    elif config.node.id.casefold() not in names:
         fix = f"must be one of failover.nodes ({', '.join(failover.nodes)})"
         yield ConfigError("node.id", config.node.id, fix)
 
@@ -148,6 +157,7 @@ def _peer_is_another(config: Config) -> Iterator[ConfigError]:
     dialled = (
         ("replication.peer", config.replication.peer, "replication", config.replication.listen),
         ("failover.peer_admin", config.failover.peer_admin, "health", config.health.listen),
+        ("failover.peer_rtmp", config.failover.peer_rtmp, "rtmp", config.rtmp.listen),
     )
     for key, address, section, listen in dialled:
         if address is not None and address.reaches(listen):

@@ -137,17 +137,24 @@ class FailoverSection(Section):
 
     coordinator: str | None = None
     """Where the pair's record lives: a file name in `rtmp_sync/coordinators`. Follows from
-    what is given: `pair_file` means `"file"`, nothing means `"none"` (always active)."""
+    what is given: `pair_file` means `"file"`, `etcd` means `"etcd"`, nothing means `"none"`
+    (always active)."""
     pair_file: ConfigPath | None = None
     """The pair file, `PRIMARY\\SECONDARY` on one line; on the NAS that both origins mount."""
     etcd: list[PeerAddress] = []
-    """Addresses of the etcd members."""
-    etcd_prefix: str = "/rtmp_sync/default"
-    """Key prefix of this pair in etcd."""
+    """Client addresses of the etcd members (3.4 or newer). One is enough to reach a cluster,
+    but all of them are needed to outlive one of them."""
+    etcd_prefix: Annotated[str, Field(pattern=r"^/[!-~]*[!-.0-~]$", max_length=200)] = (
+        "/rtmp_sync/default"
+    )
+    """Key prefix of this pair in etcd; each pair needs its own."""
     nodes: list[NodeId] = []
-    """With etcd: the two node ids in slot order."""
+    """With etcd: the two node ids in slot order, the same on both origins."""
     peer_admin: PeerAddress | None = None
     """The other origin's `health.listen`, as reached from here."""
+    peer_rtmp: PeerAddress | None = None
+    """The other origin's `rtmp.listen`, as reached from here and let in by `firewall.allow`: one
+    more way to see that it lives, by an RTMP handshake, when the link between the two is down."""
     profile: Literal["default", "fast"] = "default"
     """Set of the numbers below; `fast` takes over sooner and needs a quiet network."""
     cold_start_alone: Literal["never"] | Seconds = "never"
@@ -223,6 +230,11 @@ class AppSection(Section):
     allow: dict[str, list[str] | dict[str, bool]] = {}
     """User type = `["method", …]` replaces what the type may call; `{ method = false }`
     switches single methods off or on."""
+    publish_keys: ConfigPath | None = None
+    """File of lines `PATTERN KEY`, mode 0600: who publishes a stream of such a name must give
+    one of its keys, as `name?key=KEY` or `rtmp://host/app?key=KEY`. Read again when it changes."""
+    play_keys: ConfigPath | None = None
+    """The same for who plays."""
 
 
 class AppsSection(Section):

@@ -257,7 +257,7 @@ def test_a_wrong_configuration_names_key_value_and_fix(
         (
             {"failover": 'coordinator = "none"'},
             "failover.coordinator = 'none': a pair needs one: give failover.pair_file, "
-            "the file that both origins mount",
+            "the file that both origins mount, or failover.etcd and failover.nodes",
         ),
     ],
 )
