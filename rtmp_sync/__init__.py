@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from rtmp_sync.config import Config
     from rtmp_sync.server.client import NetConnection
     from rtmp_sync.server.origin import Origin
+    from rtmp_sync.stream_request import StreamRequest
 
 __all__ = [  # noqa: RUF022  # grouped by what they are for
     # writing an application
     "Application",
     "Client",
     "SharedObject",
+    "StreamRequest",
     "allow",
     # the client
     "NetConnection",
@@ -65,6 +67,7 @@ _LAZY = {
     "Application": "rtmp_sync.app",
     "Client": "rtmp_sync.app",
     "SharedObject": "rtmp_sync.app",
+    "StreamRequest": "rtmp_sync.stream_request",
     "allow": "rtmp_sync.app",
     "NetConnection": "rtmp_sync.server.client",
     "Config": "rtmp_sync.config",

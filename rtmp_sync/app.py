@@ -20,6 +20,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMappi
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
 
+from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.limits import STORED
 
@@ -402,6 +403,16 @@ class Application:
         """A client is gone. reason: "closed", "lost", or "failover" for one of before a
         takeover: when it asks to come in again, which it does as another client, or when its
         time to do so is over. Its temporary objects stay that long."""
+
+    async def on_publish(self, client: Client, request: StreamRequest) -> None:
+        """A client asks to publish a stream; raise Reject to refuse it."""
+
+    async def on_unpublish(self, client: Client, name: str) -> None:
+        """A client publishes a stream no longer, also because its connection ended; not at a
+        takeover: the publishers of before are gone with their origin."""
+
+    async def on_play(self, client: Client, request: StreamRequest) -> None:
+        """A client asks to play a stream; raise Reject to refuse it."""
 
     async def on_app_stop(self) -> None:
         """The instance ends: nobody used it for ten minutes."""

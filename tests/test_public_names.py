@@ -12,6 +12,7 @@ PROMISED = {
     "NetConnection",
     "Origin",
     "SharedObject",
+    "StreamRequest",
     "allow",
     *errors.__all__,
 }

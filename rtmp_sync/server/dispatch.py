@@ -28,8 +28,9 @@ from rtmp_sync.protocol.events import (
     StreamCreateRequested,
     StreamDeleted,
 )
-from rtmp_sync.server.live import stream_name
-from rtmp_sync.server.shared_objects import may_access
+from rtmp_sync.protocol.netstream import PLAYING, PUBLISHING
+from rtmp_sync.server.stream_admission import admit_player, admit_publisher
+from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import (
     LEVEL_ERROR,
@@ -81,26 +82,34 @@ def _end_stream(session: Session, event: StreamClosed | StreamDeleted) -> None:
 
 
 def _publish(session: Session, event: PublishRequested) -> None:
-    name = stream_name(event.name)
-    if not may_access(session.client.write_access, name):
-        session.connection.streams.stop(event.msid)
-        text = f"{name} may not be published by this client."
-        session.status(event.msid, LEVEL_ERROR, PUBLISH_BAD_NAME, text)
-        return
-    accepted = session.instance.live.publish(session, event)
-    session.log.info("publish", stream=name, accepted=accepted)
+    request = StreamRequest.parse(event.name, event.kind, session.app)
+
+    def decided(_: None, error: BaseException | None) -> None:
+        if session.closing or session.connection.streams.doing(event.msid) != PUBLISHING:
+            return  # gone, or deleted, meanwhile
+        if error is not None:
+            session.connection.streams.stop(event.msid)
+            session.refuse_stream(event.msid, PUBLISH_BAD_NAME, error)
+        accepted = error is None and session.instance.live.publish(session, event)
+        session.log.info("publish", stream=request.name, accepted=accepted)
+
+    session.ask(admit_publisher(session.instance, session.client, request), decided)
 
 
 def _play(session: Session, event: PlayRequested) -> None:
-    name = stream_name(event.name)
-    if not may_access(session.client.read_access, name):
-        session.instance.live.stop(session, event.msid)
-        session.connection.streams.stop(event.msid)
-        text = f"{name} may not be played by this client."
-        session.status(event.msid, LEVEL_ERROR, PLAY_FAILED, text)
-        return
-    accepted = session.instance.live.play(session, event)
-    session.log.info("play", stream=name, accepted=accepted)
+    request = StreamRequest.parse(event.name, "play", session.app)
+
+    def decided(_: None, error: BaseException | None) -> None:
+        if session.closing or session.connection.streams.doing(event.msid) != PLAYING:
+            return
+        if error is not None:
+            session.instance.live.stop(session, event.msid)
+            session.connection.streams.stop(event.msid)
+            session.refuse_stream(event.msid, PLAY_FAILED, error)
+        accepted = error is None and session.instance.live.play(session, event)
+        session.log.info("play", stream=request.name, accepted=accepted)
+
+    session.ask(admit_player(session.instance, session.client, request), decided)
 
 
 def _receive_audio(session: Session, event: ReceiveAudio) -> None:

@@ -20,6 +20,7 @@ from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.shared_objects import SharedObjects
 from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
+from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Whitelist
@@ -30,7 +31,8 @@ __all__ = ["Instance", "Serving"]
 
 class Serving(NamedTuple):
     """One application as this origin serves it. config: the `[application_object]`.
-    grace_seconds: that lost clients have to come back."""
+    grace_seconds: that lost clients have to come back. stream_keys: for "publish" and "play",
+    where the configuration has some."""
 
     name: str
     application: type[Application]
@@ -40,6 +42,7 @@ class Serving(NamedTuple):
     limits: Limits
     gop_cache_bytes: int
     grace_seconds: float
+    stream_keys: Mapping[str, StreamKeys]
     on_refused: Callable[[str, str], None]
 
 
@@ -67,7 +70,9 @@ class Instance:
         self.config = serving.config
         self.log = structlog.get_logger("rtmp_sync.app").bind(instance=self.scope)
         self.shared_objects = SharedObjects(turn, self.scope, serving.grace_seconds)
-        self.live = LiveStreams(turn, gop_cache_bytes=serving.gop_cache_bytes)
+        self.live = LiveStreams(
+            turn, gop_cache_bytes=serving.gop_cache_bytes, on_unpublished=self._unpublished
+        )
         # Whether clients may come in; False when on_app_start failed or the origin let go.
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.stopped = False
@@ -149,6 +154,12 @@ class Instance:
         client.unlink()  # also one that was accepted and had gone before it was in
         done = self._reporter("on_disconnect")
         self._tasks.start(self.application.on_disconnect(client, reason), done)
+
+    def _unpublished(self, client: Client, name: str) -> None:
+        if self.stopped or not self._turn.authorised:
+            return  # the next origin has nobody who published
+        done = self._reporter("on_unpublish")
+        self._tasks.start(self.application.on_unpublish(client, name), done)
 
     # What the application reaches
 

@@ -23,6 +23,7 @@ from rtmp_sync.server.client_info import client_of, info_of, session_key_in
 from rtmp_sync.server.instance import Instance, Serving
 from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.replays import Replays
+from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Whitelist
@@ -261,6 +262,11 @@ class Instances:
             Limits(max_depth=rtmp.max_depth, max_values=rtmp.max_values),
             rtmp.gop_cache_bytes,
             self._config.replication.reconnect_grace,
+            {
+                act: StreamKeys(path, f"apps.{name}.{act}_keys")
+                for act, path in (("publish", section.publish_keys), ("play", section.play_keys))
+                if path is not None
+            },
             lambda user_type, _: self._count_refused(name, user_type),
         )
 

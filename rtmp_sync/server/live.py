@@ -11,8 +11,10 @@ into each player's outbox in a plain loop. `docs: wire/rtmp.md` section 6.2.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final, Protocol
 
+from rtmp_sync.app import Client
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import MediaReceived, PlayRequested, PublishRequested
 from rtmp_sync.server.outbox import Outbox
@@ -56,11 +58,9 @@ _DATA_START: Final = amf0.encode("onStatus", {"code": DATA_START})
 class StreamPeer(Protocol):
     """The part of a session that streams use."""
 
+    client: Client
     connection: Connection
     outbox: Outbox
-
-    @property
-    def client_id(self) -> str: ...
 
     @property
     def closing(self) -> bool: ...
@@ -114,10 +114,18 @@ class _Channel:
 
 
 class LiveStreams:
-    """gop_cache_bytes: of one stream, for late joiners."""
+    """gop_cache_bytes: of one stream, for late joiners. on_unpublished: told who publishes which
+    stream no longer."""
 
-    def __init__(self, turn: Turn, *, gop_cache_bytes: int) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        *,
+        gop_cache_bytes: int,
+        on_unpublished: Callable[[Client, str], None],
+    ) -> None:
         self._turn = turn
+        self._on_unpublished = on_unpublished
         self._gop_cache_bytes = gop_cache_bytes
         self._channels: dict[str, _Channel] = {}
         self._publishing: dict[tuple[StreamPeer, int], _Channel] = {}
@@ -142,7 +150,7 @@ class LiveStreams:
             self.stop(*channel.publisher)
             channel = self._channel(name)
         channel.publisher = (peer, msid)
-        channel.stream.start(peer.client_id)
+        channel.stream.start(peer.client.id)
         self._publishing[peer, msid] = channel
         self._status(peer, msid, PUBLISH_START, f"{name} is now published.")
         for player in channel.players.values():
@@ -252,6 +260,7 @@ class LiveStreams:
                 player.peer, player.msid, PLAY_UNPUBLISH_NOTIFY, f"{name} is now unpublished."
             )
         self._forget_if_idle(channel)
+        self._on_unpublished(peer.client, name)
 
     def leave(self, peer: StreamPeer) -> None:
         """A connection is gone, with everything it published and played."""

@@ -12,13 +12,19 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable
-from typing import TYPE_CHECKING, cast
+from collections.abc import Awaitable, Coroutine
+from typing import TYPE_CHECKING, Any, cast
 
 from structlog.stdlib import BoundLogger
 
 from rtmp_sync.app import Client
-from rtmp_sync.errors import CallError, ConnectionLost, ProtocolError, RemoteProtocolError
+from rtmp_sync.errors import (
+    CallError,
+    ConnectionLost,
+    ProtocolError,
+    Reject,
+    RemoteProtocolError,
+)
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import (
@@ -35,7 +41,8 @@ from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
-from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_CLOSED, LEVEL_STATUS
+from rtmp_sync.server.tasks import Done
+from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_CLOSED, LEVEL_ERROR, LEVEL_STATUS
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
 if TYPE_CHECKING:
@@ -67,8 +74,9 @@ class Session(asyncio.Protocol):
         self._host = ""  # of the other end of the connection
         self._address = ""  # of the client: behind a load balancer, what that tells of it
         self._header: ProxyHeaderReader | None = None  # of a load balancer, while it is read
+        self._is_probe = False  # this origin looks whether it answers: no client
         self._events: deque[Event] = deque()  # those that wait until this client is read again
-        self._deciding = False  # the application has the client's connect before it
+        self._deciding = False  # the application has something of the client's before it
         self._reading = True
         self._timer: asyncio.TimerHandle | None = None
         self._calls: dict[int, asyncio.Future[object]] = {}
@@ -76,6 +84,12 @@ class Session(asyncio.Protocol):
     @property
     def client_id(self) -> str:
         return self.client.id
+
+    @property
+    def app(self) -> str:
+        """The `app` of its connect, with its query."""
+        app = self.client.params.get("app")
+        return app if isinstance(app, str) else ""
 
     @property
     def closing(self) -> bool:
@@ -97,7 +111,8 @@ class Session(asyncio.Protocol):
             self._header = ProxyHeaderReader()
         self.outbox.open(transport)
         self.log.debug("connection_made")
-        if not self._sessions.add(self):
+        self._is_probe = address in self._sessions.own_probes
+        if not self._is_probe and not self._sessions.add(self):
             self.end("too many connections")
             return
         self._arm()
@@ -138,7 +153,9 @@ class Session(asyncio.Protocol):
                 answer.set_exception(ConnectionLost(self.ended))
         if self.joined:
             self._leave()
-        if only_looked:  # a TCP monitor does so all day
+        if self._is_probe:
+            self.log.debug("probe_ended", reason=self.ended)
+        elif only_looked:  # a TCP monitor does so all day
             self._sessions.load_balancer.seen(self._host, now())
             self.log.debug("connection_ended", reason=self.ended)
         else:
@@ -160,14 +177,28 @@ class Session(asyncio.Protocol):
         if self._sessions.draining:
             self._refuse(request, Refused(replies.connect_app_shutdown(_MOVING), "draining"))
             return
-        self._deciding = True
-        self._pause()
-        admission = admit(self._sessions.instances, request, self, self._address)
 
         def decided(result: Admitted, error: BaseException | None) -> None:
             self._decided(request, result, error)
 
-        self._sessions.tasks.start(admission, decided)
+        self.ask(admit(self._sessions.instances, request, self, self._address), decided)
+
+    def ask(self, question: Coroutine[None, None, Any], decided: Done) -> None:
+        """Have the application decide; nothing else of this client is looked at meanwhile.
+        `decided` gets the outcome, now or later, also when the client has gone."""
+        self._deciding = True
+        self._pause()
+
+        def answered(result: Any, error: BaseException | None) -> None:
+            self._deciding = False
+            try:
+                decided(result, error)
+            except (ProtocolError, Deposed) as refusal:
+                self.end(str(refusal))
+                return
+            self.go_on()
+
+        self._sessions.tasks.start(question, answered)
 
     def answer(self, transaction: float, values: replies.Values) -> None:
         """`_result` of a command that wants an answer."""
@@ -183,6 +214,11 @@ class Session(asyncio.Protocol):
         """onStatus of a message stream."""
         data = self.connection.status(msid, level, code, description)
         self._turn.send(self.outbox, msid, data)
+
+    def refuse_stream(self, msid: int, code: str, error: BaseException) -> None:
+        """Tell why a stream is not published or played."""
+        text = str(error) if isinstance(error, Reject) else "The origin failed."
+        self.status(msid, LEVEL_ERROR, code, text)
 
     def call_answered(self, event: CallAnswered) -> None:
         """The client answered what `call` asked."""
@@ -323,7 +359,6 @@ class Session(asyncio.Protocol):
         self, request: ConnectRequested, result: Admitted, error: BaseException | None
     ) -> None:
         """The application's word on connect."""
-        self._deciding = False
         if self.closing:
             if error is None:  # accepted, but gone meanwhile
                 result.instance.disconnected(result.client, "lost")
@@ -340,8 +375,6 @@ class Session(asyncio.Protocol):
             if not self.joined and self._turn.authorised:
                 result.instance.disconnected(result.client, "lost")  # accepted all the same
             self.end(str(refusal))
-            return
-        self.go_on()
 
     def _refuse(self, request: ConnectRequested, refusal: Refused) -> None:
         self.log.info("connect_refused", app=request.app, reason=refusal.reason)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, ClassVar
 
-from rtmp_sync import Application, CallError, Client, Reject, allow
+from rtmp_sync import Application, CallError, Client, Reject, StreamRequest, allow
 
 
 class Probe(Application):
@@ -48,6 +48,25 @@ class Probe(Application):
 
     async def on_disconnect(self, client: Client, reason: str) -> None:
         self.said.append(("disconnect", client.user_name, reason))
+
+    async def on_publish(self, client: Client, request: StreamRequest) -> None:
+        self.said.append(("publish", request.name, request.kind, request.query.get("key", "")))
+        await self._judge(request.name)
+
+    async def on_play(self, client: Client, request: StreamRequest) -> None:
+        self.said.append(("play", request.name, request.query.get("key", "")))
+        await self._judge(request.name)
+
+    async def on_unpublish(self, client: Client, name: str) -> None:
+        self.said.append(("unpublish", name))
+
+    async def _judge(self, name: str) -> None:
+        if name == "slow":
+            await self.release.wait()
+        if name == "refused":
+            raise Reject("not this one")
+        if name == "crash":
+            raise RuntimeError(name)
 
     @allow("User")
     async def echo(self, client: Client, value: Any) -> Any:

@@ -1,0 +1,53 @@
+"""Who may publish and who may play: access paths, keys of the configuration, the application.
+
+In this order; the first that refuses decides. All of it is asked again after each reconnect and
+each takeover: nothing of a yes is kept.
+"""
+
+from __future__ import annotations
+
+from rtmp_sync.app import Client
+from rtmp_sync.errors import ConfigError, Reject
+from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.shared_objects import may_access
+from rtmp_sync.stream_request import StreamRequest
+
+__all__ = ["admit_player", "admit_publisher"]
+
+
+async def admit_publisher(instance: Instance, client: Client, request: StreamRequest) -> None:
+    """Raises Reject."""
+    if not may_access(client.write_access, request.name):
+        raise Reject(f"{request.name} may not be published by this client.")
+    await _ask_keys(instance, "publish", request)
+    await _ask(instance, "on_publish", client, request)
+
+
+async def admit_player(instance: Instance, client: Client, request: StreamRequest) -> None:
+    """Raises Reject."""
+    if not may_access(client.read_access, request.name):
+        raise Reject(f"{request.name} may not be played by this client.")
+    await _ask_keys(instance, "play", request)
+    await _ask(instance, "on_play", client, request)
+
+
+async def _ask_keys(instance: Instance, act: str, request: StreamRequest) -> None:
+    keys = instance.serving.stream_keys.get(act)
+    if keys is None:
+        return
+    try:
+        await keys.admit(request)
+    except ConfigError as error:
+        instance.log.error("stream_keys_unreadable", error=str(error))
+        raise Reject(f"{request.name}: the keys cannot be read.") from None
+
+
+async def _ask(instance: Instance, hook: str, client: Client, request: StreamRequest) -> None:
+    try:
+        await getattr(instance.application, hook)(client, request)
+    except Reject as reject:
+        text = reject.description or f"{request.name} was refused by the application."
+        raise Reject(text) from None
+    except Exception as error:  # the application's own error: nobody comes in by it
+        instance.log.error("hook_failed", hook=hook, exc_info=error)
+        raise Reject(f"{request.name}: the application failed.") from None
