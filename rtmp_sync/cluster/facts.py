@@ -188,10 +188,18 @@ class Facts:
     def guard_died(self) -> None:
         self._guard_lost = True
 
-    def ask(self, kind: str, by: str, now: float, *, reason: str = "") -> bool:
+    def ask(
+        self,
+        kind: str,
+        by: str,
+        now: float,
+        *,
+        reason: str = "",
+        drain_seconds: float | None = None,
+    ) -> bool:
         """An operator's command, a `Request`, to be settled by an `Answer`; False: another one
         is under way."""
-        return self._wishes.command(kind, by, now, reason)
+        return self._wishes.command(kind, by, now, reason, drain_seconds)
 
     def withdraw(self) -> None:
         """The operator waits no longer."""

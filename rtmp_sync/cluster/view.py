@@ -135,6 +135,7 @@ class Request:
     by: str
     at: float
     reason: str = ""
+    drain_seconds: float | None = None  # for a switchover, instead of the policy's
 
 
 @dataclass(slots=True)
@@ -234,6 +235,7 @@ class Drain:
     prepared_at: float | None = None
     closing: bool = False
     sent: bool = False  # the record that names the peer was tried once
+    seconds: float | None = None  # that clients get to leave, if not the policy's
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,18 @@ class Wishes:
         """What the failover table looks at."""
         return self._command or self._edit
 
-    def command(self, kind: str, by: str, now: float, reason: str = "") -> bool:
+    def command(
+        self,
+        kind: str,
+        by: str,
+        now: float,
+        reason: str = "",
+        drain_seconds: float | None = None,
+    ) -> bool:
         """False: another command is under way."""
         if self._command is not None:
             return False
-        self._command = Request(kind, by, now, reason)
+        self._command = Request(kind, by, now, reason, drain_seconds)
         return True
 
     def settle(self) -> None:

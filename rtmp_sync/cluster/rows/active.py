@@ -200,7 +200,8 @@ def may_switch(s: Situation) -> bool:
 def begin_switchover(s: Situation) -> Turn:
     why = why_switch(s)
     to = InSync(s.the_record.other(s.me), s.the_peer.boot_id)
-    drain = Drain(why, s.view.author.nonce, to, s.now)
+    asked = s.view.request.drain_seconds if s.view.request is not None else None
+    drain = Drain(why, s.view.author.nonce, to, s.now, seconds=asked)
     return go(s, State.DRAINING, f"switching over: {why}", drain=drain, hold=None)
 
 

@@ -31,7 +31,8 @@ def drained(s: Situation) -> bool:
     drain = s.node.drain
     if drain is None or drain.closing or drain.prepared_at is not None:
         return False
-    return s.now >= drain.started + s.view.policy.drain_seconds
+    seconds = drain.seconds if drain.seconds is not None else s.view.policy.drain_seconds
+    return s.now >= drain.started + seconds
 
 
 def prepare(s: Situation) -> Turn:

@@ -53,6 +53,14 @@ def test_writes_are_held_when_the_draining_time_is_over() -> None:
     assert still(decide(DRAINS, patient, NOW), DRAINS)
 
 
+def test_the_draining_time_that_an_operator_gives_counts_instead() -> None:
+    patient = serving(A_HOLDS, policy=Policy(drain_seconds=5))
+    at_once = replace(DRAINS, drain=replace(DRAIN, seconds=0.0))
+    assert decide(at_once, patient, NOW).row == "prepare"
+    waiting = replace(DRAINS, drain=replace(DRAIN, seconds=60.0))
+    assert decide(waiting, serving(A_HOLDS), NOW).row == ""
+
+
 def test_the_gate_closes_when_the_peer_has_the_last_write() -> None:
     assert still(decide(PREPARED, serving(A_HOLDS), NOW), PREPARED)
     turn = decide(PREPARED, serving(A_HOLDS, switch_ready=True), NOW)
