@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from rtmp_sync.firewalls.base import GateState
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.firewalls.base import GateState, Report
 
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
 
-__all__ = ["GoneListener", "ListenerGate", "make", "make_closer"]
+__all__ = ["GoneListener", "ListenerGate", "check", "make", "make_closer"]
 
 # Clients of a whole site arrive at once after a takeover; the kernel caps it at somaxconn.
 BACKLOG = 4096
@@ -36,7 +37,13 @@ class ListenerGate:
         """Where it listens; with port 0 in the configuration, the port that it was given."""
         return self._host, self._port
 
-    async def open(self) -> None:
+    async def start(self) -> None:
+        """It is closed already."""
+
+    async def stop(self) -> None:
+        await self.close()
+
+    async def open(self, epoch: int = 0) -> None:
         """Raises OSError, for example when the port is taken."""
         if self._server is not None and self._server.is_serving():
             return
@@ -75,10 +82,18 @@ class GoneListener:
     async def verify(self) -> GateState:
         return "closed"
 
+    async def remove(self) -> None:
+        pass
 
-def make(_config: Config, listener: ListenerGate) -> ListenerGate:
+
+def make(_config: Config, listener: ListenerGate, _report: Report) -> ListenerGate:
     return listener
 
 
 def make_closer(_config: Config) -> GoneListener:
     return GoneListener()
+
+
+def check(_config: Config) -> Iterable[ConfigError]:
+    """It needs nothing."""
+    return ()

@@ -5,16 +5,17 @@ The origin still refuses every client while it has no authority.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from rtmp_sync.firewalls.base import GateState
-from rtmp_sync.firewalls.listener import GoneListener
-from rtmp_sync.firewalls.listener import ListenerGate
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.firewalls.base import GateState, Report
+from rtmp_sync.firewalls.listener import GoneListener, ListenerGate
 
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
 
-__all__ = ["NoneGate", "make", "make_closer"]
+__all__ = ["NoneGate", "check", "make", "make_closer"]
 
 
 class NoneGate:
@@ -28,8 +29,14 @@ class NoneGate:
     def address(self) -> tuple[str, int]:
         return self._listener.address
 
-    async def open(self) -> None:
-        await self._listener.open()
+    async def start(self) -> None:
+        """The port listens from the first time on that it is opened."""
+
+    async def stop(self) -> None:
+        await self._listener.close()
+
+    async def open(self, epoch: int) -> None:
+        await self._listener.open(epoch)
         self._state = "open"
 
     async def close(self) -> None:
@@ -42,9 +49,14 @@ class NoneGate:
         """Nothing closes by itself."""
 
 
-def make(_config: Config, listener: ListenerGate) -> NoneGate:
+def make(_config: Config, listener: ListenerGate, _report: Report) -> NoneGate:
     return NoneGate(listener)
 
 
 def make_closer(_config: Config) -> GoneListener:
     return GoneListener()
+
+
+def check(_config: Config) -> Iterable[ConfigError]:
+    """It needs nothing."""
+    return ()

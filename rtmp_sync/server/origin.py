@@ -136,7 +136,7 @@ class Origin:
         self.instances.slept = lambda: self.loop_lag.seconds > MAX_LOOP_LAG_SECONDS
         self.sessions = Sessions(self.turn, self.tasks, self.instances, self.load_balancer, config)
         self._listener = ListenerGate(*config.rtmp.listen, self.sessions)
-        self.gate = make_gate(config, self._listener)
+        self.gate = make_gate(config, self._listener, self.history.record)
         self.turn.on_batch.append(self.persistence.write)
         self.loop_lag.start()
         self.watchdog = Watchdog(
@@ -151,6 +151,7 @@ class Origin:
         )
         self.admin = AdminServer(self)
         await self.admin.start()
+        await self.gate.start()
         await self.watchdog.start()
         self._keep_house()
         if config.coordinator == "none":
@@ -164,6 +165,7 @@ class Origin:
         """Close the gate, give the service up, and end everything that runs."""
         self.authority.end()
         await self.watchdog.stop()
+        await self.gate.stop()
         self._let_go()
         if not await self.tasks.idle(LAST_WORDS_SECONDS):
             self._log.error("tasks_left", count=self.tasks_left)
@@ -217,7 +219,7 @@ class Origin:
             return False
         error = ""
         try:
-            await self.gate.open()
+            await self.gate.open(epoch)
         except OSError as refusal:
             error = str(refusal)
         is_open = await self.gate.verify() == "open"

@@ -29,7 +29,7 @@ async def test_a_gate_is_closed_until_it_is_opened(gate: ListenerGate) -> None:
 async def test_an_open_gate_lets_clients_in_and_a_closed_one_refuses_at_once(
     gate: ListenerGate,
 ) -> None:
-    await gate.open()
+    await gate.open(1)
     assert await gate.verify() == "open"
     assert connects(gate.address)
     await gate.close()
@@ -38,9 +38,9 @@ async def test_an_open_gate_lets_clients_in_and_a_closed_one_refuses_at_once(
 
 
 async def test_opening_and_closing_twice_changes_nothing(gate: ListenerGate) -> None:
-    await gate.open()
+    await gate.open(1)
     address = gate.address
-    await gate.open()
+    await gate.open(1)
     assert gate.address == address
     await gate.close()
     await gate.close()
@@ -50,10 +50,10 @@ async def test_opening_and_closing_twice_changes_nothing(gate: ListenerGate) -> 
 async def test_a_gate_opens_again_on_the_same_port_beside_lingering_connections(
     gate: ListenerGate,
 ) -> None:
-    await gate.open()
+    await gate.open(1)
     reader, writer = await asyncio.open_connection(*gate.address)
     await gate.close()
-    await gate.open()
+    await gate.open(1)
     assert connects(gate.address)
     writer.close()
     del reader
@@ -64,7 +64,7 @@ async def test_a_taken_port_is_an_error_and_the_gate_stays_closed() -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         gate = ListenerGate("127.0.0.1", taken.getsockname()[1], asyncio.Protocol)
         with pytest.raises(OSError, match="in use"):
-            await gate.open()
+            await gate.open(1)
         assert await gate.verify() == "closed"
 
 
@@ -73,7 +73,7 @@ async def test_without_a_gate_the_port_stays_and_the_state_is_what_was_said(
 ) -> None:
     none = NoneGate(gate)
     assert await none.verify() == "closed"
-    await none.open()
+    await none.open(1)
     assert await none.verify() == "open"
     await none.close()
     assert await none.verify() == "closed"
