@@ -68,6 +68,8 @@ class CallPeer(Protocol):
     @property
     def closing(self) -> bool: ...
 
+    def end(self, reason: str) -> None: ...
+
 
 class _Key(NamedTuple):
     """Which call of which session; lowest_open: the lowest number it still waits for."""
@@ -191,13 +193,17 @@ class Calls:
         return False
 
     def _finish(self, run: _Run, value: object, error: BaseException | None) -> None:
-        """Tell everyone who waits, unless a promotion came in between: that cancels what runs."""
+        """Tell everyone who waits."""
         key, waiting = run.key, [run.waiter]
         if key is not None:
             waiting = self._running.pop((key.session, key.number), waiting)
         mine = run.epoch == self._turn.authority.epoch and self._turn.authorised
         if not mine or isinstance(error, Deposed):
-            return  # the outcome is not ours to tell; the next active knows the call as begun
+            # The outcome is not ours to tell: the call stays begun. Who waits comes back and
+            # asks whoever serves then, which may be this origin again.
+            for waiter in waiting:
+                waiter.receiver.end("not the active origin")
+            return
         outcome = self._outcome(run.peer, run.name, value, error)
         if key is not None:
             outcome = self._store(run, key, outcome)

@@ -39,6 +39,8 @@ class Receiver(Protocol):
     @property
     def closing(self) -> bool: ...
 
+    def end(self, reason: str) -> None: ...
+
 
 class Waiter:
     """Somebody who waits for a call's answer. transaction 0: for none."""

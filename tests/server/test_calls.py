@@ -414,3 +414,16 @@ async def test_a_session_outlives_a_pair_that_is_away_for_less_than_ten_minutes(
             assert (await peer.event(CallAnswered, 1)).result == 1.0  # what it was then
             assert (await peer.event(CallAnswered, 2)).result == 1.0  # the count began anew
             peer.close()
+
+
+async def test_who_waits_for_a_call_that_ended_without_authority_asks_again(origin: Origin) -> None:
+    async with NetConnection() as connection:
+        await connection.connect(url(origin, "probe/calls"), "ann", "User")
+        asked = asyncio.ensure_future(connection.call("slow"))
+        await until(lambda: origin.state.open_calls())
+        origin.authority.revoke()  # for a moment, as in a stall; the same epoch goes on
+        probe(origin).release.set()
+        with pytest.raises(CallError, match="Interrupted"):
+            await asked
+        assert connection.reconnects == 1
+        assert await connection.call("echo", "on") == "on"

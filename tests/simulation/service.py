@@ -287,10 +287,15 @@ class Service:
             self._reply(session, Message("interrupted", self._head, (), operation))
 
     def _finish(self, epoch: int, key: bytes, operation: Operation) -> None:
-        waiting = self._running.get((key, operation.number))
-        if waiting is None or epoch != self.turn.authority.epoch or not self.turn.authorised:
+        waiting = self._running.pop((key, operation.number), None)
+        if waiting is None:
             return
-        del self._running[key, operation.number]
+        if epoch != self.turn.authority.epoch or not self.turn.authorised:
+            for session in waiting:
+                if session.open:
+                    self.leave(session)
+                    session.peer.cut(session)
+            return
         slot_key = f"{key.hex()}.{operation.number}"
         former = self._object(CALLS).slots.get(slot_key)
         runs = int(former.split()[0]) + 1 if former is not None else 1

@@ -70,7 +70,7 @@ class Store:
             self._seen_before[folder] = answer
             answer = file_io._answer(folder, {"op": "read", **fields, "beat": None})
             self._seen[folder] = (self.nas.version, answer)
-        if node in self.stale:  # what this boot has seen go by; a NAS that hides news is no NAS
+        elif node in self.stale:  # what this boot has seen go by; a NAS that hides news is no NAS
             answer = self._seen_before[folder] or answer
         peer = fields["peer"]
         beat = file_io._read(folder._name(f"hb.{peer}")) if peer is not None else None
