@@ -42,14 +42,12 @@ def _run_origin(config: Config) -> int:
     from rtmp_sync.server.log import configure_logging
     from rtmp_sync.server.loop import run
     from rtmp_sync.server.origin import Origin
-    from rtmp_sync.server.systemd import signs_of_life
 
     configure_logging(node=config.node.id, pid=os.getpid())
 
     async def main() -> None:
         origin = Origin(config)
-        async with signs_of_life():
-            await origin.run()
+        await origin.run()
         if origin.tasks_left:  # asyncio waits without end for what takes no cancellation
             os._exit(0)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from rtmp_sync.cluster.surroundings import LinkFacts
@@ -22,13 +23,19 @@ class Commit(Protocol):
 
 class GateReader(Protocol):
     async def verify(self) -> GateState: ...
+    def hold(self, until: float) -> None: ...
 
 
 class SelfTest(Protocol):
-    """The origin's own checks: loop lag, disk, RTMP handshake with itself."""
+    """The origin's own checks: loop lag, disk, RTMP handshake with itself. `reason` names the
+    one that fails."""
 
     @property
     def ok(self) -> bool: ...
+    @property
+    def reason(self) -> str: ...
+    @property
+    def loop_lag(self) -> float: ...
 
 
 class Link(LinkFacts, Protocol):
@@ -45,6 +52,9 @@ class Link(LinkFacts, Protocol):
         """Whether the peer's copy is mine; False also when the link ends meanwhile."""
 
     def repair(self) -> None: ...
+
+    def report(self, *, healthy: bool, lb_checks_age: float, loop_lag: float) -> None:
+        """What the next heartbeats say; seconds, -1 for "never"."""
 
     def switchover(
         self,
@@ -96,4 +106,8 @@ class Effects(Protocol):
     def drain(self, on: bool) -> None:
         """While on: clients were asked to leave, and nobody new is let in."""
 
-    def self_test(self) -> SelfTest: ...
+    async def check_self(self, *, port_open: Callable[[], bool]) -> SelfTest:
+        """port_open: whether the own public port should answer."""
+
+    def lb_checks_age(self, now: float) -> float | None:
+        """Seconds since the load balancer looked; None: it never did."""

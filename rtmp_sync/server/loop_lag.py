@@ -16,6 +16,7 @@ class LoopLag:
     def __init__(self) -> None:
         self._samples = [0.0] * WINDOW
         self._next = 0
+        self._worst = 0.0  # since it was last asked for
         self._due = 0.0
         self._timer: asyncio.TimerHandle | None = None
 
@@ -25,6 +26,11 @@ class LoopLag:
         worst = max(self._samples)
         if self._timer is not None:
             worst = max(worst, asyncio.get_running_loop().time() - self._due)
+        return worst
+
+    def since_last_asked(self) -> float:
+        """The worst lag that was seen since this was called before: so each stall counts once."""
+        worst, self._worst = self._worst, 0.0
         return worst
 
     def start(self) -> None:
@@ -42,5 +48,6 @@ class LoopLag:
     def _sample(self) -> None:
         late = asyncio.get_running_loop().time() - self._due
         self._samples[self._next % WINDOW] = max(0.0, late)
+        self._worst = max(self._worst, late)
         self._next += 1
         self.start()

@@ -14,12 +14,12 @@ import asyncio
 import contextlib
 import os
 import signal
-from dataclasses import dataclass
+from collections.abc import Callable
 
 import structlog
 
 from rtmp_sync.admin.server import AdminServer
-from rtmp_sync.config import Config
+from rtmp_sync.config import Address, Config
 from rtmp_sync.coordinators import make_coordinator
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls import make_gate
@@ -29,41 +29,31 @@ from rtmp_sync.plugins import load_applications
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import CommitPoint
-from rtmp_sync.server.guard_pipe import VARIABLE, GuardPipe
+from rtmp_sync.server.guard_pipe import FORMER_LIFE
 from rtmp_sync.server.history import History
 from rtmp_sync.server.instances import Instances
 from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.loop_lag import LoopLag
+from rtmp_sync.server.overseer import Overseer, overseer_of
+from rtmp_sync.server.own_health import MAX_LOOP_LAG_SECONDS, OwnHealth, SelfTest
 from rtmp_sync.server.pair_link import PairLink
 from rtmp_sync.server.persistence import Persistence
-from rtmp_sync.server.probes import make_probe
+from rtmp_sync.server.probes import PeerProbes
 from rtmp_sync.server.replication import Replication
+from rtmp_sync.server.rtmp_probe import RtmpProbe
 from rtmp_sync.server.sessions import Sessions
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.server.watchdog import Watchdog
 from rtmp_sync.state.calls import OpenCall
 from rtmp_sync.state.replicated_state import ReplicatedState
+from rtmp_sync.wire.proxy_protocol import LOCAL_HEADER
 
-__all__ = ["Origin", "SelfTest"]
+__all__ = ["Origin"]
 
-MAX_LOOP_LAG_SECONDS = 1.0  # a loop this late serves nobody well
 HOUSEKEEPING_SECONDS = 5.0
 LAST_WORDS_SECONDS = 3.0  # for what applications have running; the guard gives a stop 10 s
 MAX_TOLD_CALLS = 100  # of the 1,000 events that a node's history keeps
-
-
-@dataclass(frozen=True, slots=True)
-class SelfTest:
-    """The origin's own checks."""
-
-    loop_lag: float
-    persist_failed: bool
-
-    @property
-    def ok(self) -> bool:
-        """Whether it should go on serving. A full disk is an alarm, not a reason to stop."""
-        return self.loop_lag < MAX_LOOP_LAG_SECONDS
 
 
 class Origin:
@@ -75,7 +65,9 @@ class Origin:
     history: History
     watchdog: Watchdog
     admin: AdminServer
+    overseer: Overseer
     _listener: ListenerGate
+    _health: OwnHealth
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -132,13 +124,16 @@ class Origin:
         config = self.config
         applications = load_applications(config.apps.directory)
         self.history = await self.persistence.start()
+        self._tell_former_life()
         self.instances = Instances(self.turn, self.tasks, config, applications)
         self.instances.slept = lambda: self.loop_lag.seconds > MAX_LOOP_LAG_SECONDS
         self.sessions = Sessions(self.turn, self.tasks, self.instances, self.load_balancer, config)
         self._listener = ListenerGate(*config.rtmp.listen, self.sessions)
         self.gate = make_gate(config, self._listener, self.history.record)
         self.turn.on_batch.append(self.persistence.write)
+        self._health = OwnHealth(self.loop_lag, self.persistence, self._own_port())
         self.loop_lag.start()
+        self.overseer = overseer_of()
         self.watchdog = Watchdog(
             self,
             make_coordinator(config, boot_id=self.boot_id, last_epoch=self.state.journal.epoch),
@@ -146,8 +141,8 @@ class Origin:
             started_at=self._started_at,
             timing=config.timing(),
             policy=config.policy(),
-            guard=GuardPipe.from_environment(),
-            probe=make_probe(config),
+            overseer=self.overseer,
+            probes=PeerProbes(config),
         )
         self.admin = AdminServer(self)
         await self.admin.start()
@@ -160,6 +155,7 @@ class Origin:
                 await self.stop()
                 fix = "cannot be listened on; free the port, or give another one"
                 raise ConfigError("rtmp.listen", str(config.rtmp.listen), fix)
+        self.overseer.started()
 
     async def stop(self) -> None:
         """Close the gate, give the service up, and end everything that runs."""
@@ -178,14 +174,11 @@ class Origin:
         await self.persistence.stop()
 
     async def run(self) -> None:
-        """Serve until SIGTERM (and SIGINT, without a guard), or `request_stop`."""
+        """Serve until SIGTERM, SIGINT or `request_stop`."""
         loop = asyncio.get_running_loop()
         with contextlib.suppress(NotImplementedError):  # Windows has no signals for loops
-            loop.add_signal_handler(signal.SIGTERM, self.request_stop)
-            # Ctrl-C reaches the guard too, and the guard stops us
-            guarded = VARIABLE in os.environ
-            on_interrupt = (lambda: None) if guarded else self.request_stop
-            loop.add_signal_handler(signal.SIGINT, on_interrupt)
+            for number in (signal.SIGTERM, signal.SIGINT):
+                loop.add_signal_handler(number, self.request_stop)
         await self.start()
         await self._stop_asked.wait()
         await self.stop()
@@ -273,14 +266,39 @@ class Origin:
         self._let_go()
 
     def self_test(self) -> SelfTest:
-        """The checks that the watchdog counts."""
-        return SelfTest(self.loop_lag.seconds, self.persistence.failed)
+        """How it is now, for monitors; what the watchdog counts is `check_self`."""
+        return self._health.look()
+
+    async def check_self(self, *, port_open: Callable[[], bool]) -> SelfTest:
+        """One look at loop, disk and, while it should answer, the own public port."""
+        return await self._health.check(port_open=port_open)
+
+    def lb_checks_age(self, now: float) -> float | None:
+        """Seconds since the load balancer looked at this origin; None: it never did."""
+        return self.load_balancer.age(now)
 
     def counts(self) -> dict[str, int]:
         """How much it serves."""
         return {"clients": len(self.sessions), "instances": len(self.instances)}
 
     # Inside
+
+    def _own_port(self) -> RtmpProbe:
+        """Asks the public port as a client on this machine would."""
+        host = self.config.rtmp.listen.dialable.host
+        trusted = host in self.sessions.proxies
+        return RtmpProbe(
+            lambda: Address(host, self.rtmp_port),
+            self.config.timing().probe_deadline,
+            own=self.sessions.own_probes,
+            preamble=LOCAL_HEADER if trusted else b"",
+        )
+
+    def _tell_former_life(self) -> None:
+        """How the process before this one ended, which could not tell it itself."""
+        event, _, detail = os.environ.get(FORMER_LIFE, "").partition(" ")
+        if event:
+            self.history.record(event, reason=detail)
 
     def _tell_interrupted(self, calls: list[OpenCall]) -> None:
         """The calls that ran when their origin ended; they are not run again."""
@@ -304,6 +322,3 @@ class Origin:
         self._housekeeping = loop.call_later(HOUSEKEEPING_SECONDS, self._keep_house)
         if self.turn.authorised:
             self.turn.writable().expire_sessions(now())
-        if self.replication is not None:
-            test = self.self_test()
-            self.replication.report(healthy=test.ok, lb_checks_age=-1.0, loop_lag=test.loop_lag)

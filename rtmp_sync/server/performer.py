@@ -8,7 +8,7 @@ outcome is one of the facts of a later turn.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 
 from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.member import Member
@@ -16,7 +16,7 @@ from rtmp_sync.coordinators.base import Coordinator
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.effects import Effects, Link
-from rtmp_sync.server.guard_pipe import GuardPipe
+from rtmp_sync.server.overseer import Overseer
 
 __all__ = ["Performer"]
 
@@ -30,21 +30,32 @@ class Performer:
         effects: Effects,
         coordinator: Coordinator,
         member: Member,
-        guard: GuardPipe,
+        overseer: Overseer,
         *,
-        answer: Callable[[bool, str], None],
+        answer: Callable[[bool, str, Mapping[str, object]], None],
         noticed: Callable[[], None],
     ) -> None:
         self._effects = effects
         self._coordinator = coordinator
         self._member = member
-        self._guard = guard
+        self._overseer = overseer
         self._answer = answer
         self._noticed = noticed
         self._running: set[asyncio.Task[None]] = set()
 
-    async def perform(self, action: do.Action) -> None:
-        """One action. Raises nothing for the store's, the link's or the gate's sake."""
+    async def perform(self, actions: Iterable[do.Action]) -> None:
+        """Those of one turn, in their order. Raises nothing for the store's, the link's or the
+        gate's sake. Who is answered gets what happened in that turn as his report."""
+        report: dict[str, object] = {}
+        for action in actions:
+            if isinstance(action, do.Answer):
+                self._answer(action.done, action.text, report)
+                continue
+            if isinstance(action, do.Happened) and action.event != "state":
+                report = {"event": action.event, **action.fields}
+            await self._do(action)
+
+    async def _do(self, action: do.Action) -> None:
         match action:
             case do.CloseGate():
                 await self.close_gate()
@@ -60,8 +71,6 @@ class Performer:
                 self._begin(self._compare(action.question))
             case do.HoldWrites():
                 self._effects.hold_writes(action.on)
-            case do.Answer():
-                self._answer(action.done, action.text)
             case do.Happened():
                 self._effects.history.record(action.event, **action.fields)
             case do.Prepare() | do.Switchover() | do.Repair():
@@ -112,9 +121,11 @@ class Performer:
         if not self._grant(epoch):
             self._effects.authority.revoke()
             return
-        self._guard.gate(epoch, record.boot_id)
+        self._overseer.gate(epoch, record.boot_id)
         if not await self._open_gate(epoch):
             member.gate_failed(epoch)
+            await self.close_gate()
+        elif not self._grant(epoch):  # it ran out while the gate opened
             await self.close_gate()
 
     def _grant(self, epoch: int) -> bool:
@@ -124,6 +135,7 @@ class Performer:
         return True
 
     async def _open_gate(self, epoch: int) -> bool:
+        self._effects.gate.hold(self._effects.authority.deadline)
         try:
             return await self._effects.open_gate(epoch)
         except (OSError, ConfigError) as error:  # the port is taken

@@ -1,6 +1,6 @@
-"""Does the other origin answer? FMS's admin ping on its health listener.
+"""Does the other origin answer? FMS's admin ping on its health listener, and its RTMP port.
 
-The answer is parsed, not searched for a word (D16): the code decides. "Rejected" is a third
+The ping's answer is parsed, not searched for a word (D16): the code decides. "Rejected" is a third
 value, None: the other origin lives, and our credentials are wrong (D17).
 """
 
@@ -11,10 +11,12 @@ from xml.etree import ElementTree
 
 import aiohttp
 
+from rtmp_sync.server.rtmp_probe import RtmpProbe
+
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
 
-__all__ = ["AdminPing", "make_probe", "understand_ping"]
+__all__ = ["AdminPing", "PeerProbes", "understand_ping"]
 
 MAX_ANSWER_BYTES = 65_536
 
@@ -32,12 +34,23 @@ def understand_ping(status: int, body: bytes) -> bool | None:
     return status == 200 and code.strip() == SUCCESS
 
 
-def make_probe(config: Config) -> AdminPing | None:
-    """The ping of the other origin; None where there is none to ping. Raises ConfigError."""
-    peer, user = config.failover.peer_admin, config.admin.user
-    if peer is None or user is None:
-        return None
-    return AdminPing(str(peer), user, config.password(), config.timing().probe_deadline)
+class PeerProbes:
+    """Every way to ask the other origin that the configuration has. Raises ConfigError."""
+
+    def __init__(self, config: Config) -> None:
+        failover, user = config.failover, config.admin.user
+        deadline = config.timing().probe_deadline
+        self.admin: AdminPing | None = None
+        self.rtmp: RtmpProbe | None = None
+        if failover.peer_admin is not None and user is not None:
+            address = str(failover.peer_admin)
+            self.admin = AdminPing(address, user, config.password(), deadline)
+        if (peer := failover.peer_rtmp) is not None:
+            self.rtmp = RtmpProbe(lambda: peer, deadline)
+
+    async def close(self) -> None:
+        if self.admin is not None:
+            await self.admin.close()
 
 
 class AdminPing:

@@ -23,11 +23,16 @@ class StoreReader:
         self._member = member
         self._saw = saw
         self._urgent = asyncio.Event()
+        coordinator.on_change(self.told)
 
     def look(self) -> None:
         """The member may want to read at once."""
         if self._member.wants_read:
             self._urgent.set()
+
+    def told(self) -> None:
+        """The store says by itself that something changed: read at once, or once more."""
+        self._urgent.set()
 
     async def run(self) -> None:
         while True:

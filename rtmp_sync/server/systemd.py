@@ -1,44 +1,83 @@
-"""Signs of life for systemd, which stands in for the guard under `serve --no-guard`.
+"""What systemd hears of a service: that it is ready, that its loop runs, what it does, its end.
 
 The protocol of sd_notify(3): datagrams to the socket that NOTIFY_SOCKET names. With
 `WatchdogSec=` in the unit systemd sets WATCHDOG_USEC and kills a process that is silent for so
 long: a hung loop sends nothing. Without these variables nothing is sent.
+
+Under `serve --no-guard` the origin speaks for itself, and systemd stands in for the guard;
+else the guard does, and no variable of systemd's reaches the origin.
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
+from math import inf
 
-__all__ = ["signs_of_life"]
+from rtmp_sync.server.clock import now
 
-LONGEST_SILENCE_SECONDS = 10.0  # also without a deadline
+__all__ = ["VARIABLES", "Systemd"]
+
+VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
-@contextlib.asynccontextmanager
-async def signs_of_life(environment: Mapping[str, str] = os.environ) -> AsyncIterator[None]:
-    """Tell systemd that the service is ready, that its loop runs, and that it stops."""
-    address = environment.get("NOTIFY_SOCKET", "")
+class Systemd:
+    """An overseer (see overseer.py) that never waits; `lost` stays False: who outlives systemd
+    is nobody's service."""
+
+    lost = False
+
+    def __init__(self, environment: Mapping[str, str] = os.environ) -> None:
+        self._socket = _connect(environment.get("NOTIFY_SOCKET", ""))
+        self._interval = _interval(environment)
+        self._due = -inf if self._interval < inf else inf
+        self._ready = False
+
+    def started(self) -> None:
+        """The service is up: once, whatever is started anew after it."""
+        if not self._ready:
+            self._ready = True
+            self._say("READY=1")
+
+    def beat(self) -> None:
+        """The loop runs; to be called more often than systemd wants to hear it."""
+        if now() >= self._due:
+            self._due = now() + self._interval
+            self._say("WATCHDOG=1")
+
+    def gate(self, epoch: int, boot_id: str) -> None:
+        """The guard's business alone."""
+
+    def state(self, name: str) -> None:
+        """For `systemctl status`."""
+        self._say(f"STATUS={name}")
+
+    def stopping(self) -> None:
+        self._say("STOPPING=1")
+
+    def close(self) -> None:
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+
+    def _say(self, text: str) -> None:
+        if self._socket is not None:
+            with contextlib.suppress(OSError):  # nobody listens: no reason not to serve
+                self._socket.send(text.encode())
+
+
+def _connect(address: str) -> socket.socket | None:
     if not address:
-        yield
-        return
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as notify:
-        notify.setblocking(False)
-        if address.startswith("@"):  # systemd's notation of the abstract namespace
-            address = "\0" + address[1:]
-        with contextlib.suppress(OSError):  # nobody listens: no reason not to serve
-            notify.connect(address)
-        feeding = asyncio.create_task(_feed(notify, _interval(environment)))
-        _say(notify, "READY=1")
-        try:
-            yield
-        finally:
-            feeding.cancel()
-            await asyncio.gather(feeding, return_exceptions=True)
-            _say(notify, "STOPPING=1")
+        return None
+    notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    notify.setblocking(False)
+    if address.startswith("@"):  # systemd's notation of the abstract namespace
+        address = "\0" + address[1:]
+    with contextlib.suppress(OSError):  # as above
+        notify.connect(address)
+    return notify
 
 
 def _interval(environment: Mapping[str, str]) -> float:
@@ -46,16 +85,5 @@ def _interval(environment: Mapping[str, str]) -> float:
     microseconds = environment.get("WATCHDOG_USEC", "")
     meant_for = environment.get("WATCHDOG_PID", str(os.getpid()))
     if microseconds.isdecimal() and int(microseconds) > 0 and meant_for == str(os.getpid()):
-        return min(LONGEST_SILENCE_SECONDS, int(microseconds) / 2_000_000)
-    return LONGEST_SILENCE_SECONDS
-
-
-async def _feed(notify: socket.socket, seconds: float) -> None:
-    while True:
-        _say(notify, "WATCHDOG=1")
-        await asyncio.sleep(seconds)
-
-
-def _say(notify: socket.socket, text: str) -> None:
-    with contextlib.suppress(OSError):
-        notify.send(text.encode())
+        return int(microseconds) / 2_000_000
+    return inf

@@ -26,22 +26,24 @@ from rtmp_sync.cluster.timing import Timing
 from rtmp_sync.cluster.turn import Turn
 from rtmp_sync.cluster.view import Identity, Policy, State
 from rtmp_sync.coordinators.base import Coordinator, Reading
+from rtmp_sync.firewalls.base import GateState
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.effects import Effects
-from rtmp_sync.server.guard_pipe import GuardPipe
+from rtmp_sync.server.overseer import Overseer
 from rtmp_sync.server.performer import Performer
-from rtmp_sync.server.prober import Probe, Prober
+from rtmp_sync.server.prober import Prober, Probes
 from rtmp_sync.server.requests import Requests, Result
 from rtmp_sync.server.store_reader import StoreReader
 from rtmp_sync.server.wall_clock import WallClock
 
-__all__ = ["Probe", "Result", "Watchdog"]
+__all__ = ["Result", "Watchdog"]
 
 LEAVE_SECONDS = 3.0  # for the last record of a clean stop
+HOLD_SECONDS = 0.25  # the kernel closes a gate that it does not hear of for a second
 
 
 class Watchdog:
-    """`probe` asks whether the peer answers on a path other than the link; None without one.
+    """`probes` ask whether the peer answers on paths other than the link.
     started_at: CLOCK_BOOTTIME of the process's start."""
 
     def __init__(
@@ -53,8 +55,8 @@ class Watchdog:
         started_at: float,
         timing: Timing,
         policy: Policy,
-        guard: GuardPipe,
-        probe: Probe | None = None,
+        overseer: Overseer,
+        probes: Probes,
     ) -> None:
         self.member = Member(
             Identity(coordinator.node_id, boot_id, started_at),
@@ -69,14 +71,14 @@ class Watchdog:
         self._coordinator = coordinator
         self._timing = timing
         self._policy = policy
-        self._guard = guard
+        self._overseer = overseer
         self._wake = asyncio.Event()
         self._requests = Requests(self.member, self._wake.set)
         self._performer = Performer(
             effects,
             coordinator,
             self.member,
-            guard,
+            overseer,
             answer=self._requests.answer,
             noticed=self._noticed,
         )
@@ -84,7 +86,7 @@ class Watchdog:
         self._prober = Prober(
             effects,
             self.member,
-            probe,
+            probes,
             interval_seconds=timing.probe_interval,
             wake=self._noticed,
         )
@@ -93,6 +95,9 @@ class Watchdog:
         self._errands: set[asyncio.Task[object]] = set()
         self._deadline: asyncio.TimerHandle | None = None
         self._nodes_known = False
+        self._guard_lost = False
+        self._told = ""  # the last sentence that said what was done
+        self._mismatch = ""  # what the gate is that it should not be
         self._wall_clock = WallClock()
         self._log = structlog.get_logger("rtmp_sync.watchdog")
 
@@ -111,6 +116,7 @@ class Watchdog:
 
     async def stop(self) -> None:
         """A clean stop: close the gate, release, end. The guard does not restart it."""
+        self._overseer.stopping()
         if self._turning is not None:
             await _cancel(self._turning)
         with contextlib.suppress(TimeoutError):
@@ -123,7 +129,7 @@ class Watchdog:
         await self._performer.end()
         await self._prober.close()
         await self._coordinator.stop()
-        self._guard.close()
+        self._overseer.close()
 
     def _loop_ended(self, task: asyncio.Task[object]) -> None:
         """A loop ended by an error of ours: close for good, and give the guard no more signs of
@@ -190,12 +196,24 @@ class Watchdog:
         """READY, recorded in sync and free to claim."""
         return self.member.is_ready(now())
 
-    async def request(self, kind: str, by: str = "admin") -> Result:
-        """An operator's "switchover", "pause", "resume" or "force"."""
-        if kind == "switchover" and self.member.state is not State.ACTIVE:
-            return Result(False, f"this origin is not the active one: it is {self.state}")
-        patience = self._policy.drain_seconds + self._timing.binding + LEAVE_SECONDS
-        return await self._requests.command(kind, by, patience_seconds=patience)
+    async def request(
+        self,
+        kind: str,
+        by: str = "admin",
+        *,
+        reason: str = "",
+        drain_seconds: float | None = None,
+    ) -> Result:
+        """An operator's command, a kind of `cluster.view.Request`. reason: for a pause.
+        drain_seconds: for a switchover, instead of the configuration's."""
+        drain = self._policy.drain_seconds if drain_seconds is None else drain_seconds
+        return await self._requests.command(
+            kind,
+            by,
+            patience_seconds=drain + self._timing.binding + LEAVE_SECONDS,
+            reason=reason,
+            drain_seconds=drain_seconds,
+        )
 
     async def request_failback(self, by: str = "admin") -> Result:
         """Give the service back to the first node of the pair."""
@@ -268,12 +286,15 @@ class Watchdog:
 
     async def _beat_loop(self) -> None:
         while True:
-            self._guard.beat()
-            if self._guard.lost:
+            self._overseer.beat()
+            if self._overseer.lost and not self._guard_lost:
+                self._guard_lost = True
                 self.member.guard_died()
+                self._effects.history.record("guard_lost")
             if step := self._wall_clock.step():
                 self._effects.history.record("clock_step", seconds=round(step, 3))
-            await asyncio.sleep(self._timing.guard_interval)
+            self._hold_gate()
+            await asyncio.sleep(min(self._timing.guard_interval, HOLD_SECONDS))
 
     # -- deciding -----------------------------------------------------------------------
 
@@ -289,7 +310,7 @@ class Watchdog:
     async def _turns(self) -> None:
         """Turns until nothing changes any more."""
         for _ in range(TURNS_AT_ONCE):
-            self.member.gate_is(await self._effects.gate.verify())
+            await self._look_at_gate()
             former = self.member.node
             await self._take(self.member.turn(now()), former.state)
             if self.member.node == former:
@@ -300,11 +321,8 @@ class Watchdog:
         self._effects.commit.set_require_peer(member.require_peer)
         self._report(turn, former)
         self._effects.drain(member.state is State.DRAINING)
-        for action in turn.actions:
-            await self._performer.perform(action)
-        gate = await self._effects.gate.verify()
-        member.gate_is(gate)
-        self._effects.authority.gate_open = gate == "open"
+        await self._performer.perform(turn.actions)
+        self._effects.authority.gate_open = await self._look_at_gate() == "open"
         self._extend_authority()
         self._reader.look()
         if (link := self._effects.replication) is not None:
@@ -319,11 +337,27 @@ class Watchdog:
                 serving=role.serving,
             )
 
+    async def _look_at_gate(self) -> GateState:
+        """Read it back; what is not as this origin left it is somebody else's doing."""
+        gate = await self._effects.gate.verify()
+        self.member.gate_is(gate)
+        expected = "open" if self._effects.authority.gate_open else "closed"
+        mismatch = "" if gate == expected else gate
+        if mismatch and mismatch != self._mismatch:
+            self._effects.history.record("gate_mismatch", expected=expected, found=gate)
+        self._mismatch = mismatch
+        return gate
+
     def _report(self, turn: Turn, former: State) -> None:
-        if former is not turn.state:
-            self._guard.state(self.state)
-        elif turn.row:
-            self._log.debug("turn", state=self.state, row=turn.row, why=turn.sentence)
+        """The sentence of each turn, for people if something was done that is news."""
+        moved = former is not turn.state
+        if moved:
+            self._overseer.state(self.state)
+        acted = moved or bool(turn.row and turn.actions)
+        tell = self._log.info if acted and turn.sentence != self._told else self._log.debug
+        tell("turn", state=self.state, row=turn.row, sentence=turn.sentence)
+        if acted:
+            self._told = turn.sentence
 
     def _extend_authority(self) -> None:
         """Give the origin the authority that the member has; take it else."""
@@ -332,11 +366,18 @@ class Watchdog:
             authority.revoke()
             return
         authority.grant(epoch, until)
+        self._hold_gate()
         if self._deadline is not None:
             self._deadline.cancel()
         loop = asyncio.get_running_loop()
         wait = min(max(0.0, until - now()), 3600.0)  # without a coordinator it is infinite
         self._deadline = loop.call_later(wait, self._check_deadline)
+
+    def _hold_gate(self) -> None:
+        """A gate that the kernel closes by itself stays open for as long as this node may serve."""
+        authority = self._effects.authority
+        if authority.gate_open and authority.valid(now()):
+            self._effects.gate.hold(authority.deadline)
 
     def _check_deadline(self) -> None:
         """The authority ran out: close, even if a turn is under way and waits."""
@@ -355,7 +396,7 @@ class Watchdog:
     async def _leave(self) -> None:
         await self._performer.close_gate()
         while True:
-            self.member.gate_is(await self._effects.gate.verify())
+            await self._look_at_gate()
             former = self.member.state
             turn = self.member.leave(now())
             await self._take(turn, former)

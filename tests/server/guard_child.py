@@ -3,7 +3,9 @@
 beat            say that the loop runs
 gate E BOOT     say that the gate is about to open
 state NAME      say the failover state
-note TEXT       append a line to the file that NOTES names
+say LINE
+note-environment  note which of systemd's variables there are
+sleep SECONDS
 serve           beat until SIGTERM, then exit 0
 deaf            beat for ever, whatever comes
 hang            beat no more, and do not end
@@ -33,6 +35,7 @@ def note(text: str) -> None:
 
 def main(words: list[str]) -> None:
     note(f"start {os.getpid()}")
+    note(f"former {os.environ['RTMP_SYNC_FORMER_LIFE']}")
     while words:
         word = words.pop(0)
         if word == "beat":
@@ -41,8 +44,13 @@ def main(words: list[str]) -> None:
             say(f"gate {words.pop(0)} {words.pop(0)}")
         elif word == "state":
             say(f"state {words.pop(0)}")
-        elif word == "note":
-            note(words.pop(0))
+        elif word == "say":
+            say(words.pop(0))
+        elif word == "sleep":
+            time.sleep(float(words.pop(0)))
+        elif word == "note-environment":
+            names = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
+            note(f"environment {' '.join(name for name in names if name in os.environ)}")
         elif word == "exit":
             sys.exit(int(words.pop(0)))
         elif word == "helper":

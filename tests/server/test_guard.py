@@ -16,12 +16,37 @@ import pytest
 from rtmp_sync.cluster.record import Author, Record, first_record
 from rtmp_sync.cluster.timing import DEFAULT
 from rtmp_sync.coordinators.file import FileCoordinator
+from rtmp_sync.firewalls.base import Closer, GateState
+from rtmp_sync.firewalls.listener import GoneListener
 from rtmp_sync.server import guard as guard_module
+from rtmp_sync.server import guard_child
+from rtmp_sync.server.clock import now
 from rtmp_sync.server.guard import Guard
+from tests.server.notify_socket import NotifySocket
 
 CHILD = Path(__file__).with_name("guard_child.py")
 TIMING = replace(DEFAULT, guard_interval=0.05, guard_deadline=0.6, t_conf=2.0)
 RECORD = first_record(("A", "B"), Author("A", "boot-1", "n1", ""))
+
+
+class FilterDouble:
+    """A packet filter that cannot be read back for the first `unproven` times."""
+
+    def __init__(self, unproven: int) -> None:
+        self.unproven = unproven
+        self.closed = 0
+        self.removed = False
+
+    async def close(self) -> None:
+        self.closed += 1
+        if self.closed == 1 < self.unproven:
+            raise OSError("the tool failed")
+
+    async def remove(self) -> None:
+        self.removed = True
+
+    async def verify(self) -> GateState:
+        return "closed" if self.closed > self.unproven else "unknown"
 
 
 class Bench:
@@ -32,10 +57,11 @@ class Bench:
         self.pair_file = folder / "pair.txt"
         self.pair_file.write_bytes(b"A\\B")
         self.coordinator = FileCoordinator(self.pair_file, "A", deadline_seconds=10)
+        self.closer: Closer = GoneListener()
 
     def guard(self, *words: str) -> Guard:
         owner = FileCoordinator(self.pair_file, "A", deadline_seconds=10, owner="A-guard")
-        return Guard((sys.executable, str(CHILD), *words), owner, TIMING)
+        return Guard((sys.executable, str(CHILD), *words), owner, self.closer, TIMING)
 
     @property
     def notes(self) -> list[str]:
@@ -106,7 +132,7 @@ async def test_a_signal_is_passed_on_as_a_clean_stop(bench: Bench, number: int) 
 async def test_a_child_that_does_not_stop_is_killed(
     bench: Bench, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(guard_module, "STOP_SECONDS", 0.3)
+    monkeypatch.setattr(guard_child, "STOP_SECONDS", 0.3)
     running = asyncio.ensure_future(bench.guard("deaf").run())
     await until(lambda: "serving" in bench.notes)
     os.kill(os.getpid(), signal.SIGTERM)
@@ -184,10 +210,10 @@ async def test_a_guard_that_did_not_run_itself_starts_its_count_again(
 
     def clock() -> float:
         looks[0] += 1
-        return guard_now() + looks[1]
+        return now() + looks[1]
 
-    guard_now = guard_module.now
-    monkeypatch.setattr(guard_module, "now", clock)
+    for module in (guard_module, guard_child):
+        monkeypatch.setattr(module, "now", clock)
     running = asyncio.ensure_future(bench.guard("serve").run())
     await until(lambda: "serving" in bench.notes)
     looks[:] = [0, 60.0]
@@ -195,3 +221,66 @@ async def test_a_guard_that_did_not_run_itself_starts_its_count_again(
     os.kill(os.getpid(), signal.SIGTERM)
     assert await running == 0
     assert bench.starts == 1
+
+
+async def test_a_gate_that_is_not_proven_closed_is_closed_again_before_anything_is_released(
+    bench: Bench,
+) -> None:
+    bench.closer = gate = FilterDouble(unproven=3)
+    await run_until_second_start(bench, "gate", "1", "boot-1", "exit", "9")
+    assert gate.closed >= 4
+    assert (await bench.record()).released
+
+
+async def test_nothing_is_released_while_the_gate_may_be_open(bench: Bench) -> None:
+    bench.closer = FilterDouble(unproven=10**9)
+    await run_until_second_start(bench, "gate", "1", "boot-1", "exit", "9")
+    assert await bench.record() == RECORD
+
+
+async def test_the_gate_is_closed_also_of_a_child_that_had_not_opened_it(bench: Bench) -> None:
+    bench.closer = gate = FilterDouble(unproven=0)
+    await run_until_second_start(bench, "beat", "exit", "9")
+    assert gate.closed >= 1
+
+
+@pytest.mark.parametrize(
+    ("words", "life"),
+    [
+        (("beat", "exit", "9"), "process_exit 9"),
+        (("beat", "hang"), "killed_by_guard hung"),
+    ],
+)
+async def test_a_child_is_told_how_the_one_before_it_ended(
+    bench: Bench, words: tuple[str, ...], life: str
+) -> None:
+    await run_until_second_start(bench, *words)
+    assert bench.noted("former")[:2] == ["", life]
+
+
+@pytest.mark.parametrize("code", ["0", "2", "3"])
+async def test_nothing_of_the_gate_stays_when_the_guard_ends(bench: Bench, code: str) -> None:
+    bench.closer = gate = FilterDouble(unproven=0)
+    await bench.guard("beat", "exit", code).run()
+    assert gate.removed
+
+
+async def test_a_child_that_stops_by_itself_may_be_silent_while_it_does(bench: Bench) -> None:
+    words = ("beat", "say", "stopping", "sleep", "1.5", "exit", "0")  # the deadline is 0.6 s
+    assert await bench.guard(*words).run() == 0
+
+
+async def test_under_systemd_the_guard_speaks_for_the_child(
+    bench: Bench, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with NotifySocket(tmp_path / "notify") as systemd:
+        for name, value in systemd.environment(watchdog_seconds=0.2).items():
+            monkeypatch.setenv(name, value)
+        words = ("note-environment", "say", "started", "state", "READY", "serve")
+        running = asyncio.ensure_future(bench.guard(*words).run())
+        await until(lambda: systemd.heard("READY=1", "STATUS=READY", "WATCHDOG=1"))
+        assert bench.noted("environment") == [""]
+        assert not systemd.heard("STOPPING=1")
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert await running == 0
+        assert systemd.heard("STOPPING=1")

@@ -18,6 +18,7 @@ from rtmp_sync.server.guard_pipe import GuardPipe
 from rtmp_sync.server.watchdog import Watchdog
 from tests.server.watchdog_doubles import (
     TIMING,
+    NoProbes,
     OriginDouble,
     PairDouble,
     cut,
@@ -244,7 +245,8 @@ async def test_a_single_origin_serves_at_once_in_a_new_epoch() -> None:
         started_at=now(),
         timing=TIMING,
         policy=Policy(),
-        guard=GuardPipe(None),
+        overseer=GuardPipe(None),
+        probes=NoProbes(),
     )
     await origin.watchdog.start()
     await until(origin.watchdog.health_active)

@@ -45,6 +45,10 @@ async def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
 class GateDouble:
     state: GateState = "closed"
     stuck: bool = False  # it does not open
+    held_until: list[float] = field(default_factory=list)
+
+    def hold(self, until: float) -> None:
+        self.held_until.append(until)
 
     async def verify(self) -> GateState:
         return self.state
@@ -86,7 +90,21 @@ class SwitchStepDouble:
 
 @dataclass
 class SelfTestDouble:
-    ok: bool = True
+    reason: str = ""
+    loop_lag: float = 0.0
+
+    @property
+    def ok(self) -> bool:
+        return not self.reason
+
+
+class NoProbes:
+    """The link alone tells of the peer."""
+
+    admin = rtmp = None
+
+    async def close(self) -> None:
+        pass
 
 
 class LinkDouble:
@@ -102,6 +120,10 @@ class LinkDouble:
         self.acked = 0
         self.equal = True
         self.repairs = 0
+        self.reported: dict[str, object] = {}
+
+    def report(self, **facts: object) -> None:
+        self.reported = facts
 
     @property
     def oldest_unacked_at(self) -> float | None:
@@ -211,6 +233,7 @@ class OriginDouble:
     test: SelfTestDouble = field(default_factory=SelfTestDouble)
     opened: list[tuple[int, float]] = field(default_factory=list)
     demotions: int = 0
+    lb_age: float | None = None
 
     def __post_init__(self) -> None:
         self.link = LinkDouble(self)
@@ -239,9 +262,11 @@ class OriginDouble:
         if not self.gate.stuck:
             self.gate.state = "open"
             self.opened.append((epoch, now()))
-        return self.gate.state == "open"
+        self.authority.gate_open = self.gate.state == "open"
+        return self.authority.gate_open
 
     async def close_gate(self) -> bool:
+        self.authority.gate_open = False
         self.gate.state = "closed"
         return True
 
@@ -259,8 +284,11 @@ class OriginDouble:
         self.held = on
         return len(self.log)
 
-    def self_test(self) -> SelfTestDouble:
+    async def check_self(self, *, port_open: Callable[[], bool]) -> SelfTestDouble:
         return self.test
+
+    def lb_checks_age(self, now: float) -> float | None:
+        return self.lb_age
 
 
 class ReachableOrNot(FileCoordinator):
@@ -303,7 +331,8 @@ class PairDouble:
             started_at=now() - age,
             timing=TIMING,
             policy=self.policy,
-            guard=GuardPipe(None),
+            overseer=GuardPipe(None),
+            probes=NoProbes(),
         )
         return origin
 
