@@ -140,15 +140,15 @@ class EtcdCoordinator:
 
     async def cas(self, record: Record) -> Attempt:
         try:
-            attempt = await self._cas(record)
+            return await self._cas(record)
         except StoreTimeout as error:
             self._suffered(error)
             return _attempt(record, Outcome.UNKNOWN, str(error))
         except StoreError as error:
+            if isinstance(error, LeaseGone):
+                self._lease = None  # somebody revoked it; the next attempt has another one
             self._suffered(error)
             return _attempt(record, Outcome.REFUSED, str(error))
-        self.condition = "ok"
-        return attempt
 
     # -- reading ------------------------------------------------------------------------
 
@@ -229,29 +229,34 @@ class EtcdCoordinator:
     # -- writing ------------------------------------------------------------------------
 
     async def _cas(self, record: Record) -> Attempt:
-        if record.prev and record.prev not in self._seen:
-            stored, holder = await self._look()
-            there = self._understand(stored)
-            if record.prev not in self._seen:
-                return self._outcome(record, there, holder)
+        try:
+            if record.prev and record.prev not in self._seen:
+                stored, holder = await self._look()
+                there = self._understand(stored)
+                if record.prev not in self._seen:
+                    return self._outcome(record, there, holder)
+            compares, writes = await self._transaction(record)
+        except StoreError as error:  # even if there was no answer: nothing was written yet
+            self._suffered(error)
+            return _attempt(record, Outcome.REFUSED, str(error))
+        stored, holder = await self._look(compares, writes)
+        return self._outcome(record, self._understand(stored), holder)
+
+    async def _transaction(self, record: Record) -> tuple[list[Compare | HasValue], list[Write]]:
+        """What must hold, and what is done with the record. Raises StoreError."""
         before, revision = self._seen.get(record.prev, (None, 0))
         compares: list[Compare | HasValue] = [Compare(self._record_key, revision)]
         writes: list[Write] = [Put(self._record_key, encode(record))]
-        if self._is_mine(record) and (before is None or record.epoch > before.epoch):
+        begins = before is None or record.epoch > before.epoch
+        if begins and self._is_mine(record):
             compares.append(await self._free_for_me())
-            writes.append(self._hold(record, await self._live_lease()))
-        elif before is not None and record.epoch > before.epoch:
+        if begins:
             writes.append(self._hold(record, await self._live_lease()))
         elif record.released:
             writes.append(Delete(self._holder_key))
         elif before is not None and record.sync != before.sync:
             compares.append(HasValue(self._holder_key, _name(record)))
-        try:
-            stored, holder = await self._look(compares, writes)
-        except LeaseGone:
-            self._lease = None  # somebody revoked it; the next attempt has another one
-            raise
-        return self._outcome(record, self._understand(stored), holder)
+        return compares, writes
 
     async def _free_for_me(self) -> Compare:
         """Nobody holds, or an earlier epoch of this very boot does."""

@@ -101,7 +101,8 @@ class FileCoordinator:
         answer = await self._ask("read", node=self.node_id, beat=content, peer=self._peer())
         if "error" in answer:
             raise StoreError(answer["error"])
-        reading = self._understand(answer, started, beat=beat)
+        self.condition = answer["beat_error"] or "ok"
+        reading = self._understand(answer, started, beat=beat and self.condition == "ok")
         if self._nodes is None and reading.nodes is not None and self._learn(reading.nodes):
             return await self.read(beat=beat)  # now that the peer's heartbeat has a name
         return reading

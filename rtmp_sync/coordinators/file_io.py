@@ -42,14 +42,14 @@ class Folder:
 
     def read(self, node: str, beat: str | None, peer: str | None) -> Reply:
         """Heartbeat first, then the record, the peer's heartbeat and the line."""
-        if beat is not None:
-            self._write_beat(node, beat)
+        beat_error = self._try_to_beat(node, beat) if beat is not None else None
         rev, record = self._highest()
         line, inode = self._line()
         line_rev = self._projected_by(inode) if inode is not None else None
         return {
             "rev": rev,
             "record": record,
+            "beat_error": beat_error,
             "peer_beat": _read(self._name(f"hb.{peer}")) if peer is not None else None,
             "line": line,
             "line_inode": inode,
@@ -126,6 +126,14 @@ class Folder:
                     return rev
             except FileNotFoundError:
                 continue
+        return None
+
+    def _try_to_beat(self, node: str, beat: str) -> str | None:
+        """What kept it from being written: a store that is full can still be read."""
+        try:
+            self._write_beat(node, beat)
+        except OSError as error:
+            return _text(error)
         return None
 
     def _write_beat(self, node: str, content: str) -> None:

@@ -15,18 +15,21 @@ MNT_DETACH = 2
 
 
 class FuseDisk:
-    """`path` is on that disk, `beneath` is the same directory without it; both are made.
+    """`path` is on that disk, `beneath` is the same directory without it; both are made if
+    they are not there. server: the module that serves it.
 
     Skips the test where a file system cannot be mounted: that needs root and /dev/fuse.
     """
 
-    def __init__(self, path: Path, beneath: Path) -> None:
+    def __init__(
+        self, path: Path, beneath: Path, *, server: str = "tests.support.fuse_server"
+    ) -> None:
         self.path = path
         self.beneath = beneath
-        self.path.mkdir(parents=True)
-        self.beneath.mkdir()
+        self.path.mkdir(parents=True, exist_ok=True)
+        self.beneath.mkdir(exist_ok=True)
         self._server = subprocess.Popen(
-            [sys.executable, "-m", "tests.support.fuse_server", self.beneath, self.path],
+            [sys.executable, "-m", server, self.beneath, self.path],
             cwd=ROOT,
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -51,6 +54,17 @@ class FuseDisk:
     def break_down(self) -> None:
         self._tell("broken")
 
+    def break_all(self) -> None:
+        self._tell("gone")
+
+    def hold_links(self) -> None:
+        """Whoever makes a hard link waits; the rest goes on."""
+        self._tell("hold-links")
+
+    def have_no_links(self, *, exclusive_rename: bool = True) -> None:
+        """As a share without hard links, with or without a rename that replaces nothing."""
+        self._tell("no-links" if exclusive_rename else "no-exclusive")
+
     def lose_power(self) -> None:
         """What nobody flushed is gone; whoever wrote it must be dead."""
         self._tell("power-loss")
@@ -63,6 +77,10 @@ class FuseDisk:
         self._server.kill()
         self._server.communicate()
         ctypes.CDLL(None).umount2(os.fsencode(self.path), MNT_DETACH)
+
+    def stale(self) -> None:
+        """What others change is not seen any more (`tests.lab.fuse_nas`)."""
+        self._tell("stale")
 
     def _tell(self, line: str) -> None:
         assert self._server.stdin is not None

@@ -14,6 +14,10 @@ prints "ready", then obeys a line each on its standard input, and prints it when
     full           no space left on the device
     readonly       nothing may be changed
     broken         writes and flushes fail with EIO
+    gone           everything fails with EIO
+    hold-links     as "hang", but only for new hard links
+    no-links       a file has one name, as on most shares; an exclusive rename works
+    no-exclusive   neither that nor an exclusive rename
     power-loss     what was written since a file's last flush is gone, and files that were made
                    since their directory's; whoever uses the disk is dead by then (renames stay)
 """
@@ -50,6 +54,8 @@ UNANSWERED: Final = {FORGET, BATCH_FORGET, INTERRUPT}
 CHANGING: Final = {SETATTR, MKDIR, UNLINK, RMDIR, RENAME, RENAME2, LINK, CREATE, WRITE}
 GROWING: Final = {MKDIR, LINK, CREATE, WRITE}
 DISK: Final = {WRITE, FSYNC, FSYNCDIR}
+ENDING: Final = {INIT, DESTROY, FLUSH, RELEASE, RELEASEDIR}
+RENAME_NOREPLACE: Final = 1
 SET_MODE, SET_SIZE, SET_MTIME, SET_NOW = 1, 8, 32, 256
 MAX_WRITE: Final = 128 * 1024
 ROOT: Final = 1
@@ -157,7 +163,7 @@ class Server:
             elif request.opcode == BATCH_FORGET:
                 for node, count in struct.iter_unpack("<QQ", request.body[8:]):
                     self._forget(node, count)
-        elif self._mode == "hang":
+        elif self._mode == "hang" or (self._mode == "hold-links" and request.opcode == LINK):
             self._held.append(request)
         else:
             if request.opcode in DISK:
@@ -185,6 +191,10 @@ class Server:
             return errno.EROFS
         if self._mode == "broken" and opcode in DISK:
             return errno.EIO
+        if self._mode == "gone" and opcode not in ENDING:
+            return errno.EIO
+        if self._mode in ("no-links", "no-exclusive") and opcode == LINK:
+            return errno.EPERM
         return 0
 
     # What the kernel asks
@@ -197,7 +207,10 @@ class Server:
         return f"/proc/self/fd/{self._nodes[node]}"
 
     def _entry(self, parent: int, name: str) -> bytes:
-        fd = os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=self._nodes[parent])
+        return self._entry_of(os.open(name, os.O_PATH | os.O_NOFOLLOW, dir_fd=self._nodes[parent]))
+
+    def _entry_of(self, fd: int) -> bytes:
+        """fd: an O_PATH descriptor, taken over."""
         inode = os.fstat(fd).st_ino
         node = self._by_inode.get(inode)
         if node is None:
@@ -207,7 +220,10 @@ class Server:
         else:
             os.close(fd)
         self._lookups[node] += 1
-        return _ENTRY_HEAD.pack(node, 0, 0, 0, 0, 0) + _attr(os.fstat(self._nodes[node]))
+        return _ENTRY_HEAD.pack(node, 0, 0, 0, 0, 0) + self._stat(self._nodes[node])
+
+    def _stat(self, fd: int) -> bytes:
+        return attributes(os.fstat(fd))
 
     def _forget(self, node: int, count: int) -> None:
         self._lookups[node] -= count
@@ -218,7 +234,7 @@ class Server:
             os.close(fd)
 
     def _attributes(self, node: int) -> bytes:
-        return struct.pack("<QII", 0, 0, 0) + _attr(os.fstat(self._nodes[node]))
+        return struct.pack("<QII", 0, 0, 0) + self._stat(self._nodes[node])
 
     def _set_attributes(self, request: Request) -> bytes:
         valid, _, _, size, _, _, mtime, _, _, mtime_ns, _, mode, *_ = _SETATTR.unpack(request.body)
@@ -252,6 +268,11 @@ class Server:
         old, new = request.body[head:].rstrip(b"\0").split(b"\0")
         self._new_names.discard((request.node, os.fsdecode(old)))
         source_fd, target_fd = self._nodes[request.node], self._nodes[target]
+        if head == 16 and (flags := struct.unpack_from("<QI", request.body)[1]):
+            if flags != RENAME_NOREPLACE or self._mode == "no-exclusive":
+                raise OSError(errno.EINVAL, "")
+            if os.access(new, os.F_OK, dir_fd=target_fd, follow_symlinks=False):
+                raise OSError(errno.EEXIST, "")  # nothing else renames meanwhile
         os.rename(old, new, src_dir_fd=source_fd, dst_dir_fd=target_fd)
         return b""
 
@@ -304,7 +325,7 @@ class Server:
     def _read_directory(self, request: Request) -> bytes:
         _, offset, size, *_ = _READ.unpack_from(request.body)
         listing = b""
-        names = [".", "..", *sorted(os.listdir(self._path(request.node)))]
+        names = [".", "..", *self._list(request.node)]
         for number, name in enumerate(names[offset:], offset + 1):
             encoded = os.fsencode(name)
             entry = _DIRENT.pack(1, number, len(encoded), 0) + encoded
@@ -313,6 +334,9 @@ class Server:
                 break
             listing += entry
         return listing
+
+    def _list(self, node: int) -> list[str]:
+        return sorted(os.listdir(self._path(node)))
 
     def _statistics(self, request: Request) -> bytes:
         found = os.statvfs(self._path(request.node))
@@ -325,11 +349,12 @@ def _name(body: bytes) -> str:
     return os.fsdecode(body.partition(b"\0")[0])
 
 
-def _attr(found: os.stat_result) -> bytes:
+def attributes(found: os.stat_result, *, size: int | None = None) -> bytes:
+    """A file's, as the kernel wants them. size: if not the real one."""
     seconds = [int(at) for at in (found.st_atime, found.st_mtime, found.st_ctime)]
     parts = [at % 10**9 for at in (found.st_atime_ns, found.st_mtime_ns, found.st_ctime_ns)]
     return _ATTR.pack(
-        *(found.st_ino, found.st_size, found.st_blocks),
+        *(found.st_ino, found.st_size if size is None else size, found.st_blocks),
         *seconds,
         *parts,
         *(found.st_mode, found.st_nlink, found.st_uid, found.st_gid),
