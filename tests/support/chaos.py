@@ -29,10 +29,10 @@ class ChaosProxy:
         self._ends: set[_End] = set()
         self._calls: set[asyncio.Task[None]] = set()
 
-    async def start(self, target: tuple[str, int]) -> None:
+    async def start(self, target: tuple[str, int], *, host: str = "127.0.0.1") -> None:
         self.aim(target)
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: _End(self, caller=True), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: _End(self, caller=True), host, 0)
 
     def aim(self, target: tuple[str, int]) -> None:
         """Where connections lead from now on."""

@@ -12,19 +12,31 @@ import contextlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
 
 from .history import Interval, overlaps
-from .pair import Node, Pair, now
+from .pair import Node, now
 
 CLOSED_BY = 3.0  # seconds after a thaw; what is closed later was open in between
 OPENED, CLOSED = "gate_opened", "gate_closed"
+
+
+class Nodes(Protocol):
+    """Two nodes, wherever they run; each keeps its state in `directory / id / "state"`."""
+
+    directory: Path
+
+    def nodes(self) -> list[Node]: ...
+
+    async def active(self) -> Node | None: ...
 
 
 @dataclass(slots=True)
 class GateLog:
     """Collects over a run of a pair; `problems` after it, or after any `collect`."""
 
-    pair: Pair
+    pair: Nodes
     since: float = field(default_factory=now)
     _open_at_start: str = ""
     _events: dict[str, list[tuple[float, str]]] = field(default_factory=dict)

@@ -8,7 +8,8 @@ from dataclasses import dataclass, field
 
 import aiohttp
 
-from .pair import Pair, now
+from .gate_log import Nodes
+from .pair import now
 
 
 @dataclass(slots=True)
@@ -20,7 +21,7 @@ class HealthSampler:
     first does so again after the other one did.
     """
 
-    pair: Pair
+    pair: Nodes
     every: float = 0.05
     samples: int = 0
     open_samples: int = 0

@@ -1,0 +1,131 @@
+"""Runs faults, one after the other, on as few pairs as it can: a pair that is as it was before
+the fault is kept for the next one that wants the same."""
+
+from __future__ import annotations
+
+import asyncio
+import statistics
+from collections.abc import Callable, Sequence
+from contextlib import AsyncExitStack
+
+from tests.support.gate_log import GateLog
+from tests.support.health_sampler import HealthSampler
+from tests.support.load import Load
+from tests.support.pair import Overdue, now
+
+from .fault import Check, Fault, Result
+from .port_sampler import PortSampler
+from .scene import Scene
+from .setup import RTMP
+from .site import Site
+
+WRITERS, WATCHERS, RATE = 6, 1, 20.0
+WARM_UP = 60  # acknowledged writes before the fault
+FAULT_SECONDS = 240.0
+MILLISECONDS = 1000.0
+
+
+class Lab:
+    """tell: gets a line for people, now and then."""
+
+    def __init__(self, *, tell: Callable[[str], None]) -> None:
+        self._tell = tell
+        self._site: Site | None = None
+
+    async def run(self, faults: Sequence[Fault], coordinator: str, gate: str) -> list[Result]:
+        """In the order of their setups, so that pairs are started seldom."""
+        results = []
+        try:
+            for fault in sorted(faults, key=_kinship):
+                result = await self._one(fault, coordinator, gate)
+                verdict = "pass" if result.passed else "FAIL"
+                self._tell(
+                    f"{coordinator} {fault.number:2} {verdict} {result.seconds:5.1f} s  {fault.how}"
+                )
+                for check in result.failed:
+                    self._tell(f"        not: {check}")
+                results.append(result)
+        finally:
+            await self.close()
+        return sorted(results, key=lambda result: result.fault.number)
+
+    async def close(self, *, keep_logs: bool = False) -> None:
+        """keep_logs: they are told where."""
+        if self._site is not None:
+            site, self._site = self._site, None
+            await site.close(keep_logs=keep_logs)
+            if keep_logs:
+                self._tell(f"logs of the following are in {site.directory}")
+
+    async def _one(self, fault: Fault, coordinator: str, gate: str) -> Result:
+        began = now()
+        try:
+            site = await self._pair_for(fault, coordinator, gate)
+        except Overdue as overdue:
+            checks = [Check("a pair to do it to", False, str(overdue))]
+            return Result(fault, coordinator, gate, checks, [], [], now() - began)
+        began = now()
+        load = Load(
+            site.url(f"proof/fault{fault.number}"), writers=WRITERS, watchers=WATCHERS, rate=RATE
+        )
+        async with AsyncExitStack() as stack:
+            gates = await stack.enter_async_context(GateLog(site))
+            health = await stack.enter_async_context(HealthSampler(site))
+            targets = {node: (one.host.ipv4, RTMP) for node, one in site.machines.items()}
+            ports = stack.enter_context(PortSampler(site.balancer.host, targets))
+            await stack.enter_async_context(load)
+            scene = Scene(site, load, gates, health, ports)
+            await self._act(fault, scene)
+            site.heal()
+            await scene.whole()
+            await scene.judge()
+        gaps = [gap.seconds * MILLISECONDS for gap in load.history.gaps()]
+        result = Result(fault, coordinator, gate, scene.checks, scene.observed, gaps, now() - began)
+        if scene.spoiled or fault.fresh or not result.passed:
+            await self.close(keep_logs=not result.passed)
+        return result
+
+    async def _act(self, fault: Fault, scene: Scene) -> None:
+        try:
+            async with asyncio.timeout(FAULT_SECONDS):
+                await scene.load.acknowledged(WARM_UP)
+                await fault.act(scene)
+        except Exception as error:  # whatever a fault made fail is its verdict
+            where = error.__traceback__
+            while where is not None and where.tb_next is not None:
+                where = where.tb_next
+            line = f"{where.tb_frame.f_code.co_filename}:{where.tb_lineno}" if where else ""
+            scene.check("the fault runs to its end", False, f"{error!r} {line}")
+
+    async def _pair_for(self, fault: Fault, coordinator: str, gate: str) -> Site:
+        """A serves, B is ready. Raises Overdue."""
+        setup = fault.setup(coordinator, gate)
+        if self._site is not None and (self._site.setup != setup or fault.fresh):
+            await self.close()
+        if self._site is not None:
+            try:
+                if await self._site.settled() != "A":
+                    await self._site.post("B", "/failback")
+                await self._site.settled("A")
+                await self._site.served()
+                return self._site
+            except Overdue as overdue:
+                self._tell(f"a new pair: {overdue}")
+                await self.close(keep_logs=True)
+        self._site = Site(setup)
+        try:
+            await self._site.start()
+            await self._site.served()
+        except Overdue:
+            await self.close(keep_logs=True)
+            raise
+        return self._site
+
+
+def _kinship(fault: Fault) -> tuple[object, ...]:
+    setup = fault.setup("", "")
+    return (fault.fresh, str(setup), fault.number)
+
+
+def worst_and_median(gaps: Sequence[float]) -> tuple[float, float]:
+    return max(gaps, default=0.0), statistics.median(gaps) if gaps else 0.0
