@@ -61,6 +61,8 @@ def policy_of(config: Config) -> Policy:
         cold_start_alone=alone if isinstance(alone, float) else math.inf,
         guard_lost=failover.guard_lost,
         drain_seconds=failover.drain_seconds,
+        failsafe=failover.failsafe,
+        lb_path=failover.lb_path,
     )
 
 

@@ -17,7 +17,16 @@ from rtmp_sync.cluster.record import Author, Record
 from rtmp_sync.cluster.surroundings import LinkPeer, Surroundings
 from rtmp_sync.cluster.switch_steps import SwitchStep, SwitchSteps
 from rtmp_sync.cluster.timing import Timing
-from rtmp_sync.cluster.view import SERVING, CasResult, Identity, Node, Peer, Policy, View
+from rtmp_sync.cluster.view import (
+    SELF_TESTS,
+    SERVING,
+    CasResult,
+    Identity,
+    Node,
+    Peer,
+    Policy,
+    View,
+)
 from rtmp_sync.cluster.wishes import Wishes
 
 __all__ = ["Facts"]
@@ -113,6 +122,10 @@ class Facts:
         self.observer.could_not_read()
         self._store_trouble = trouble
 
+    def store_changed(self) -> None:
+        """The store says by itself that something is new."""
+        self._pace.read_soon()
+
     def tried(self, result: CasResult, highest: Record | None) -> None:
         """What came of a `Cas`, and the highest record seen after it."""
         self.observer.tried(result, highest)
@@ -179,7 +192,7 @@ class Facts:
     def self_tested(self, ok: bool, reason: str = "") -> None:
         """reason: the check that fails: "loop_lag", "self_probe_rtmp" or "disk"."""
         self._self_test_fails = 0 if ok else self._self_test_fails + 1
-        self._self_test_reason = "" if ok else reason
+        self._self_test_reason = reason if reason in SELF_TESTS and not ok else ""
 
     def load_balancer_seen(self, age: float | None) -> None:
         """Seconds since the load balancer looked at this node; None: it never did."""
@@ -225,8 +238,6 @@ class Facts:
             beat_changed_at=seen.beat_changed_at,
             leases=seen.leases,
             holder_key=seen.holder_key,
-            adopted=seen.adopted,
-            epoch_seen_at=seen.epoch_seen_at,
             authority_epoch=epoch,
             authority_until=until,
             cas=seen.cas,

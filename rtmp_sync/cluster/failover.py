@@ -22,7 +22,15 @@ from typing import Any
 
 from rtmp_sync.cluster.actions import Action, AskPromise, Cas, CloseGate, Happened
 from rtmp_sync.cluster.record import Record, first_record
-from rtmp_sync.cluster.rows import active, claiming, fenced, standby, start, switchover
+from rtmp_sync.cluster.rows import (
+    active,
+    claiming,
+    fenced,
+    requests,
+    standby,
+    start,
+    switchover,
+)
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, nothing_to_do, stay, write
 from rtmp_sync.cluster.view import Node, Outcome, Pending, State, Store, View
@@ -95,6 +103,8 @@ def require_peer(node: Node, mode: str, record: Record | None) -> bool:
     """Whether an acknowledgement to a client waits for the peer's: by the stricter of what
     the record says and what an unsettled attempt may have made of it."""
     listed = record is None or bool(record.sync)
+    if node.word is not None:  # what the record lists is of before the operator's word
+        return mode == "strict"
     if mode == "async":
         return listed  # until the record of another mode is corrected
     return mode == "strict" or listed or node.pending is not None or node.hold is not None
@@ -119,6 +129,7 @@ def give_promise(
         and node.pending is None
         and node.state in (INIT, HELD, SYNCING, READY, SUSPECT)
         and view.misses < 2
+        and _promises_count(view)
     )
     return (replace(node, promised_until=now + view.timing.binding) if given else node), given
 
@@ -159,7 +170,8 @@ def _settle(s: Situation) -> tuple[Situation, tuple[Action, ...]]:
             again = s.now + RETRY_SECONDS
             if s.node.told_refused != attempt.rev:
                 fields: dict[str, object] = {"reason": attempt.reason, "detail": result.detail}
-                actions = (Happened("cas_failed", fields),)
+                event = "claim_failed" if s.node.state is CLAIMING else "record_refused"
+                actions = (Happened(event, fields),)
             return _settled(s, write_again_at=again, told_refused=attempt.rev), actions
         if pending.unknown_since is None:
             pending = replace(pending, unknown_since=result.at)
@@ -189,13 +201,22 @@ def _needs_promise(node: Node, view: View, now: float) -> bool:
     """The renewal is late by half."""
     if node.state not in (ACTIVE, DRAINING) or view.gate != "open" or not view.link_up:
         return False
-    return view.authority_until - now < view.timing.t_conf / 2
+    if node.word is not None or not _promises_count(view):
+        return False
+    confidence = view.timing.lease if view.leases else view.timing.t_conf
+    return view.authority_until - now < confidence / 2
+
+
+def _promises_count(view: View) -> bool:
+    """Where the holder has a lease, only if the operator wants it so."""
+    return not view.leases or view.policy.failsafe
 
 
 # -- the table -----------------------------------------------------------------------
 
 CLOSED = (INIT, SYNCING, READY, HELD)
 STANDBYS = (*CLOSED, SUSPECT)
+WITHOUT_STORE = (SYNCING, SUSPECT, HELD)
 UNSURE = (INIT, SYNCING, SUSPECT, HELD)
 
 TABLE = Table(
@@ -215,8 +236,10 @@ TABLE = Table(
     Row("first-record", (INIT, HELD), start.first_may_be_written, start.write_first),
     Row("hold-back", (INIT,), start.no_record, start.hold_back),
     Row("alone", UNSURE, start.alone_long_enough, start.claim_alone),
-    Row("forced", UNSURE, start.forced, start.claim_forced),
-    Row("pause-closed", (*STANDBYS, FENCED), active.pause_wanted, active.pause),
+    Row("forced", UNSURE, requests.forced, requests.claim_forced),
+    Row("forced-fenced", WITHOUT_STORE, requests.vouched_for, requests.open_by_word),
+    Row("pause-closed", (*STANDBYS, FENCED), requests.pause_wanted, requests.pause),
+    Row("refuse-resync", (*STANDBYS, FENCED), requests.not_active, requests.refuse_resync),
     # the standby
     Row("ready", (SYNCING,), standby.recorded_in_sync, standby.ready),
     Row("resync", (READY, SUSPECT), standby.no_longer_listed, standby.resync),
@@ -226,6 +249,8 @@ TABLE = Table(
     Row("paused-takeover", (READY, SUSPECT, SYNCING), standby.would_take_over, standby.tell_paused),
     # the claim
     Row("claim-lost", (CLAIMING,), claiming.claim_failed, claiming.give_up_claim),
+    Row("take-back-word", (CLAIMING,), requests.gate_refused, requests.take_back_word),
+    Row("key-lost", (CLAIMING,), claiming.key_lost, claiming.lose_key),
     Row("claim-landed", (CLAIMING,), claiming.newly_landed, claiming.see_landing),
     Row("fix-wait", (CLAIMING,), claiming.beat_read_again, claiming.fix_wait),
     Row("serve", (CLAIMING,), claiming.opened, claiming.serve),
@@ -233,9 +258,11 @@ TABLE = Table(
     Row("promote", (CLAIMING,), claiming.may_open, claiming.promote),
     # the active one
     Row("gate-fell", (ACTIVE,), active.gate_fell, active.fence),
+    Row("by-word", (ACTIVE,), requests.serves_by_word, requests.keep_word),
     Row("degrade", (ACTIVE,), active.must_degrade, active.degrade),
     Row("copies-differ", (ACTIVE,), active.copies_differ, active.record_difference),
-    Row("pause-active", (ACTIVE,), active.pause_wanted, active.pause),
+    Row("pause-active", (ACTIVE,), requests.pause_wanted, requests.pause),
+    Row("resync-peer", (ACTIVE,), requests.resync_wanted, requests.resync_peer),
     Row("switch-over", (ACTIVE,), active.may_switch, active.begin_switchover),
     Row("refuse-switch", (ACTIVE,), active.switch_refused, active.refuse_switch),
     Row("drop-hold", (ACTIVE,), active.hold_broken, active.drop_hold),

@@ -45,6 +45,11 @@ class Ledger:
         self._since: float | None = None
         self._now = AloneRange(0, 1, 0, 0.0)
 
+    @property
+    def flaps(self) -> int:
+        """How often the active origin was in doubt, and answered again."""
+        return self.rows["trust-again"]
+
     def acted(self, row: str) -> None:
         if row:
             self.rows[row] += 1

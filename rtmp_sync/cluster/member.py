@@ -74,6 +74,8 @@ class Member(Facts):
 
     @property
     def epoch(self) -> int:
+        if self.node.word is not None:
+            return self.node.word.epoch
         return self.record.epoch if self.record is not None else 0
 
     @property
@@ -90,7 +92,8 @@ class Member(Facts):
     @property
     def announced(self) -> OwnRole:
         """What the peer is told of this node."""
-        holder = self.record.holder if self.record is not None else ""
+        record = self.node.word or self.record
+        holder = record.holder if record is not None else ""
         is_open = self._gate == "open"
         return OwnRole(self.epoch, holder, is_open, self.role == "active", self.state.value)
 
@@ -98,6 +101,7 @@ class Member(Facts):
         """Name -> what it means now."""
         return alarms(
             self.situation(now),
+            store_trouble=self._store_trouble,
             line=self._line,
             rejected_probes=self._rejected,
             stale_reads=self.observer.stale_reads,
@@ -142,6 +146,8 @@ class Member(Facts):
         """The epoch in which writes may be applied and answers may leave, and until when."""
         epoch, until = self.observer.authority
         node = self.node
+        if node.word is not None:
+            epoch, until = node.word.epoch, inf
         closing = node.drain is not None and node.drain.closing
         opening = node.state is State.CLAIMING and self._open_failed != epoch
         if epoch != node.epoch or closing or not (node.state in SERVING or opening):
@@ -167,6 +173,8 @@ class Member(Facts):
         lists a copy in sync, or may do so by an attempt that is not settled, only that boot of
         the peer could take over: another one has the same Changes and could not serve them."""
         peer, pending = self._link_peer, self.node.pending
+        if self.node.word is not None:
+            return True  # what the record lists is of before
         for record in (self.record, pending.record if pending is not None else None):
             if record is None or not record.sync:
                 continue
@@ -286,7 +294,8 @@ class Member(Facts):
     def _count_time_alone(self, now: float) -> None:
         epoch, until = self.authority
         head = self._around.position[1]
-        by_design = self._policy.mode != "semi" or until == inf  # without a coordinator
+        single = until == inf and self.node.word is None  # without a coordinator
+        by_design = self._policy.mode != "semi" or single
         if self.serving and not by_design and not self.require_peer:
             self.ledger.alone(epoch, self._peer_has, head, now)
         elif (ended := self.ledger.together(head, now)) is not None:

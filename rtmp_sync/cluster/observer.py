@@ -54,8 +54,6 @@ class Observer:
     answered_at: float = -inf  # when a probe was last answered
     leases: bool = False
     holder_key: bool | None = None  # by the read that showed `record`; None: not read since
-    adopted: bool = False  # the holder's key was seen in the record's epoch
-    epoch_seen_at: float = -inf
     _record_at: float = -inf  # when the record was learned of, not by a read
     _peer_beat: str | None = None
     _confirmed: tuple[int, float] = (0, -inf)  # (epoch, until) by heartbeat and record
@@ -81,8 +79,9 @@ class Observer:
             self.store = Store.INVALID if sighting.invalid else Store.EMPTY
         else:
             self.store = Store.OK
-        self._learn(record, sighting.ended)
-        self._see_key(sighting.holder_key)
+        self.record = record
+        self.holder_key = sighting.holder_key
+        self.leases = sighting.holder_key is not None
         self.read_started = max(self.read_started, sighting.started)
         if sighting.beat_written and record is not None and self._is_mine(record):
             lease = sighting.lease_seconds
@@ -97,8 +96,7 @@ class Observer:
         """A compare-and-set came back; `highest` is the record seen after it, if one was."""
         self.cas = result
         if highest is not None and (self.record is None or highest.rev > self.record.rev):
-            self._learn(highest, result.at)
-            self._record_at = result.at
+            self.record, self._record_at = highest, result.at
             self.holder_key = None  # of that record nothing is known yet
         if result.outcome is Outcome.UNKNOWN:
             self.store = Store.UNREACHABLE
@@ -113,6 +111,8 @@ class Observer:
         if self.record is None or not self._is_mine(self.record):
             return 0, -inf
         epoch, until = self.record.epoch, -inf
+        if self.holder_key is False:  # a promise does not make up for a lease that was revoked
+            return epoch, until
         for of, by in (self._confirmed, self._vouched):
             if of == epoch and by > until:
                 until = by
@@ -151,16 +151,6 @@ class Observer:
     def renamed(self, node_id: str) -> None:
         """The store spells this node's name so."""
         self.identity = replace(self.identity, node_id=node_id)
-
-    def _learn(self, record: Record | None, at: float) -> None:
-        if record is not None and (self.record is None or record.epoch != self.record.epoch):
-            self.epoch_seen_at, self.adopted = at, False
-        self.record = record
-
-    def _see_key(self, holder_key: bool | None) -> None:
-        self.leases = holder_key is not None
-        self.holder_key = holder_key
-        self.adopted |= holder_key is True
 
     def _is_mine(self, record: Record) -> bool:
         return record.held_by(self.identity.node_id, self.identity.boot_id)

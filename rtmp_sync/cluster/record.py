@@ -86,20 +86,15 @@ class Record:
     def other(self, node: str) -> str:
         return self.nodes[1] if node == self.nodes[0] else self.nodes[0]
 
-    def claimed(self, by: Author, seq: int, reason: str) -> Record:
-        """`by` becomes the holder in the next epoch, with nobody known to be in sync."""
-        epoch = self.epoch + 1
-        return self._next(
-            by,
-            seq,
-            reason,
-            epoch=epoch,
-            holder=by.node,
-            boot_id=by.boot_id,
-            sync=(),
-            released=False,
-            history_id=_history_id(epoch, by),
-        )
+    def claimed(self, by: Author, seq: int, reason: str, *, above: int = 0) -> Record:
+        """`by` becomes the holder in the next epoch, with nobody known to be in sync. above: the
+        highest epoch that `by` knows of."""
+        epoch = max(self.epoch, above) + 1
+        return self._held(by, seq, reason, epoch, _history_id(epoch, by))
+
+    def vouched(self, by: Author, seq: int, served: Record) -> Record:
+        """`by` is the holder, in the epoch that it serves already by the operator's word."""
+        return self._held(by, seq, served.reason, served.epoch, served.history_id)
 
     def handed_over(self, by: Author, seq: int, to: InSync, *copies: InSync) -> Record:
         """A planned switchover: `to` holds the next epoch, `copies` are in sync with it."""
@@ -131,6 +126,19 @@ class Record:
     def unchanged(self, by: Author, seq: int) -> Record:
         """Takes a revision, so that a lost attempt at it can never land."""
         return self._next(by, seq, "no-op")
+
+    def _held(self, by: Author, seq: int, reason: str, epoch: int, history_id: str) -> Record:
+        return self._next(
+            by,
+            seq,
+            reason,
+            epoch=epoch,
+            holder=by.node,
+            boot_id=by.boot_id,
+            sync=(),
+            released=False,
+            history_id=history_id,
+        )
 
     def _next(self, by: Author, seq: int, reason: str, **changes: Any) -> Record:
         return replace(

@@ -6,6 +6,7 @@ Each answers from the view and the node's own past alone. Words as in failover.m
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import inf
 from typing import TypeVar
 
 from rtmp_sync.cluster.record import Record
@@ -16,6 +17,8 @@ __all__ = ["Situation"]
 EMPTY = (0, 0)
 # For a fenced peer to become a standby, whose copy counts: a gate is tried again all the time.
 FENCED_SECONDS = 5.0
+
+LB_SECONDS = 3.0  # a load balancer looks every second
 
 AHEAD_SECONDS = 5.0  # after the hold-off, for a peer with a better copy
 
@@ -130,12 +133,20 @@ class Situation:
         )
 
     @property
+    def key_free(self) -> bool:
+        """Where a claim has to take the holder's key: nobody has it, or this boot."""
+        return not self.view.leases or self.view.holder_key is False or self.i_hold
+
+    @property
     def healthy(self) -> bool:
         return self.view.self_test_fails == 0
 
     @property
-    def unhealthy(self) -> bool:
-        return self.view.self_test_fails >= self.view.timing.fall
+    def unhealthy(self) -> str:
+        """What fails of this node's own checks, often enough in a row; "" for nothing."""
+        if self.view.self_test_fails < self.view.timing.fall:
+            return ""
+        return self.view.self_test_reason or "self_test"
 
     @property
     def held_off(self) -> bool:
@@ -157,7 +168,15 @@ class Situation:
             and not self.held_off
             and not self.promised
             and self.view.gate == "closed"
+            and self.key_free
+            and not self.outdone
         )
+
+    @property
+    def outdone(self) -> bool:
+        """The peer serves by the operator's word, in an epoch that the store does not have yet."""
+        peer, record = self.talking_peer, self.record
+        return peer is not None and record is not None and peer.epoch > record.epoch
 
     # -- the claim rule --------------------------------------------------------------
 
@@ -195,9 +214,26 @@ class Situation:
             return ""
         if self.released:
             return self.record.reason if self.record is not None else ""
-        if self.view.dead and self.beat_stopped:
+        if self.holder_expired:
             return "holder_expired"
         return "gate_closed" if self.peer_closed else ""
+
+    @property
+    def holder_expired(self) -> bool:
+        if self.view.leases:
+            return self.lease_ended
+        return self.view.dead and self.beat_stopped
+
+    @property
+    def lease_ended(self) -> bool:
+        """The holder's key is gone. A lease that was revoked by hand is not over for a holder
+        that does not know yet: whose last word was that it is open, and not so long ago that
+        it cannot have renewed the lease since."""
+        view, record, peer = self.view, self.record, self.view.peer
+        if view.holder_key is not False or record is None:
+            return False
+        is_open = peer is not None and peer.boot_id == record.boot_id and peer.gate_open
+        return not is_open or self.now - view.peer_heard_at >= view.timing.ttl
 
     # -- the peer --------------------------------------------------------------------
 
@@ -260,23 +296,34 @@ class Situation:
             return self.record is not None and self.record.holder == self.me
         return mine > theirs
 
+    @property
+    def lb_path_lost(self) -> bool:
+        """The load balancer has not looked at me for a while, and looks at the peer."""
+        mine, peer = self.view.lb_checks_age, self.talking_peer
+        theirs = peer.lb_checks_age if peer is not None else None
+        if mine is None or theirs is None:
+            return False  # who was never looked at is not monitored
+        return mine >= LB_SECONDS > theirs
+
     # -- as the active one -----------------------------------------------------------
 
     @property
     def deposed(self) -> bool:
-        """A higher epoch than mine was seen anywhere, or the record is not mine any more."""
+        """A higher epoch than mine was seen anywhere, or the record is not mine (any more)."""
         record, peer = self.record, self.talking_peer
         seen = max(
             record.epoch if record is not None else 0,
             peer.epoch if peer is not None else 0,
             self.view.fenced_by,
         )
-        return seen > self.node.epoch or not self.i_hold
+        return seen > self.node.epoch or not (self.i_hold or self.node.word is not None)
 
     @property
     def authority_until(self) -> float:
+        if self.node.word is not None:
+            return inf
         if self.view.authority_epoch != self.node.epoch:
-            return float("-inf")
+            return -inf
         return self.view.authority_until
 
     @property

@@ -33,6 +33,12 @@ class Timing:
         """How long a promise binds its giver, and how long a claim waits."""
         return self.t_conf + self.margin
 
+    @property
+    def lease(self) -> float:
+        """For how long one renewal of a lease lets its holder serve: a second less than it
+        lives, for clocks of different rate."""
+        return self.ttl - 1.0
+
     def violations(self) -> list[tuple[str, float, str]]:
         """Rules between the numbers that do not hold: (configuration key, value, fix)."""
         rules = (

@@ -48,18 +48,21 @@ def write(
 
 
 def claim(s: Situation, reason: str, *, waits: bool = True, lossy: bool = False) -> Turn:
-    """Step 3 of the claim rule; every claim by whatever row is this one."""
-    record = s.the_record.claimed(s.view.author, s.view.position[1], reason)
+    """Step 3 of the claim rule; every claim by whatever row is this one. Where the holder has
+    a lease, the claim lands only when that is over: there is nothing left to wait for."""
+    above, ends = s.view.position  # an epoch that was served by the operator's word, perhaps
+    record = s.the_record.claimed(s.view.author, ends, reason, above=above)
     turn = write(s, record, f"claiming epoch {record.epoch}: {reason}", state=State.CLAIMING)
-    ends = s.view.position[1]
     claim = Claim(
         record.epoch,
         s.node.state,
-        waits,
+        waits and not s.view.leases,
         lossy,
         taken_from=s.the_record.holder,
         copy_ends=ends,
         known_head=max(s.the_record.seq, ends + (s.view.lag or 0)),
+        noticed_at=s.view.noticed_at if s.other_holds else s.now,
+        claimed_at=s.now,
     )
     return replace(turn, node=replace(turn.node, claim=claim))
 

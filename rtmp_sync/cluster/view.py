@@ -15,6 +15,7 @@ from rtmp_sync.cluster.timing import Timing
 
 __all__ = [
     "HAND_EDIT",
+    "SELF_TESTS",
     "SERVING",
     "STANDING_BY",
     "CasResult",
@@ -36,6 +37,9 @@ __all__ = [
 ]
 
 HAND_EDIT = "pair file"  # a request's `by` when an operator edited the line
+
+# A node's own checks, as the reasons of what comes of them; the first when none is named.
+SELF_TESTS = ("self_test", "loop_lag", "self_probe_rtmp", "disk")
 
 Position = tuple[int, int]  # (epoch of the last Change, seq): positions of any lives compare
 
@@ -158,8 +162,6 @@ class View:
     beat_changed_at: float = -inf  # end of the read that last showed the peer's heartbeat changed
     leases: bool = False  # the store binds the holder to a lease: its key says who lives
     holder_key: bool | None = None  # by the read that showed the record; None: not read since
-    adopted: bool = False  # the holder's key was seen in the record's epoch
-    epoch_seen_at: float = -inf  # end of the read that first showed the record's epoch
     authority_epoch: int = 0
     authority_until: float = -inf
     cas: CasResult | None = None
@@ -220,6 +222,8 @@ class Claim:
     taken_from: str = ""  # the holder before
     copy_ends: int = 0  # seq of my last Change
     known_head: int = 0  # the highest seq that the holder before is known to have had
+    noticed_at: float = 0.0  # when the holder before was last seen, or something wished for this
+    claimed_at: float = 0.0
     landed_at: float | None = None  # when it was known to have landed
     open_at: float | None = None
 
@@ -232,9 +236,19 @@ class Drain:
     switch_id: str
     to: InSync
     started: float
-    prepared_at: float | None = None
-    closing: bool = False
-    sent: bool = False  # the record that names the peer was tried once
+    prepared_at: float | None = None  # when writes were held
+    closing_at: float | None = None  # when the peer had everything
+    sent_at: float | None = None  # when the record that names the peer was tried, once
+    releasing: bool = False  # the peer did not answer: the service is let go, not handed over
+
+    @property
+    def closing(self) -> bool:
+        return self.closing_at is not None
+
+    @property
+    def sent(self) -> bool:
+        return self.sent_at is not None
+
     seconds: float | None = None  # that clients get to leave, if not the policy's
 
 
@@ -272,6 +286,7 @@ class Node:
     switch_again_at: float = -inf  # after an aborted switchover that nobody commanded
     write_again_at: float = -inf  # after the store refused
     promised_until: float = -inf
+    word: Record | None = None  # what I serve by the operator's word, until the store has it
     alone_since: float | None = None
     gifts: tuple[Gift, ...] = ()  # the last one for each reason
     # what goes on for hours is told once: the revision of

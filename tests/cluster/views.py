@@ -99,7 +99,9 @@ STRANDED_PEER = replace(PEER, state="SYNCING")
 IS_READY = node(State.READY, ready_epoch=3)
 DOUBTS = node(State.SUSPECT, ready_epoch=3)
 CLAIM = B_HOLDS.claimed(ME, 10, "holder_expired")
-CLAIMED = Claim(4, State.SUSPECT, waits=True, taken_from="B")
+CLAIMED = Claim(
+    4, State.SUSPECT, waits=True, taken_from="B", noticed_at=NOW - 3, claimed_at=NOW - 2.8
+)
 SENT = node(State.CLAIMING, pending=Pending(CLAIM), claim=CLAIMED, epoch=2)
 LANDED = replace(SENT, pending=None, claim=replace(CLAIMED, landed_at=NOW - 1))
 
@@ -112,6 +114,6 @@ SWITCH = Request("switchover", "admin", NOW)
 DRAIN = Drain("admin", "s1", TO_B, NOW - 1)
 DRAINS = Node(State.DRAINING, NOW - 1, epoch=3, drain=DRAIN)
 PREPARED = replace(DRAINS, drain=replace(DRAIN, prepared_at=NOW - 1))
-CLOSING_DRAIN = replace(DRAIN, prepared_at=NOW - 1, closing=True)
+CLOSING_DRAIN = replace(DRAIN, prepared_at=NOW - 1, closing_at=NOW - 0.5)
 CLOSING = replace(DRAINS, drain=CLOSING_DRAIN)
 IS_FENCED = Node(State.FENCED, NOW - 0.5, epoch=3)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from math import inf
+from typing import Any
 
 from rtmp_sync.cluster.actions import (
     Answer,
@@ -19,11 +20,16 @@ from rtmp_sync.cluster.actions import (
 from rtmp_sync.cluster.record import InSync
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, go, stay, write
-from rtmp_sync.cluster.view import HAND_EDIT, Drain, Hold, State
+from rtmp_sync.cluster.view import HAND_EDIT, SELF_TESTS, Drain, Hold, State
 
 # Why a node gives its service away unasked, and for how many seconds it does not do so again
-# to the same boot of the peer. A guard does not come back to life; a busy loop may.
-UNASKED = {"self_test": 600.0, "guard_lost": inf}
+# to the same boot of the peer. A guard does not come back to life; a busy loop may, and the way
+# of a load balancer often does.
+UNASKED = {
+    **dict.fromkeys(SELF_TESTS, 600.0),
+    "guard_lost": inf,
+    "lb_path_lost": 60.0,
+}
 
 HOLD_AGAIN_SECONDS = 1.0  # between attempts to take the peer back in sync
 
@@ -35,6 +41,8 @@ def must_close(s: Situation) -> bool:
 def _why_closed(s: Situation) -> tuple[str, str]:
     """For the history, and for people."""
     if not s.deposed:
+        if s.view.holder_key is False:
+            return "lease_revoked", "the key of my lease is gone"
         if s.now < s.authority_until:
             return "gate_fell", "the gate does not stand open any more"
         if s.view.late_by:
@@ -52,7 +60,8 @@ def fence(s: Situation) -> Turn:
         fields["paused_for"] = round(s.view.late_by, 3)
     event = Happened("fenced", fields)
     actions = (CloseGate(why), HoldWrites(False), event)
-    return go(s, State.FENCED, f"closed: {why}", *actions, drain=None, hold=None, claim=None)
+    over: dict[str, Any] = {"drain": None, "hold": None, "claim": None, "word": None}
+    return go(s, State.FENCED, f"closed: {why}", *actions, **over)
 
 
 def gate_fell(s: Situation) -> bool:
@@ -64,19 +73,22 @@ def must_degrade(s: Situation) -> bool:
     return s.must_degrade and s.can_write
 
 
-def _why_alone(s: Situation) -> str:
+def _why_alone(s: Situation) -> tuple[str, str]:
+    """For the history, and for people."""
     if s.view.policy.mode == "async":
-        return "async waits for nobody"
+        return "async", "async waits for nobody"
     if not s.view.link_up:
-        return "the link is down"
-    return "the peer does not acknowledge" if s.peer_listed else "the peer restarted"
+        return "peer_unreachable", "the link is down"
+    if s.peer_listed:  # it is heard, or the link would be down
+        return "ack_timeout", "the peer does not acknowledge, though it is heard: a one-way loss?"
+    return "peer_restarted", "the peer restarted"
 
 
 def degrade(s: Situation) -> Turn:
-    why = _why_alone(s)
+    reason, why = _why_alone(s)
     record = s.the_record.synced(s.view.author, s.view.position[1], "degraded")
     told = s.node.told_alone == s.the_record.rev
-    events = () if told else (Happened("degraded", {"reason": why}),)
+    events = () if told else (Happened("degraded", {"reason": reason, "why": why}),)
     turn = write(s, record, f"going on alone: {why}", *events)
     return replace(turn, node=replace(turn.node, hold=None, told_alone=s.the_record.rev))
 
@@ -147,21 +159,6 @@ def record_in_sync(s: Situation) -> Turn:
     return write(s, record, f"recording {copy.node} in sync")
 
 
-def pause_wanted(s: Situation) -> bool:
-    wish = s.view.request
-    if wish is None or wish.kind not in ("pause", "resume") or s.record is None:
-        return False
-    return s.can_write or s.paused == (wish.kind == "pause")
-
-
-def pause(s: Situation) -> Turn:
-    kind = s.wish.kind
-    if s.paused == (kind == "pause"):
-        return stay(s, f"{kind}d", Answer(True, f"{kind}d"))
-    record = s.the_record.with_pause(s.view.author, s.view.position[1], kind == "pause")
-    return write(s, record, f"{kind} requested by {s.wish.by}")
-
-
 def why_switch(s: Situation) -> str:
     """What asks for a planned switchover; "" for nothing."""
     wish = s.view.request
@@ -173,11 +170,13 @@ def why_switch(s: Situation) -> str:
         return wish.by
     if s.paused:
         return ""
-    wrong = {
-        "self_test": s.unhealthy,
-        "guard_lost": s.view.guard_lost and s.view.policy.guard_lost == "switchover",
-    }
-    return next((why for why, is_so in wrong.items() if is_so and not _came_back(s, why)), "")
+    policy = s.view.policy
+    wrong = (
+        s.unhealthy,
+        "lb_path_lost" if s.lb_path_lost and policy.lb_path == "auto" else "",
+        "guard_lost" if s.view.guard_lost and policy.guard_lost == "switchover" else "",
+    )
+    return next((why for why in wrong if why and not _came_back(s, why)), "")
 
 
 def _came_back(s: Situation, reason: str) -> bool:

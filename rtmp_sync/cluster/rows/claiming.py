@@ -9,8 +9,9 @@ from dataclasses import replace
 
 from rtmp_sync.cluster.actions import CloseGate, Happened, Promote
 from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.steps import steps_ms
 from rtmp_sync.cluster.turn import Turn, go, standby, stay, write
-from rtmp_sync.cluster.view import State
+from rtmp_sync.cluster.view import Claim, State
 
 
 def unsettled(s: Situation) -> bool:
@@ -24,6 +25,8 @@ def await_outcome(s: Situation) -> Turn:
 
 def claim_failed(s: Situation) -> bool:
     record, claim = s.record, s.node.claim
+    if s.node.word is not None:
+        return record is not None and record.epoch >= s.node.word.epoch
     return claim is None or record is None or not s.i_hold or record.epoch != claim.epoch
 
 
@@ -36,7 +39,20 @@ def give_up_claim(s: Situation) -> Turn:
     elif claim is not None and (refused or claim.back is State.FENCED):
         back = claim.back
     sentence = "the claim was refused by the store" if refused else "the claim was lost"
-    return go(s, back, sentence, claim=None)
+    return go(s, back, sentence, claim=None, word=None)
+
+
+def key_lost(s: Situation) -> bool:
+    """Neither the claim nor a read since has the holder's key: the lease is over already."""
+    claim = s.node.claim
+    if claim is None or claim.landed_at is None or s.view.gate != "closed":
+        return False
+    return s.i_hold and s.view.holder_key is False and s.view.read_started > claim.landed_at
+
+
+def lose_key(s: Situation) -> Turn:
+    event = Happened("fenced", {"epoch": s.the_record.epoch, "reason": "lease_revoked"})
+    return go(s, State.FENCED, "the lease was gone before the gate opened", event, claim=None)
 
 
 def newly_landed(s: Situation) -> bool:
@@ -72,9 +88,12 @@ def wait_over(s: Situation) -> bool:
         claim is not None
         and claim.open_at is not None
         and s.now >= claim.open_at
-        and s.view.authority_epoch == claim.epoch
-        and s.now < s.view.authority_until
+        and (s.node.word is not None or _has_authority(s, claim.epoch))
     )
+
+
+def _has_authority(s: Situation, epoch: int) -> bool:
+    return s.view.authority_epoch == epoch and s.now < s.view.authority_until
 
 
 def may_open(s: Situation) -> bool:
@@ -101,27 +120,39 @@ def stand_back(s: Situation) -> Turn:
 
 def promote(s: Situation) -> Turn:
     """Step 5; the watchdog opens the gate only while the authority lasts."""
-    epoch, actions = s.claim.epoch, (Promote(s.the_record, s.claim.lossy),)
-    return stay(s, f"opening in epoch {epoch}", *actions, epoch=epoch)
+    epoch, record = s.claim.epoch, s.node.word or s.the_record
+    return stay(s, f"opening in epoch {epoch}", Promote(record, s.claim.lossy), epoch=epoch)
 
 
 def _beginning(s: Situation) -> str:
     """What the history calls it: a holder that reclaims its own service takes over nothing."""
-    if s.the_record.reason in ("first", "alone"):
+    if s.node.word is None and s.the_record.reason in ("first", "alone"):
         return "began"
     return "reclaimed" if s.claim.taken_from == s.me else "failover"
 
 
+def _steps(claim: Claim, now: float) -> dict[str, int]:
+    """Milliseconds of each; "noticed" is where the first one begins."""
+    landed_at = claim.landed_at if claim.landed_at is not None else claim.claimed_at
+    free_at = max(landed_at, claim.open_at if claim.open_at is not None else landed_at)
+    return steps_ms(
+        claim.noticed_at, claimed=claim.claimed_at, landed=landed_at, waited=free_at, opened=now
+    )
+
+
 def serve(s: Situation) -> Turn:
-    record, claim = s.the_record, s.claim
+    record, claim = s.node.word or s.the_record, s.claim
     fields: dict[str, object] = {
         "from": claim.taken_from,
         "to": s.me,
         "epoch": record.epoch,
-        "seq": record.seq,
+        "last_seq": record.seq,
         "reason": record.reason,
+        "steps": _steps(claim, s.now),
     }
-    if claim.lossy:  # upper bound of what the pair may have lost: (lost_after, lost_up_to]
-        fields |= {"lost_after": claim.copy_ends, "lost_up_to": claim.known_head}
+    if s.view.slot == 1:
+        fields["sticky"] = s.me  # there is no automatic return
+    if claim.lossy:  # upper bound of what the pair may have lost
+        fields["lost_range"] = f"({claim.copy_ends},{claim.known_head}]"
     event = Happened(_beginning(s), fields)
     return go(s, State.ACTIVE, f"serving in epoch {record.epoch}", event, claim=None)

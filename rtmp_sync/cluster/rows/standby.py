@@ -6,6 +6,7 @@ Guards and acts of the rows of `failover.TABLE`.
 from __future__ import annotations
 
 from rtmp_sync.cluster.actions import Happened
+from rtmp_sync.cluster.record import Record
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, claim, go, stay
 from rtmp_sync.cluster.view import State
@@ -17,8 +18,17 @@ def recorded_in_sync(s: Situation) -> bool:
 
 
 def ready(s: Situation) -> Turn:
-    sentence = f"in sync with {s.the_record.holder}, epoch {s.the_record.epoch}"
-    return go(s, State.READY, sentence, ready_epoch=s.the_record.epoch)
+    record = s.the_record
+    sentence = f"in sync with {record.holder}, epoch {record.epoch}"
+    events = (Happened("rejoined", _joined(record)),) if s.node.ready_epoch != record.epoch else ()
+    return go(s, State.READY, sentence, *events, ready_epoch=record.epoch)
+
+
+def _joined(record: Record) -> dict[str, object]:
+    fields: dict[str, object] = {"holder": record.holder, "epoch": record.epoch}
+    if record.holder == record.nodes[1]:  # it stays so until somebody asks for a failback
+        fields |= {"sticky": record.holder, "failback": "available"}
+    return fields
 
 
 def no_longer_listed(s: Situation) -> bool:
@@ -38,7 +48,8 @@ def doubtful(s: Situation) -> bool:
 
 def doubt(s: Situation) -> Turn:
     why = f"{s.view.misses} failed probes" if s.view.link_up else "the link is down"
-    return go(s, State.SUSPECT, f"the active origin is in doubt: {why}")
+    event = Happened("suspect", {"on": True, "why": why})
+    return go(s, State.SUSPECT, f"the active origin is in doubt: {why}", event)
 
 
 def answers_again(s: Situation) -> bool:
@@ -46,7 +57,8 @@ def answers_again(s: Situation) -> bool:
 
 
 def trust_again(s: Situation) -> Turn:
-    return go(s, State.READY, f"the active origin answered {s.view.answers} probes in a row")
+    sentence = f"the active origin answered {s.view.answers} probes in a row"
+    return go(s, State.READY, sentence, Happened("suspect", {"on": False, "why": sentence}))
 
 
 def may_take_over(s: Situation) -> bool:

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from rtmp_sync.cluster.actions import Answer
+from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.cluster.record import first_record
 from rtmp_sync.cluster.situation import EMPTY, Situation
 from rtmp_sync.cluster.turn import Turn, claim, go, write
@@ -66,7 +66,14 @@ def take_what_is_mine(s: Situation) -> Turn:
     if not _was_given(s):
         return claim(s, "resumed")
     record = s.the_record
-    adopted = Claim(record.epoch, s.node.state, waits=False, taken_from=record.by)
+    adopted = Claim(
+        record.epoch,
+        s.node.state,
+        waits=False,
+        taken_from=record.by,
+        noticed_at=s.now,
+        claimed_at=s.now,
+    )
     sentence = f"epoch {record.epoch} was given to me: {record.reason}"
     return go(s, State.CLAIMING, sentence, claim=adopted)
 
@@ -83,13 +90,16 @@ def better_copy(s: Situation) -> bool:
 
 
 def claim_better_copy(s: Situation) -> Turn:
-    return claim(s, "cold_start", lossy=True)
+    turn = claim(s, "cold_start", lossy=True)
+    fields: dict[str, object] = {"mine": list(s.view.position), "theirs": list(s.the_peer.position)}
+    return replace(turn, actions=(*turn.actions, Happened("cold_start", fields)))
 
 
 def write_first(s: Situation) -> Turn:
     record = first_record(s.nodes, s.view.author)
     turn = write(s, record, "writing the very first record", state=State.CLAIMING)
-    return replace(turn, node=replace(turn.node, claim=Claim(1, s.node.state, waits=False)))
+    first = Claim(1, s.node.state, waits=False, noticed_at=s.now, claimed_at=s.now)
+    return replace(turn, node=replace(turn.node, claim=first))
 
 
 def first_may_be_written(s: Situation) -> bool:
@@ -123,7 +133,7 @@ def alone_long_enough(s: Situation) -> bool:
     return (
         since is not None
         and s.now - since >= s.view.policy.cold_start_alone
-        and s.beat_stopped
+        and (s.view.leases or s.beat_stopped)
         and s.free_to_claim
         and not s.i_hold
     )
@@ -131,15 +141,3 @@ def alone_long_enough(s: Situation) -> bool:
 
 def claim_alone(s: Situation) -> Turn:
     return claim(s, "cold_start_alone", lossy=True)
-
-
-def forced(s: Situation) -> bool:
-    """The operator takes the loss upon himself; promises and the hold-off bind all the same."""
-    wish = s.view.request
-    free = s.can_write and not s.held_off and not s.promised and s.view.gate == "closed"
-    return wish is not None and wish.kind == "force" and free and s.record is not None
-
-
-def claim_forced(s: Situation) -> Turn:
-    turn = claim(s, "forced", lossy=True)
-    return replace(turn, actions=(*turn.actions, Answer(True, turn.sentence)))

@@ -20,8 +20,9 @@ from rtmp_sync.cluster.actions import (
 from rtmp_sync.cluster.record import InSync
 from rtmp_sync.cluster.rows import active
 from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.steps import steps_ms
 from rtmp_sync.cluster.turn import Turn, go, stay, write
-from rtmp_sync.cluster.view import Gift, State
+from rtmp_sync.cluster.view import SELF_TESTS, Drain, Gift, State
 
 SWITCH_AGAIN_SECONDS = 10.0
 SWITCHOVER_SECONDS = 2.0  # for the peer to have the last held write
@@ -49,7 +50,7 @@ def peer_has_all(s: Situation) -> bool:
 
 
 def close_for_switch(s: Situation) -> Turn:
-    drain = replace(s.drain, closing=True)
+    drain = replace(s.drain, closing_at=s.now)
     return stay(s, "closing for the switchover", CloseGate("switchover"), drain=drain)
 
 
@@ -74,22 +75,31 @@ def switch_failed(s: Situation) -> bool:
 def leave_unhealthy(s: Situation) -> bool:
     """I am sick, the peer is well and does not answer the switchover: release instead."""
     drain = s.node.drain
-    sick = drain is not None and drain.reason == "self_test"
+    sick = drain is not None and drain.reason in SELF_TESTS
     return sick and switch_failed(s) and s.peer_ready and s.can_write
 
 
 def release_unhealthy(s: Situation) -> Turn:
-    drain = replace(s.drain, closing=True, reason="released")
-    return stay(s, "closing: unhealthy, the peer is ready", CloseGate("self_test"), drain=drain)
+    drain = replace(s.drain, closing_at=s.now, releasing=True)
+    return stay(s, "closing: unhealthy, the peer is ready", CloseGate(drain.reason), drain=drain)
+
+
+def _why_aborted(s: Situation) -> str:
+    peer = s.talking_peer
+    if peer is None or peer.boot_id != s.drain.to.boot_id:
+        return "the other origin is gone"
+    if s.view.switch_aborted:
+        return "the other origin is not READY"
+    return "the other origin did not get ready in time"
 
 
 def resume(s: Situation) -> Turn:
-    drain = s.drain
+    drain, why = s.drain, _why_aborted(s)
     actions: tuple[Action, ...] = (
         HoldWrites(False),
         Switchover("abort", drain.switch_id, s.node.epoch),
-        Happened("switchover_aborted", {"reason": drain.reason}),
-        *_answer(s, False, "the other origin did not get ready in time"),
+        Happened("switchover_aborted", {"reason": drain.reason, "why": why}),
+        *_answer(s, False, why),
     )
     sentence, again = "the switchover was aborted: serving on", s.now + SWITCH_AGAIN_SECONDS
     return go(s, State.ACTIVE, sentence, *actions, drain=None, switch_again_at=again)
@@ -102,13 +112,12 @@ def handed_over(s: Situation) -> bool:
 def step_down(s: Situation) -> Turn:
     drain = s.drain
     done = drain.sent and s.the_record.held_by(drain.to.node, drain.to.boot_id)
-    held = s.now - (drain.prepared_at if drain.prepared_at is not None else s.now)
     fields: dict[str, object] = {
         "to": s.the_record.holder,
         "epoch": s.the_record.epoch,
         "reason": drain.reason,
         "final_seq": s.view.position[1],
-        "held_ms": round(held * 1000),
+        **_durations(drain, s.now),
     }
     actions: tuple[Action, ...] = (
         Switchover("done", drain.switch_id, s.the_record.epoch),
@@ -118,6 +127,17 @@ def step_down(s: Situation) -> Turn:
         *_answer(s, done, f"{s.the_record.holder} serves in epoch {s.the_record.epoch}"),
     )
     return go(s, State.SYNCING, f"handed over to {s.the_record.holder}", *actions, drain=None)
+
+
+def _durations(drain: Drain, now: float) -> dict[str, object]:
+    """pause_ms: for how long this node held writes; the other one's opening comes on top."""
+    prepared_at = drain.prepared_at if drain.prepared_at is not None else drain.started
+    ready_at = drain.closing_at if drain.closing_at is not None else prepared_at
+    closed_at = drain.sent_at if drain.sent_at is not None else ready_at
+    steps = steps_ms(
+        drain.started, drained=prepared_at, peer_ready=ready_at, closed=closed_at, recorded=now
+    )
+    return {"pause_ms": round((now - prepared_at) * 1000), "steps": steps}
 
 
 def closing_unproven(s: Situation) -> bool:
@@ -132,8 +152,8 @@ def may_hand_over(s: Situation) -> bool:
 
 def hand_over(s: Situation) -> Turn:
     seq = s.view.position[1]
-    if s.drain.reason == "released":
-        record = s.the_record.let_go(s.view.author, seq, "self_test")
+    if s.drain.releasing:
+        record = s.the_record.let_go(s.view.author, seq, s.drain.reason)
         sentence = "releasing: unhealthy"
         turn = write(s, record, sentence, HoldWrites(False), state=State.FENCED)
         return replace(turn, node=replace(turn.node, drain=None))  # it may serve again one day
@@ -145,7 +165,7 @@ def hand_over(s: Situation) -> Turn:
     gifts = (*(one for one in s.node.gifts if one.reason != gift.reason), gift)
     if gift.reason not in active.UNASKED:
         gifts = s.node.gifts
-    drain = replace(s.drain, sent=True)
+    drain = replace(s.drain, sent_at=s.now)
     return replace(turn, node=replace(turn.node, drain=drain, gifts=gifts))
 
 

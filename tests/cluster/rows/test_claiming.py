@@ -139,9 +139,16 @@ def test_an_open_gate_makes_it_the_active_one() -> None:
         "from": "B",
         "to": "A",
         "epoch": 4,
-        "seq": CLAIM.seq,
+        "last_seq": CLAIM.seq,
         "reason": CLAIM.reason,
+        "steps": {"claimed": 200, "landed": 1800, "waited": 1000, "opened": 0},
     }
+
+
+def test_a_takeover_by_the_second_node_is_sticky() -> None:
+    seen = lost(CLAIM, gate="open", nodes=("B", "A"), **AUTHORISED)
+    turn = decide(replace(open_from(NOW), epoch=4), seen, NOW)
+    assert found(turn, do.Happened).fields["sticky"] == "A"
 
 
 def test_a_lossy_takeover_says_what_may_be_lost() -> None:
@@ -150,7 +157,7 @@ def test_a_lossy_takeover_says_what_may_be_lost() -> None:
     lossy = replace(before.claim, lossy=True, copy_ends=10, known_head=15)
     turn = decide(replace(before, claim=lossy), lost(CLAIM, gate="open", **AUTHORISED), NOW)
     fields = found(turn, do.Happened).fields
-    assert (fields["lost_after"], fields["lost_up_to"]) == (10, 15)
+    assert fields["lost_range"] == "(10,15]"
 
 
 def test_a_holder_that_takes_its_own_service_again_has_not_failed_over() -> None:
@@ -228,7 +235,7 @@ def test_a_claim_that_was_superseded_after_it_landed_is_lost() -> None:
 def test_a_refused_claim_is_tried_again_a_little_later() -> None:
     turn = decide(SENT, lost(B_HOLDS, cas=result(Outcome.REFUSED)), NOW)
     assert turn.state is State.SUSPECT
-    assert found(turn, do.Happened).event == "cas_failed"
+    assert found(turn, do.Happened).event == "claim_failed"
     waiting = replace(turn.node, ready_epoch=3)
     assert not decide(waiting, lost(B_HOLDS), NOW + 0.4).actions
     assert written(decide(waiting, lost(B_HOLDS), NOW + 0.6)).epoch == 4

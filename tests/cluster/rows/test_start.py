@@ -117,7 +117,8 @@ def test_a_switchover_gives_its_epoch_without_a_claim_or_a_wait(state: State) ->
     turn = decide(node(state), view(record), NOW)
     assert turn.state is State.CLAIMING
     assert not turn.actions
-    assert turn.node.claim == Claim(3, state, waits=False, taken_from="B")
+    given = Claim(3, state, waits=False, taken_from="B", noticed_at=NOW, claimed_at=NOW)
+    assert turn.node.claim == given
 
 
 def test_an_epoch_that_this_boot_served_already_is_not_served_again() -> None:

@@ -80,7 +80,9 @@ def test_the_record_is_handed_over_only_with_the_gate_proven_closed() -> None:
 
 def test_a_hand_over_that_landed_makes_a_standby_of_the_giver() -> None:
     handed = A_HOLDS.handed_over(ME, 10, TO_B, InSync("A", "a1"))
-    sent = replace(CLOSING, pending=Pending(handed), drain=replace(CLOSING_DRAIN, sent=True))
+    sent = replace(
+        CLOSING, pending=Pending(handed), drain=replace(CLOSING_DRAIN, sent_at=NOW - 0.2)
+    )
     turn = decide(sent, view(handed, request=SWITCH), NOW)
     assert turn.state is State.SYNCING
     (event,) = [action for action in turn.actions if isinstance(action, do.Happened)]
@@ -89,7 +91,8 @@ def test_a_hand_over_that_landed_makes_a_standby_of_the_giver() -> None:
         "epoch": 4,
         "reason": "admin",
         "final_seq": 10,
-        "held_ms": 1000,
+        "pause_ms": 1000,
+        "steps": {"drained": 0, "peer_ready": 500, "closed": 300, "recorded": 200},
     }
     assert found(turn, do.Demote) is not None
     assert found(turn, do.Switchover).kind == "done"
@@ -107,7 +110,11 @@ def test_a_hand_over_of_unknown_outcome_stays_closed() -> None:
 def test_a_hand_over_that_was_forced_away_fences_and_is_claimed_anew() -> None:
     handed = A_HOLDS.handed_over(ME, 10, TO_B, InSync("A", "a1"))
     no_op = A_HOLDS.unchanged(replace(ME, nonce="forced"), 10)
-    sent = replace(CLOSING, pending=Pending(handed), drain=replace(DRAIN, closing=True, sent=True))
+    sent = replace(
+        CLOSING,
+        pending=Pending(handed),
+        drain=replace(DRAIN, closing_at=NOW - 0.5, sent_at=NOW - 0.2),
+    )
     for seen in (view(no_op), view(A_HOLDS, cas=result(Outcome.REFUSED))):
         turn = decide(sent, replace(seen, request=SWITCH), NOW)
         assert turn.state is State.FENCED
@@ -140,7 +147,7 @@ def test_before_the_gate_closed_a_switchover_that_fails_resumes_in_the_same_epoc
 def test_a_switchover_that_nobody_commanded_does_not_answer_another_command(how: str) -> None:
     pause = Request("pause", "admin", NOW)
     handed = A_HOLDS.handed_over(ME, 10, TO_B, InSync("A", "a1"))
-    sent = replace(CLOSING, drain=replace(CLOSING_DRAIN, reason="self_test", sent=True))
+    sent = replace(CLOSING, drain=replace(CLOSING_DRAIN, reason="self_test", sent_at=NOW - 0.2))
     before, seen = {
         "resumed": (PREPARED, serving(A_HOLDS, link_up=False)),
         "handed over": (replace(sent, pending=Pending(handed)), view(handed)),
