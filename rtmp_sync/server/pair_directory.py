@@ -6,7 +6,8 @@
     DIR/pair.json              where everything is, while the pair runs
     DIR/lock                   locked by the `pair` process
     DIR/log                    what the `pair` process and its front door say
-    DIR/A/ DIR/B/              config.toml (written at each start), log, state/
+    DIR/A/ DIR/B/              config.toml (written at each start), log, state/, and `stopped`
+                               while the node is kept from running
 
 An existing folder is resumed: only config.toml is written anew, since ports may change.
 """
@@ -25,7 +26,7 @@ from typing import Any
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 
-__all__ = ["ADMIN_USER", "PairDirectory", "PairNode"]
+__all__ = ["ADMIN_USER", "PairDirectory", "PairNode", "kept_stopped"]
 
 ADMIN_USER = "admin"
 NODE_IDS = ("A", "B")
@@ -48,6 +49,11 @@ class PairNode:
     @property
     def config(self) -> Path:
         return self.folder / "config.toml"
+
+    @property
+    def kept_stopped(self) -> Path:
+        """While this file is there the node is not started again: somebody maintains it."""
+        return kept_stopped(self.folder)
 
     @property
     def log(self) -> Path:
@@ -121,6 +127,7 @@ class PairDirectory:
             (second, first, first.replication),
         ):
             node.folder.mkdir(exist_ok=True)
+            node.kept_stopped.unlink(missing_ok=True)  # of maintenance that never ended
             _write_whole(node.config, self._config(node, peer, dialled))
 
     def _config(self, node: PairNode, peer: PairNode, dialled: Address) -> str:
@@ -167,6 +174,11 @@ class PairDirectory:
     def withdraw(self) -> None:
         """Remove pair.json: nothing runs here any more."""
         (self.path / "pair.json").unlink(missing_ok=True)
+
+
+def kept_stopped(folder: Path) -> Path:
+    """The file that keeps the node of this folder stopped."""
+    return folder / "stopped"
 
 
 def _create_secret(path: Path, content: str) -> None:
