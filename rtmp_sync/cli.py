@@ -12,38 +12,49 @@ from typing import Annotated
 
 import typer
 
+from rtmp_sync.commands.pair_options import PAIR_DIRECTORY, Nodes, complete_node, on_pair
 from rtmp_sync.errors import ConfigError, RtmpSyncError
 
 __all__ = ["app", "main"]
 
 DONE, FAILED, WRONG = 0, 1, 2
 
+EXIT_CODES = "Exit codes: 0 done, 1 failed, 2 wrong use or configuration."
+
 app = typer.Typer(
     name="rtmp-sync",
     help="An RTMP origin application server that runs as a redundant pair.",
+    epilog=EXIT_CODES,
     pretty_exceptions_enable=False,
     no_args_is_help=True,
 )
-config_app = typer.Typer(help="Check a configuration; print the reference.", no_args_is_help=True)
+config_app = typer.Typer(
+    help="Check a configuration; print the reference; repair the store.", no_args_is_help=True
+)
 app.add_typer(config_app, name="config")
+
+RUN, LOOK, MOVE, CARE = "Run", "Look", "Move the service", "Care for the pair"
 
 # click's own base of "wrong use", wherever this version of typer keeps click.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
 ConfigOption = Annotated[Path, typer.Option("--config", help="The origin's configuration file.")]
 DirectoryOption = Annotated[Path, typer.Option("--dir", help="Folder of a `pair`.")]
-SomeConfigOption = Annotated[
-    Path | None, typer.Option("--config", help="Configuration of one origin, instead of --dir.")
-]
-AdminOption = Annotated[
-    str | None, typer.Option("--admin", help="HOST:PORT of an admin API, instead of --dir.")
-]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+YesOption = Annotated[bool, typer.Option("--yes", "-y", help="Do not ask whether to do it.")]
+DrainOption = Annotated[
+    float | None,
+    typer.Option(
+        "--drain",
+        min=0,
+        max=3600,
+        metavar="SECONDS",
+        help="Seconds that clients get to leave by themselves; else failover.drain_seconds.",
+    ),
+]
 
-PAIR_DIRECTORY = Path("var/pair")
 
-
-@app.command()
+@app.command(rich_help_panel=RUN)
 def serve(
     config: ConfigOption,
     no_guard: Annotated[
@@ -56,7 +67,7 @@ def serve(
     return run(config, guarded=not no_guard)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def pair(
     directory: DirectoryOption = PAIR_DIRECTORY,
     port: Annotated[
@@ -73,7 +84,7 @@ def pair(
     return run_pair(directory, port=port, apps=apps, drill=drill)
 
 
-@app.command()
+@app.command(rich_help_panel=RUN)
 def drill(
     directory: DirectoryOption = PAIR_DIRECTORY,
     writers: Annotated[int, typer.Option("--writers", min=1, help="Clients that write.")] = 8,
@@ -85,45 +96,185 @@ def drill(
     return run_drill(directory, writers=writers, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
+@on_pair
 def status(
-    directory: DirectoryOption = PAIR_DIRECTORY,
-    config: SomeConfigOption = None,
-    admin: AdminOption = None,
+    nodes: Nodes,
     watch: Annotated[bool, typer.Option("--watch", help="Every second, until Ctrl-C.")] = False,
     as_json: JsonOption = False,
 ) -> int:
-    """Show what each origin says of itself. Exit code 0 when one serves."""
-    from rtmp_sync.commands.nodes import locate
+    """Show what each origin says of itself. Exit code 0 when one serves, else 1."""
     from rtmp_sync.commands.status import show_status
 
-    return show_status(locate(directory, config, admin), watch=watch, as_json=as_json)
+    return show_status(nodes(), watch=watch, as_json=as_json)
 
 
-@app.command()
+@app.command(rich_help_panel=LOOK)
+@on_pair
 def history(
-    directory: DirectoryOption = PAIR_DIRECTORY,
-    config: SomeConfigOption = None,
+    nodes: Nodes,
+    follow: Annotated[
+        bool, typer.Option("--follow", "-f", help="Go on with what happens, until Ctrl-C.")
+    ] = False,
     as_json: JsonOption = False,
 ) -> int:
     """Show what happened on each origin, oldest first."""
     from rtmp_sync.commands.history import show_history
-    from rtmp_sync.commands.nodes import locate
 
-    return show_history(locate(directory, config, None), as_json=as_json)
+    return show_history(nodes(), follow=follow, as_json=as_json)
 
 
-@app.command()
-def failback(
-    directory: DirectoryOption = PAIR_DIRECTORY,
-    config: SomeConfigOption = None,
+@app.command(rich_help_panel=MOVE)
+@on_pair
+def switchover(nodes: Nodes, drain: DrainOption = None, as_json: JsonOption = False) -> int:
+    """Give the service to the other origin, losing nothing."""
+    from rtmp_sync.commands.switchover import switch_over
+
+    return switch_over(nodes(), drain_seconds=drain, as_json=as_json)
+
+
+@app.command(rich_help_panel=MOVE)
+@on_pair
+def drain(
+    nodes: Nodes,
+    seconds: Annotated[
+        float, typer.Option("--seconds", min=0, max=3600, help="How long clients have to leave.")
+    ] = 30.0,
     as_json: JsonOption = False,
 ) -> int:
-    """Return the service to the first node of the pair file, losing nothing."""
-    from rtmp_sync.commands.failback import fail_back
-    from rtmp_sync.commands.nodes import locate
+    """Ask clients to leave, let nobody new in, wait, then give the service to the other origin."""
+    from rtmp_sync.commands.switchover import drain as run
 
-    return fail_back(locate(directory, config, None), as_json=as_json)
+    return run(nodes(), seconds=seconds, as_json=as_json)
+
+
+@app.command(rich_help_panel=MOVE)
+@on_pair
+def failback(nodes: Nodes, drain: DrainOption = None, as_json: JsonOption = False) -> int:
+    """Return the service to the first node of the pair, losing nothing."""
+    from rtmp_sync.commands.failback import fail_back
+
+    return fail_back(nodes(), drain_seconds=drain, as_json=as_json)
+
+
+@app.command(rich_help_panel=MOVE)
+@on_pair
+def failover(
+    nodes: Nodes,
+    force: Annotated[
+        bool, typer.Option("--force", help="Needed: nothing else is done here.")
+    ] = False,
+    accept_data_loss: Annotated[
+        bool,
+        typer.Option(
+            "--accept-data-loss", help="Also with a copy that may lack what was acknowledged."
+        ),
+    ] = False,
+    fenced: Annotated[
+        bool,
+        typer.Option(
+            "--fenced",
+            help="You vouch that the other host is powered off: also without the store.",
+        ),
+    ] = False,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            "--to",
+            metavar="NODE",
+            autocompletion=complete_node,
+            help="The node that is to serve; else the one that has more.",
+        ),
+    ] = None,
+    yes: YesOption = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Have an origin serve by force when none does. Shows what would be lost, then asks."""
+    from rtmp_sync.commands.failover import fail_over
+
+    return fail_over(
+        nodes(),
+        to=to,
+        force=force,
+        accept_data_loss=accept_data_loss,
+        fenced=fenced,
+        yes=yes,
+        as_json=as_json,
+    )
+
+
+@app.command(rich_help_panel=CARE)
+@on_pair
+def pause(
+    nodes: Nodes,
+    reason: Annotated[str, typer.Option("--reason", help="For the history.")] = "",
+    as_json: JsonOption = False,
+) -> int:
+    """Switch automatic takeovers off until `resume`. Whoever serves goes on."""
+    from rtmp_sync.commands.pause import pause as run
+
+    return run(nodes(), reason=reason, as_json=as_json)
+
+
+@app.command(rich_help_panel=CARE)
+@on_pair
+def resume(nodes: Nodes, as_json: JsonOption = False) -> int:
+    """Switch automatic takeovers on again."""
+    from rtmp_sync.commands.pause import resume as run
+
+    return run(nodes(), as_json=as_json)
+
+
+@app.command(rich_help_panel=CARE)
+@on_pair
+def resync(nodes: Nodes, yes: YesOption = False, as_json: JsonOption = False) -> int:
+    """Have the standby take a whole new copy. Meanwhile nothing can take over."""
+    from rtmp_sync.commands.resync import resync as run
+
+    return run(nodes(), yes=yes, as_json=as_json)
+
+
+@app.command(rich_help_panel=CARE)
+@on_pair
+def maintenance(
+    nodes: Nodes,
+    node: Annotated[
+        str,
+        typer.Argument(metavar="NODE", autocompletion=complete_node, help="The node's id."),
+    ],
+    restart: Annotated[
+        bool, typer.Option("--restart", help="Start it again at once, instead of at Enter.")
+    ] = False,
+    give_back: Annotated[
+        bool, typer.Option("--return", help="Then give it the service back, if it served.")
+    ] = False,
+    unit: Annotated[
+        str | None,
+        typer.Option("--unit", help="Its systemd unit, on this machine; not needed with --dir."),
+    ] = None,
+    drain: DrainOption = None,
+    wait: Annotated[
+        float, typer.Option("--wait", min=1, help="Seconds that it has to get in sync again.")
+    ] = 300.0,
+    as_json: JsonOption = False,
+) -> int:
+    """Stop one origin for maintenance and bring it back, without an outage.
+
+    Moves the service away if NODE serves, stops NODE, waits for Enter (or --restart), starts it
+    and waits until it is in sync again.
+    """
+    from rtmp_sync.commands.maintenance import maintain
+
+    return maintain(
+        nodes(),
+        node,
+        restart=restart,
+        give_back=give_back,
+        unit=unit,
+        drain_seconds=drain,
+        wait_seconds=wait,
+        as_json=as_json,
+    )
 
 
 @config_app.command("check")
@@ -134,7 +285,7 @@ def config_check(config: ConfigOption, as_json: JsonOption = False) -> int:
     return check_config(config, as_json=as_json)
 
 
-app.command("check-config", help="The same as `config check`.")(config_check)
+app.command("check-config", help="The same as `config check`.", rich_help_panel=LOOK)(config_check)
 
 
 @config_app.command("reference")
@@ -153,11 +304,11 @@ def main(arguments: list[str] | None = None) -> None:
 
 def run(arguments: list[str] | None = None) -> int:
     """Run one command; returns its exit code."""
-    from rtmp_sync.commands.terminal import CommandFailed, print_error
+    from rtmp_sync.commands.terminal import CommandFailed, WrongUse, print_error
 
     try:
         result = app(arguments, prog_name="rtmp-sync", standalone_mode=False)
-    except ConfigError as error:
+    except (ConfigError, WrongUse) as error:
         print_error(str(error))
         return WRONG
     except (CommandFailed, RtmpSyncError) as error:

@@ -213,6 +213,9 @@ class AdminSection(Section):
     """Name for what changes state, for `/history` and for `/admin/ping`."""
     password_file: ConfigPath | None = None
     """File with that user's password, mode 0600; the same on both origins."""
+    peer: PeerAddress | None = None
+    """The other origin's `admin.listen`, as reached from here: with it the commands that are
+    given this configuration find both origins. No origin uses it."""
 
 
 class HealthSection(Section):

@@ -12,12 +12,14 @@ from importlib.metadata import PackageNotFoundError, version
 from typing import TYPE_CHECKING, Any
 
 from rtmp_sync import codec
+from rtmp_sync.admin.last_moves import last_moves
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.guard_pipe import VARIABLE
 
 if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
 
-__all__ = ["lag", "role", "status"]
+__all__ = ["complete", "lag", "role", "status"]
 
 
 def status(origin: Origin) -> dict[str, Any]:
@@ -39,13 +41,15 @@ def status(origin: Origin) -> dict[str, Any]:
         "alarms": _alarms(origin),
         "boot_id": origin.boot_id,
         "pid": os.getpid(),
-        "guard_pid": os.getppid() if "RTMP_SYNC_GUARD_FD" in os.environ else None,
+        "guard_pid": _guard_pid(origin),
         "holder": record.holder if record is not None else origin.node_id,
         "mode": origin.config.replication.mode,
         "coordinator": origin.config.coordinator,
         "paused": record.paused if record is not None else False,
         "history_id": journal.history_id,
+        "complete": complete(origin),
         "alone": _alone(origin),
+        "last_moves": last_moves(origin.history.events()),
         "replication": _replication(origin),
         "version": _version(),
     }
@@ -62,6 +66,19 @@ def lag(origin: Origin) -> tuple[int, float]:
     if replication is None or role(origin) == "active":
         return 0, 0.0
     return replication.lag_changes, replication.lag_ms
+
+
+def complete(origin: Origin) -> bool:
+    """Whether this copy holds all that was acknowledged, by the record as it was last read."""
+    record = origin.watchdog.record
+    if record is None or role(origin) == "active":
+        return role(origin) == "active"
+    return bool(record.lists(origin.node_id, origin.boot_id))
+
+
+def _guard_pid(origin: Origin) -> int | None:
+    guarded = VARIABLE in os.environ and not origin.overseer.lost
+    return os.getppid() if guarded else None
 
 
 def _alone(origin: Origin) -> dict[str, Any]:
@@ -117,6 +134,7 @@ def _peer(origin: Origin) -> dict[str, Any]:
         "link": "up" if connected else "down" if replication is not None else "none",
         "boot_id": peer.boot_id if peer is not None else None,
         "heartbeat_age_ms": round(age * 1000) if age is not None else None,
+        "head_seq": peer.head_seq if peer is not None else None,
     }
 
 

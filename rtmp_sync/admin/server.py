@@ -5,6 +5,7 @@ Reading status, metrics and health needs no credentials; what changes state does
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -12,7 +13,7 @@ from aiohttp import web
 
 from rtmp_sync.admin.credentials import Credentials
 from rtmp_sync.admin.endpoint import Endpoint, answer, found_endpoints
-from rtmp_sync.admin.rate_limit import WRONG_CREDENTIALS_COST, RateLimit
+from rtmp_sync.admin.rate_limit import API, CHECKS, WRONG_CREDENTIALS_COST, RateLimit
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
@@ -24,6 +25,8 @@ __all__ = ["CREDENTIALS", "AdminServer"]
 
 CREDENTIALS = web.AppKey("credentials", Credentials)
 _LIMIT = web.AppKey("limit", RateLimit)
+_CHECK_LIMIT = web.AppKey("check_limit", RateLimit)
+_CHECK_PATHS = "/health/"
 
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -40,7 +43,7 @@ class AdminServer:
     async def start(self) -> None:
         """Listen on both addresses; raises ConfigError when one is taken."""
         config = self._origin.config
-        credentials, limit = Credentials(config), RateLimit()
+        credentials, limit, check_limit = Credentials(config), RateLimit(API), RateLimit(CHECKS)
         endpoints = list(found_endpoints())
         listeners = (
             ("admin.listen", config.admin.listen, endpoints),
@@ -48,7 +51,7 @@ class AdminServer:
         )
         for key, address, served in listeners:
             app = web.Application(middlewares=[_limit_requests], client_max_size=MAX_REQUEST_BYTES)
-            app[CREDENTIALS], app[_LIMIT] = credentials, limit
+            app[CREDENTIALS], app[_LIMIT], app[_CHECK_LIMIT] = credentials, limit, check_limit
             for endpoint in served:
                 app.router.add_route(endpoint.method, endpoint.path, _bound(endpoint, self._origin))
             runner = web.AppRunner(app, access_log=None, handle_signals=False)
@@ -105,8 +108,9 @@ def wrong_credentials(request: web.Request) -> None:
 
 @web.middleware
 async def _limit_requests(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    if not request.app[_LIMIT].allows(request.remote or "", now()):
+    kind = _CHECK_LIMIT if request.path.startswith(_CHECK_PATHS) else _LIMIT
+    if wait := request.app[kind].take(request.remote or "", now()):
         refusal = answer(429, "too many requests")
-        refusal.headers["Retry-After"] = "1"
+        refusal.headers["Retry-After"] = str(math.ceil(wait))
         return refusal
     return await handler(request)

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
-import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -27,29 +25,13 @@ def run_drill(directory: Path, *, writers: int, as_json: bool) -> int:
         return await Drill(directory, writers=writers, tell=tell).run()
 
     configure_logging(logging.WARNING)  # that clients lose connections is the point
-    with _progress() as tell:
+    with terminal.progress("drill") as tell:
         report = run(main(tell))
     if as_json:
         terminal.print_json(report.as_json())
     else:
         terminal.console().print(_table(report))
     return 0 if report.good else 1
-
-
-@contextlib.contextmanager
-def _progress() -> Iterator[Callable[[str], None]]:
-    """Tells what is going on, on stderr: a line that changes, or lines where nobody looks."""
-    console = terminal.console(error=True)
-    if not sys.stderr.isatty():
-        yield lambda text: console.print(f"drill: {text}")
-        return
-    with console.status("drill: starting") as status:
-
-        def tell(text: str) -> None:
-            console.print(f"drill: {text}")
-            status.update(f"drill: {text} …")
-
-        yield tell
 
 
 def _table(report: DrillReport) -> Table:

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from rtmp_sync.admin.remedies import remedy
 from rtmp_sync.commands import terminal
-from rtmp_sync.commands.nodes import Node, Unreachable
+from rtmp_sync.commands.nodes import Node, look
 
 if TYPE_CHECKING:
     from rich.console import Group
+    from rich.text import Text
 
 __all__ = ["show_status"]
 
 REFRESH_SECONDS = 1.0
+
+Status = dict[str, Any]
 
 
 def show_status(nodes: Sequence[Node], *, watch: bool, as_json: bool) -> int:
@@ -52,59 +55,91 @@ def _watch(nodes: Sequence[Node], *, as_json: bool) -> int:
         return 0
 
 
-def _ask(nodes: Sequence[Node]) -> list[dict[str, Any]]:
-    """Every node's /status, or {"id", "error"}; asked at once, since a dead one takes long."""
-    with ThreadPoolExecutor(len(nodes)) as pool:
-        return list(pool.map(_status, nodes))
+def _ask(nodes: Sequence[Node]) -> list[Status]:
+    return [one.as_json() for one in look(nodes)]
 
 
-def _status(node: Node) -> dict[str, Any]:
-    try:
-        answer = node.get("/status")
-    except Unreachable as error:
-        return {"id": node.id, "error": str(error)}
-    return answer if isinstance(answer, dict) else {"id": node.id, "error": "not a status"}
-
-
-def _tables(answers: Sequence[dict[str, Any]]) -> Group:
-    """A column for each origin, then what alarms them: fits a narrow terminal."""
+def _tables(answers: Sequence[Status]) -> Group:
+    """A column for each origin, then what alarms them and what moved the service last: fits a
+    narrow terminal."""
     from rich.console import Group
-    from rich.text import Text
 
     table = terminal.table("", "", *(str(answer["id"]) for answer in answers))
     for name, fact in _FACTS.items():
         cells = ["-" if "error" in answer else fact(answer) for answer in answers]
         table.add_row(name, *cells)
-    notes = []
+    return Group(table, *_alarms(answers), *_last_move(answers))
+
+
+def _alarms(answers: Sequence[Status]) -> Iterator[Text]:
+    """What is wrong, and what to do about it."""
+    from rich.text import Text
+
     for answer in answers:
         alarms = {"unreachable": answer["error"]} if "error" in answer else answer["alarms"]
-        notes += [Text(f"{answer['id']}: {key}: {alarms[key]}", style="yellow") for key in alarms]
-    return Group(table, *notes)
+        for name, meaning in alarms.items():
+            yield Text(f"{answer['id']}: {name}: {meaning}", style="yellow")
+            if what_to_do := remedy(name):
+                yield Text(f"   -> {what_to_do}", style="dim")
 
 
-def _role(answer: dict[str, Any]) -> str:
+def _last_move(answers: Sequence[Status]) -> Iterator[Text]:
+    """The newest of all nodes."""
+    from rich.text import Text
+
+    moves = [
+        {"node": answer["id"], **move}
+        for answer in answers
+        for move in answer.get("last_moves", ())[:1]
+    ]
+    if not moves:
+        return
+    last = max(moves, key=lambda move: str(move["at"]))
+    way = f" {last['from']} -> {last['to']}" if last.get("from") and last.get("to") else ""
+    reason = f" ({last['reason']})" if last.get("reason") else ""
+    yield Text(f"last: {last['at'][:19]}Z {last['node']}: {last['event']}{way}{reason}")
+    if steps := last.get("steps"):
+        text = ", ".join(f"{name} {milliseconds} ms" for name, milliseconds in steps.items())
+        yield Text(f"   {text}", style="dim")
+
+
+def _role(answer: Status) -> str:
     role = answer["role"]
     colour = {"active": "green", "standby": "cyan"}.get(role, "yellow")
     return f"[{colour}]{role}[/{colour}]"
 
 
-def _lag(answer: dict[str, Any]) -> str:
+def _gate(answer: Status) -> str:
+    gate = str(answer["gate"])
+    return f"[green]{gate}[/green]" if gate == "open" else gate
+
+
+def _in_sync(answer: Status) -> str:
+    """Of the active one that nobody follows this is the thing to see."""
+    if answer["sync"]:
+        return ", ".join(answer["sync"])
+    return "[yellow]nobody[/yellow]" if answer["role"] == "active" else "nobody"
+
+
+def _lag(answer: Status) -> str:
     lag = answer["lag"]
-    return f"{lag['changes']} Changes, {lag['ms']:.0f} ms"
+    text = f"{lag['changes']} Changes, {lag['ms']:.0f} ms"
+    return f"[yellow]{text}[/yellow]" if lag["ms"] > 1000 else text
 
 
-def _peer(answer: dict[str, Any]) -> str:
+def _peer(answer: Status) -> str:
     peer = answer["peer"]
-    return f"{peer['id'] or '-'} {peer['state'] or ''}, link {peer['link']}"
+    link = peer["link"] if peer["link"] != "down" else "[yellow]down[/yellow]"
+    return f"{peer['id'] or '-'} {peer['state'] or ''}, link {link}"
 
 
-_FACTS: dict[str, Callable[[dict[str, Any]], str]] = {
+_FACTS: dict[str, Callable[[Status], str]] = {
     "role": _role,
     "state": lambda answer: str(answer["state"]),
-    "gate": lambda answer: str(answer["gate"]),
+    "gate": _gate,
     "epoch": lambda answer: str(answer["epoch"]),
     "seq": lambda answer: str(answer["seq"]),
-    "in sync": lambda answer: ", ".join(answer["sync"]) or "-",
+    "in sync": _in_sync,
     "lag": _lag,
     "other origin": _peer,
     "codec": lambda answer: str(answer["codec"]),

@@ -60,7 +60,8 @@ class PairMember:
     async def keep_alive(self) -> None:
         """Restart a guard that is gone together with its origin; run until cancelled.
 
-        An origin whose guard died alone serves on, and gets no second guard.
+        An origin whose guard died alone serves on, and gets no second guard. One that was
+        stopped for maintenance stays so until that is over, and then starts at once.
         """
         while True:
             assert self._guard is not None
@@ -69,9 +70,17 @@ class PairMember:
             if code == WRONG_CONFIGURATION:
                 return
             await self._origin_ended()
-            await asyncio.sleep(RESTART_SECONDS)
+            if not await self._maintained():
+                await asyncio.sleep(RESTART_SECONDS)
             await self.start()
             _log.info("guard_restarted", id=self.node.id, guard_pid=self.guard_pid)
+
+    async def _maintained(self) -> bool:
+        """Return when the node may run; whether it was kept from it."""
+        kept = self.node.kept_stopped.exists()
+        while self.node.kept_stopped.exists():  # noqa: ASYNC110 - another process's file
+            await asyncio.sleep(0.1)
+        return kept
 
     async def _origin_ended(self) -> None:
         """Its parent is gone and it is not our child, so it can only be looked at."""

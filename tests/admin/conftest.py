@@ -16,9 +16,12 @@ from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.cluster.ledger import Ledger
 from rtmp_sync.config import Config
+from rtmp_sync.server.clock import now
+from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.watchdog import Result
 
 PASSWORD = "open sesame"
+AT = "2026-01-01T00:00:00+00:00"
 
 
 @dataclass
@@ -30,7 +33,8 @@ class ShownWatchdog:
     active: bool = True
     standby: bool = False
     ledger: Ledger = field(default_factory=Ledger)
-    failback: Any = field(default_factory=lambda: Result(True, "A serves"))
+    answer: Result = field(default_factory=lambda: Result(True, "A serves"))
+    asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
     def health_active(self) -> bool:
         return self.active
@@ -38,8 +42,9 @@ class ShownWatchdog:
     def health_standby(self) -> bool:
         return self.standby
 
-    async def request_failback(self) -> Any:
-        return self.failback
+    async def request(self, kind: str, by: str, **options: Any) -> Result:
+        self.asked.append((kind, by, options))
+        return self.answer
 
 
 class ShownTest(SimpleNamespace):
@@ -57,15 +62,21 @@ class ShownOrigin:
         admin = {**listen, "user": "admin", "password_file": password}
         self.config = Config.model_validate({"node": {"id": "A"}, "admin": admin, "health": listen})
         self.node_id, self.boot_id = "A", "boot-1"
+        self.listed = False  # by the record, as in sync
         self.watchdog = ShownWatchdog()
         self.watchdog.record = SimpleNamespace(
-            sync=(SimpleNamespace(node="B"),), holder="A", paused=False
+            sync=(SimpleNamespace(node="B"),),
+            holder="A",
+            nodes=("A", "B"),
+            paused=False,
+            lists=lambda node, boot_id: self.listed,
         )
         self.authority = SimpleNamespace(gate_open=True)
         journal = SimpleNamespace(
             epoch=3, head=17, taken=17, history_id="h3", backlog_start=5, backlog_bytes=100
         )
         self.state = SimpleNamespace(journal=journal)
+        self.load_balancer = LoadBalancerChecks([])
         self.commit = SimpleNamespace(level=15, waiting_bytes=90)
         peer = SimpleNamespace(
             node_id="B",
@@ -94,11 +105,14 @@ class ShownOrigin:
         replays = SimpleNamespace(done=3, failed=1, left_out=2)
         self.instances = SimpleNamespace(refused_calls={("text", "Guest"): 5}, replays=replays)
         self.sessions = SimpleNamespace(accepted=9, waiting_bytes=1234)
-        self.events = [{"at": "2026-01-01T00:00:00+00:00", "clock": 1.0, "event": "started"}]
+        self.events: list[dict[str, Any]] = [{"at": AT, "clock": 1.0, "event": "started"}]
         counts = Counter(event["event"] for event in self.events)
-        self.history = SimpleNamespace(events=lambda: self.events, counts=counts)
+        self.history = SimpleNamespace(events=lambda: self.events, counts=counts, record=self.note)
         self.persistence = SimpleNamespace(written_seq=17, failed=False, failures=2, compactions=4)
         self.test = ShownTest(ok=True, persist_failed=False)
+
+    def note(self, event: str, **fields: Any) -> None:
+        self.events.append({"at": AT, "clock": now(), "event": event, **fields})
 
     def counts(self) -> dict[str, int]:
         return {"clients": 2, "instances": 1}

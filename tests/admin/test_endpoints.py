@@ -7,11 +7,9 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.admin.rate_limit import BURST
 from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.server.probes import understand_ping
-from rtmp_sync.server.watchdog import Result
 from tests.admin.conftest import PASSWORD, Http, ShownOrigin
 
 
@@ -145,25 +143,6 @@ async def test_history_needs_credentials(http: Http, admin: dict[str, str]) -> N
     assert json.loads(body)["events"][0]["event"] == "started"
 
 
-async def test_failback_needs_credentials_and_a_post(http: Http, admin: dict[str, str]) -> None:
-    assert (await http.ask("/failback", method="POST"))[0] == 401
-    wrong = {"Authorization": basic_header("admin", "wrong")}
-    assert (await http.ask("/failback", method="POST", headers=wrong))[0] == 401
-    assert (await http.ask("/failback", headers=admin))[0] == 405
-    code, body = await http.ask("/failback", method="POST", headers=admin)
-    assert code == 200
-    assert json.loads(body)["result"] == "A serves"
-
-
-async def test_a_refused_failback_says_why(
-    http: Http, origin: ShownOrigin, admin: dict[str, str]
-) -> None:
-    origin.watchdog.failback = Result(False, "B is not ready")
-    code, body = await http.ask("/failback", method="POST", headers=admin)
-    assert code == 409
-    assert json.loads(body)["result"] == "B is not ready"
-
-
 async def test_another_site_cannot_use_the_operators_browser(
     http: Http, admin: dict[str, str]
 ) -> None:
@@ -224,6 +203,36 @@ async def test_the_page_shows_the_state_and_escapes_what_it_shows(
     assert "ACTIVE" in body
     assert "B READY" in body
     assert "<script>" not in body
+
+
+async def test_the_page_says_what_to_do_and_how_the_service_moved(
+    http: Http, origin: ShownOrigin
+) -> None:
+    origin.watchdog.alarms["paused"] = "automatic decisions are off"
+    steps = {"noticed": 3, "opened": 9}
+    origin.note("failover", **{"from": "B", "to": "A", "reason": "hung", "steps": steps})
+    _, body = await http.ask("/")
+    assert "→ `rtmp-sync resume` when the work is done" in body
+    assert "failover B → A (hung)" in body
+    assert "noticed 3 ms, opened 9 ms" in body
+
+
+async def test_status_tells_the_last_moves_newest_first(http: Http, origin: ShownOrigin) -> None:
+    for epoch in range(1, 9):
+        origin.note("in_sync")
+        origin.note("switchover", to="A", epoch=epoch, row="hand over")
+    moves = json.loads((await http.ask("/status"))[1])["last_moves"]
+    assert [move["epoch"] for move in moves] == [8, 7, 6, 5, 4]
+    assert {key for move in moves for key in move} == {"at", "event", "to", "epoch"}
+
+
+async def test_a_standby_tells_whether_its_copy_is_complete(
+    http: Http, origin: ShownOrigin
+) -> None:
+    assert json.loads((await http.ask("/status"))[1])["complete"] is True
+    origin.watchdog.role = "standby"
+    for origin.listed in (True, False):
+        assert json.loads((await http.ask("/status"))[1])["complete"] is origin.listed
 
 
 async def test_an_address_that_asks_too_often_is_told_to_wait(http: Http) -> None:

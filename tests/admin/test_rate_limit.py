@@ -1,39 +1,60 @@
 from __future__ import annotations
 
-from rtmp_sync.admin.rate_limit import ADDRESSES, BURST, REQUESTS_PER_SECOND, RateLimit
+from rtmp_sync.admin.rate_limit import ADDRESSES, API, CHECKS, Allowance, RateLimit
+
+FEW = Allowance(per_second=10.0, burst=40.0)
 
 
 def burst(limit: RateLimit, address: str, now: float) -> int:
     """How many requests pass at one instant."""
     passed = 0
-    while limit.allows(address, now):
+    while not limit.take(address, now):
         passed += 1
     return passed
 
 
 def test_an_address_has_a_burst_and_then_a_rate() -> None:
-    limit = RateLimit()
-    assert burst(limit, "a", 0.0) == BURST
-    assert burst(limit, "a", 0.1) == REQUESTS_PER_SECOND / 10
-    assert burst(limit, "a", 1e6) == BURST
+    limit = RateLimit(FEW)
+    assert burst(limit, "a", 0.0) == 40
+    assert burst(limit, "a", 1.0) == 10
+    assert burst(limit, "a", 1e6) == 40
+
+
+def test_who_is_refused_is_told_when_to_come_back() -> None:
+    limit = RateLimit(FEW)
+    burst(limit, "a", 0.0)
+    wait = limit.take("a", 0.0)
+    assert wait == 0.1
+    assert not limit.take("a", wait)
 
 
 def test_one_address_does_not_use_up_what_others_have() -> None:
-    limit = RateLimit()
+    limit = RateLimit(FEW)
     burst(limit, "a", 0.0)
-    assert limit.allows("b", 0.0)
+    assert not limit.take("b", 0.0)
 
 
 def test_a_charge_makes_an_address_wait() -> None:
-    limit = RateLimit()
-    assert limit.allows("a", 0.0)
-    limit.charge("a", BURST + REQUESTS_PER_SECOND)
-    assert not limit.allows("a", 1.0)
-    assert limit.allows("a", 1.1)
+    limit = RateLimit(FEW)
+    assert not limit.take("a", 0.0)
+    limit.charge("a", FEW.burst + FEW.per_second - 1)
+    assert limit.take("a", 1.0)
+    assert not limit.take("a", 1.1)
 
 
 def test_it_remembers_a_bounded_number_of_addresses() -> None:
-    limit = RateLimit()
+    limit = RateLimit(FEW)
     for number in range(3 * ADDRESSES):
-        limit.allows(str(number), 0.0)
+        limit.take(str(number), 0.0)
     assert len(limit._buckets) == ADDRESSES
+
+
+def test_a_load_balancer_that_checks_every_100_ms_is_never_refused() -> None:
+    """Nor are fifty of them behind one address."""
+    limit = RateLimit(CHECKS)
+    for tick in range(600):
+        assert not any(limit.take("10.0.0.9", tick / 10) for _ in range(50))
+
+
+def test_the_probes_of_the_fast_profile_are_far_below_what_is_allowed() -> None:
+    assert API.per_second > 10 * (1 / 0.25)
