@@ -7,7 +7,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from rtmp_sync.admin.rate_limit import BURST
+from rtmp_sync.admin.rate_limit import API
 from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.server.probes import understand_ping
 from tests.admin.conftest import PASSWORD, Http, ShownOrigin
@@ -239,8 +239,20 @@ async def test_an_address_that_asks_too_often_is_told_to_wait(http: Http) -> Non
     codes = [(await http.ask("/health/live"))[0] for _ in range(20)]
     assert codes == [200] * 20
     wrong = {"auser": "admin", "apswd": "guess"}
-    for _ in range(int(BURST)):
+    for _ in range(int(API.burst)):
         code, _body = await http.ask("/admin/ping", params=wrong)
         if code == 429:
             return
     pytest.fail("guessing was never slowed down")
+
+
+async def test_whatever_else_an_address_asks_its_health_checks_are_answered(http: Http) -> None:
+    for _ in range(10 * int(API.burst)):
+        code, _body = await http.ask("/status")
+        if code == 429:
+            break
+    else:
+        pytest.fail("nothing was ever refused")
+    for path in ("/health/live", "/health/active", "/health/standby"):
+        code, _body = await http.ask(path)
+        assert code in (200, 503)
