@@ -1,8 +1,10 @@
 """A TCP load balancer in front of a pair: clients reach the one origin that is open.
 
-Stands in for HAProxy in `rtmp-sync pair` and behaves like our sample configuration of it:
-new connections go to a server that is up (`retries 3`, `option redispatch 1`); when none is
-up they are closed at once; the sessions of a server that is marked down are cut.
+Stands in for HAProxy in `rtmp-sync pair` and behaves like our sample configuration of it
+(docs/samples/haproxy.cfg): new connections go to a server that is up (`timeout connect 1s`,
+`retries 3`, `option redispatch 1`); when none is up they are closed at once; the sessions of a
+server that is marked down are cut (`on-marked-down shutdown-sessions`). Like HAProxy with
+`send-proxy` it can tell the servers who its clients are.
 
 Two `asyncio.Protocol`s make a session. What one side reads is written to the other as it is;
 a side whose peer cannot take more is not read until it can.
@@ -19,6 +21,7 @@ import structlog
 
 from rtmp_sync.config_values import Address
 from rtmp_sync.server.server_check import CheckedServer, CheckTimes
+from rtmp_sync.wire import proxy_protocol
 
 __all__ = ["FrontDoor"]
 
@@ -31,7 +34,11 @@ _log = structlog.get_logger("rtmp_sync.front_door")
 
 
 class FrontDoor:
-    """Listens on `listen` and passes connections on to `servers` (name, RTMP, health address)."""
+    """Listens on `listen` and passes connections on to `servers` (name, RTMP, health address).
+
+    source: an address of this machine. Connections to the servers come from there, and begin with
+    a PROXY header that tells the client's address.
+    """
 
     def __init__(
         self,
@@ -39,8 +46,10 @@ class FrontDoor:
         servers: Iterable[tuple[str, Address, Address]],
         *,
         times: CheckTimes = SAMPLE_TIMES,
+        source: str | None = None,
     ) -> None:
         self._listen = listen
+        self.source = source
         self.servers = [
             CheckedServer(name, rtmp, health, times=times, on_marked_down=self._cut_sessions)
             for name, rtmp, health in servers
@@ -153,6 +162,7 @@ class _ClientSide(_Side):
         super().__init__()
         self._door = door
         self._dialling: asyncio.Task[None] | None = None
+        self._header = b""  # tells the server who this is
         self._early = b""  # what came before the server's side was there
         self.server: CheckedServer | None = None
 
@@ -162,6 +172,13 @@ class _ClientSide(_Side):
         if not self._door.up():
             self.abort()
             return
+        if self._door.source is not None:
+            ends = (transport.get_extra_info(name) for name in ("peername", "sockname"))
+            client, front = (end[:2] if end else None for end in ends)
+            if client is None or front is None:  # it was reset before it was accepted
+                self.abort()
+                return
+            self._header = proxy_protocol.encode(client, front)
         self.set_reading(False)
         self._dialling = asyncio.create_task(self._dial())
 
@@ -204,7 +221,9 @@ class _ClientSide(_Side):
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT_SECONDS):
                     _, peer = await loop.create_connection(
-                        partial(_ServerSide, self), *server.address
+                        partial(_ServerSide, self),
+                        *server.address,
+                        local_addr=(self._door.source, 0) if self._door.source else None,
                     )
             except (OSError, TimeoutError):
                 server.connection_failed()
@@ -220,8 +239,8 @@ class _ClientSide(_Side):
             return
         self.server = server
         self.peer = peer
-        if self._early:
-            super().data_received(self._early)
+        if first := self._header + self._early:
+            super().data_received(first)
             self._early = b""
         if self.ended and peer.transport is not None:
             peer.transport.write_eof()

@@ -98,6 +98,7 @@ class Pair:
         door = FrontDoor(
             Address("0.0.0.0", self._directory.front.port),
             [(node.id, node.rtmp, node.health) for node in self._directory.nodes],
+            source=self._directory.front_source,
         )
         tasks: list[asyncio.Task[None]] = []
         try:

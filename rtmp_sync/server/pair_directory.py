@@ -19,17 +19,23 @@ import fcntl
 import json
 import os
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.ports import can_bind
 
 __all__ = ["ADMIN_USER", "PairDirectory", "PairNode", "kept_stopped"]
 
 ADMIN_USER = "admin"
 NODE_IDS = ("A", "B")
+# Where the front door's connections to the origins come from: another address than everybody
+# else's here, so that they know whose PROXY header to believe. Linux has all of 127.0.0.0/8.
+FRONT_DOOR_SOURCE = "127.0.0.2"
 
 # What is added to the front door's port: (first node, second node).
 RTMP, REPLICATION, ADMIN, HEALTH = (1, 2), (11, 12), (21, 22), (31, 32)
@@ -72,15 +78,30 @@ class PairNode:
 class PairDirectory:
     """The folder `path` of a pair whose front door listens on `port`.
 
-    link: where the first node dials the second one; None: straight to it.
+    link: where the first node dials the second one; None: straight to it. failover: keys that
+    both nodes get besides; with `etcd` among them the record is there, not in the folder.
     """
 
-    def __init__(self, path: Path, *, port: int, apps: Path, link: Address | None = None) -> None:
+    def __init__(
+        self,
+        path: Path,
+        *,
+        port: int,
+        apps: Path,
+        link: Address | None = None,
+        failover: Mapping[str, object] = MappingProxyType({}),
+    ) -> None:
         self.path = path.absolute()
         self.front = Address("127.0.0.1", port)
+        self.front_source = FRONT_DOOR_SOURCE if can_bind(FRONT_DOOR_SOURCE) else None
         self.nodes = tuple(self._node(slot) for slot in (0, 1))
         self._apps = apps.absolute()
         self._link = link or self.nodes[1].replication
+        self._failover = dict(failover)
+        if "etcd" in failover:
+            self._failover["nodes"] = list(NODE_IDS)
+        else:
+            self._failover["pair_file"] = str(self.path / "MainOriginConfig.txt")
         self._lock: int | None = None
 
     def _node(self, slot: int) -> PairNode:
@@ -131,18 +152,22 @@ class PairDirectory:
             _write_whole(node.config, self._config(node, peer, dialled))
 
     def _config(self, node: PairNode, peer: PairNode, dialled: Address) -> str:
-        text = json.dumps  # a JSON string without non-ASCII escapes beyond \u is a TOML string
+        # Of text, numbers and lists of them JSON is TOML: no escapes but \u stand in strings.
+        text = json.dumps
+        proxies = [self.front_source] if self.front_source else []
+        failover = {**self._failover, "peer_admin": str(peer.health)}
         return (
             "# Written by `rtmp-sync pair` at each start.\n"
             f"[node]\nid = {text(node.id)}\n\n"
-            f"[rtmp]\nlisten = {text(str(node.rtmp))}\n\n"
+            f"[rtmp]\nlisten = {text(str(node.rtmp))}\n"
+            f"proxy_protocol_from = {text(proxies)}\n\n"
             "[replication]\n"
             f"listen = {text(str(node.replication))}\n"
             f"peer = {text(str(dialled))}\n"
             f"secret_file = {text(str(self.path / 'secret'))}\n\n"
             "[failover]\n"
-            f"pair_file = {text(str(self.path / 'MainOriginConfig.txt'))}\n"
-            f"peer_admin = {text(str(peer.health))}\n\n"
+            + "".join(f"{key} = {text(value)}\n" for key, value in failover.items())
+            + "\n"
             "[admin]\n"
             f"listen = {text(str(node.admin))}\n"
             f"user = {text(ADMIN_USER)}\n"

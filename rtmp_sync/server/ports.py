@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 
-__all__ = ["taken_ports"]
+__all__ = ["can_bind", "taken_ports"]
 
 
 def taken_ports(listeners: Mapping[str, Address]) -> list[ConfigError]:
@@ -19,6 +19,11 @@ def taken_ports(listeners: Mapping[str, Address]) -> list[ConfigError]:
         if (reason := _refusal(address)) is not None:
             errors.append(ConfigError(key, str(address), reason))
     return errors
+
+
+def can_bind(host: str) -> bool:
+    """Whether this machine has the address `host`."""
+    return _refusal(Address(host, 0)) is None
 
 
 def _refusal(address: Address) -> str | None:

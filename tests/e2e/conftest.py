@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.fuse_disk import FuseDisk
+from tests.support.haproxy import Haproxy
 from tests.support.pair import Overdue, Pair
 from tests.support.single import Single
 
@@ -29,7 +30,7 @@ def pytest_runtest_makereport(
     report = yield
     if report.failed and isinstance(item, pytest.Function):
         for running in item.funcargs.values():
-            if isinstance(running, Pair | Single):
+            if isinstance(running, Pair | Single | Haproxy):
                 report.sections.append(("logs", running.logs()))
     return report
 

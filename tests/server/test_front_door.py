@@ -12,7 +12,9 @@ import pytest
 from rtmp_sync.config_values import Address
 from rtmp_sync.server.front_door import FrontDoor
 from rtmp_sync.server.loop import run
+from rtmp_sync.server.ports import can_bind
 from rtmp_sync.server.server_check import CheckTimes
+from rtmp_sync.wire.proxy_protocol import encode
 
 TIMES = CheckTimes(inter=0.02, fastinter=0.01, downinter=0.01, timeout=5.0)
 
@@ -25,6 +27,7 @@ class Backend:
         self.healthy = False
         self.checks = 0
         self.ends = 0
+        self.clients: list[str] = []  # hosts that RTMP connections came from
         self.address = self.health = Address("127.0.0.1", 0)
         self._rtmp: asyncio.Server | None = None
         self._health: asyncio.Server | None = None
@@ -50,6 +53,7 @@ class Backend:
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._writers.add(writer)
+        self.clients.append(writer.get_extra_info("peername")[0])
         try:
             writer.write(self.name.encode())
             while data := await reader.read(65536):
@@ -112,6 +116,23 @@ async def test_connections_go_to_the_server_whose_health_is_good(
     writer.write(b"hello")
     assert await reader.readexactly(6) == b"Bhello"
     writer.close()
+
+
+@pytest.mark.skipif(not can_bind("127.0.0.2"), reason="this system has no 127.0.0.2")
+async def test_a_server_is_told_who_the_client_is(backends: tuple[Backend, Backend]) -> None:
+    first, _ = backends
+    first.healthy = True
+    servers = [("A", first.address, first.health)]
+    door = FrontDoor(Address("127.0.0.1", 0), servers, times=TIMES, source="127.0.0.2")
+    await door.start()
+    await until(lambda: bool(door.up()))
+    reader, writer = await asyncio.open_connection(*door.address)
+    writer.write(b"hello")
+    header = encode(writer.get_extra_info("sockname"), door.address)
+    assert await reader.readexactly(1 + len(header) + 5) == b"A" + header + b"hello"
+    assert first.clients == ["127.0.0.2"]
+    writer.close()
+    await door.stop()
 
 
 async def test_a_connection_is_closed_at_once_when_no_server_is_up(door: FrontDoor) -> None:

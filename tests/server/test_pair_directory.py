@@ -12,6 +12,7 @@ from rtmp_sync.config import load_config
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.pair_directory import PairDirectory
+from rtmp_sync.server.trusted_proxies import TrustedProxies
 
 
 @pytest.fixture
@@ -53,6 +54,30 @@ def test_the_first_node_may_dial_the_second_through_another_address(
     first, second = (load_config(node.config) for node in directory.nodes)
     assert first.replication.peer == through
     assert second.replication.peer == first.replication.listen
+
+
+def test_the_origins_believe_the_front_door_and_nobody_else_here(
+    tmp_path: Path, apps: Path
+) -> None:
+    directory = prepared(tmp_path, apps)
+    first, second = (load_config(node.config) for node in directory.nodes)
+    believed = [] if directory.front_source is None else [f"{directory.front_source}/32"]
+    assert first.rtmp.proxy_protocol_from == second.rtmp.proxy_protocol_from == believed
+    assert "127.0.0.1" not in TrustedProxies(believed)
+    directory.unlock()
+
+
+def test_other_numbers_and_a_record_in_etcd_may_be_asked_for(tmp_path: Path, apps: Path) -> None:
+    failover = {"profile": "fast", "etcd": ["127.0.0.1:2379"], "etcd_prefix": "/test"}
+    directory = PairDirectory(tmp_path, port=19350, apps=apps, failover=failover)
+    directory.prepare()
+    for node in directory.nodes:
+        config = load_config(node.config)
+        assert config.check() == []
+        assert config.coordinator == "etcd"
+        assert config.failover.nodes == ["A", "B"]
+        assert config.failover.pair_file is None
+        assert config.failover.profile == "fast"
 
 
 @pytest.mark.parametrize("name", ["secret", "admin.password"])

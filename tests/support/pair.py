@@ -21,7 +21,7 @@ import sys
 import tempfile
 import time
 import uuid
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -116,7 +116,7 @@ class Pair:
 
     `start` returns once `pair.json` is there; `stop` asks it to end and returns its exit code;
     `clean_up` ends whatever is left, whatever happened before. link: "host:port" of a proxy
-    through which the first node dials the second.
+    through which the first node dials the second. failover: keys of `[failover]` for both.
     """
 
     def __init__(
@@ -127,6 +127,7 @@ class Pair:
         apps: Path | None = None,
         environment: dict[str, str] | None = None,
         link: str | None = None,
+        failover: Mapping[str, object] | None = None,
     ) -> None:
         self.port = port or free_port_range()
         self.directory = directory or Path(tempfile.mkdtemp(prefix="rtmp-sync-pair-"))
@@ -135,6 +136,7 @@ class Pair:
         self._mark = uuid.uuid4().hex
         self._environment = environment or {}
         self._link = link
+        self._failover = dict(failover or {})
         self.process: subprocess.Popen[bytes] | None = None
         self.output = self.directory / "pair-output.txt"
 
@@ -145,8 +147,9 @@ class Pair:
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "pair.json").unlink(missing_ok=True)
         program = ["rtmp_sync", "pair"]
-        if self._link is not None:
-            program = ["tests.support.linked_pair", "--link", self._link]
+        if self._link is not None or self._failover:
+            program = ["tests.support.special_pair", "--failover", json.dumps(self._failover)]
+            program += ["--link", self._link] if self._link is not None else []
         command = [sys.executable, "-m", *program, "--dir", str(self.directory)]
         command += ["--port", str(self.port), "--apps", str(self._apps or self._collect_apps())]
         environment = {**os.environ, **self._environment, MARK: self._mark}

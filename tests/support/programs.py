@@ -12,6 +12,7 @@ PACKAGES = {
     "etcdctl": "etcd-client",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
+    "haproxy": "haproxy",
     "ip": "iproute2",
     "iptables": "iptables",
     "nft": "nftables",

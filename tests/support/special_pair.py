@@ -1,11 +1,14 @@
-"""`rtmp-sync pair` whose first node dials the second one through a proxy.
+"""`rtmp-sync pair` with what only tests want: other numbers, a record elsewhere, a slow link.
 
-python -m tests.support.linked_pair --dir DIR --port PORT --apps APPS --link HOST:PORT
+python -m tests.support.special_pair --dir DIR --port PORT --apps APPS
+    [--link HOST:PORT]   the first node dials the second one through this proxy
+    [--failover JSON]    keys of [failover] for both nodes
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
 
@@ -20,9 +23,16 @@ def main() -> int:
     parser.add_argument("--dir", type=Path, required=True)
     parser.add_argument("--port", type=int, required=True)
     parser.add_argument("--apps", type=Path, required=True)
-    parser.add_argument("--link", type=Address.parse, required=True)
+    parser.add_argument("--link", type=Address.parse)
+    parser.add_argument("--failover", type=json.loads, default={})
     options = parser.parse_args()
-    directory = PairDirectory(options.dir, port=options.port, apps=options.apps, link=options.link)
+    directory = PairDirectory(
+        options.dir,
+        port=options.port,
+        apps=options.apps,
+        link=options.link,
+        failover=options.failover,
+    )
 
     async def ready() -> None:
         print("serving", flush=True)
