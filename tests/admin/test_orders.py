@@ -204,16 +204,12 @@ async def test_each_order_and_its_outcome_are_in_the_history(
 
 
 async def test_the_report_of_a_move_has_its_steps(
-    http: Http, origin: ShownOrigin, admin: Headers, monkeypatch: pytest.MonkeyPatch
+    http: Http, origin: ShownOrigin, admin: Headers
 ) -> None:
     steps = {"drained": 0, "held": 3}
-    origin.note("switchover", to="C", epoch=1)  # an older one
-
-    async def request(kind: str, by: str, **options: Any) -> Result:
-        origin.note("switchover", to="B", epoch=4, reason=by, steps=steps, row="step-down")
-        return Result(True, "B serves in epoch 4")
-
-    monkeypatch.setattr(origin.watchdog, "request", request)
+    moved = {"event": "switchover", "to": "B", "epoch": 4, "steps": steps, "row": "step-down"}
+    origin.watchdog.answer = Result(True, "B serves in epoch 4", moved)
     _, answer = await order(http, "switchover", admin)
-    assert answer["report"] == {"from": "A", "to": "B", "epoch": 4, "reason": BY, "steps": steps}
-    assert (await order(http, "failback", admin))[1].get("report") is None
+    assert answer["report"] == {"from": "A", "to": "B", "epoch": 4, "steps": steps}
+    origin.watchdog.answer = Result(True, "paused", {"event": "paused"})
+    assert "report" not in (await order(http, "pause", admin))[1]

@@ -23,7 +23,6 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rtmp_sync.admin import facts
 from rtmp_sync.admin.endpoint import Endpoint
-from rtmp_sync.server.clock import now
 from rtmp_sync.server.watchdog import Result
 
 if TYPE_CHECKING:
@@ -188,14 +187,11 @@ def _endpoint(name: str) -> Endpoint:
         author = {"user": origin.config.admin.user, "address": request.remote}
         said = order.model_dump(exclude_defaults=True)
         origin.history.record("order", order=name, **author, **said)
-        asked_at = now()
         answer = await _carry_out(origin, lambda: decide(origin, order), _by(author))
         done = bool(answer["done"])
         origin.history.record(
             "order_done" if done else "order_refused", order=name, result=answer["result"], **author
         )
-        if done and (report := _report(origin, asked_at)) is not None:
-            answer["report"] = report
         return web.json_response({"id": origin.node_id, **answer}, status=200 if done else 409)
 
     return Endpoint("POST", f"/{name}", handle, needs_admin=True)
@@ -211,24 +207,19 @@ async def _carry_out(
         return found | ({"ask": elsewhere.ask} if elsewhere.ask else {})
     if isinstance(wish, _Wish):
         wish = await origin.watchdog.request(wish.kind, by, **wish.options)
-    return {"done": wish.done, "result": wish.text}
+    return {"done": wish.done, "result": wish.text, **_report(origin, wish)}
 
 
 def _by(author: dict[str, Any]) -> str:
     return f"{author['user']} from {author['address']}"
 
 
-def _report(origin: Origin, since: float) -> dict[str, Any] | None:
-    """How the service moved, as the history has it."""
-    for event in reversed(origin.history.events()):
-        if event["clock"] < since:
-            return None
-        if event["event"] == "switchover":
-            report = {
-                key: event[key] for key in event if key not in ("at", "clock", "event", "row")
-            }
-            return {"from": origin.node_id, **report}
-    return None
+def _report(origin: Origin, result: Result) -> dict[str, Any]:
+    """How the service moved; {} when it did not."""
+    if result.report.get("event") != "switchover":
+        return {}
+    kept = {key: value for key, value in result.report.items() if key not in ("event", "row")}
+    return {"report": {"from": origin.node_id, **kept}}
 
 
 def _what_is_wrong(error: ValidationError) -> str:
