@@ -43,19 +43,28 @@ async def store(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator
     await made.close()
 
 
+@pytest.fixture
+async def troubled_etcd(tmp_path: Path) -> AsyncIterator[EtcdStore]:
+    """An etcd of the test's own, with little space."""
+    quota = ("--quota-backend-bytes", str(16 * 1024 * 1024))
+    cluster = EtcdCluster(tmp_path / "etcd", options=quota)
+    await cluster.start()
+    store = EtcdStore(cluster)
+    yield store
+    await store.close()
+    cluster.close()
+
+
+@pytest.fixture
+async def troubled_file(fuse: FuseDisk) -> AsyncIterator[FileStore]:
+    """A folder on a disk of the test's own."""
+    store = FileStore(fuse.path, fuse)
+    yield store
+    await store.close()
+
+
 @pytest.fixture(params=["file", "etcd"])
-async def troubled(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[TroubledStore]:
+def troubled(request: pytest.FixtureRequest) -> TroubledStore:
     """Any store, for a test that gives it trouble."""
-    if request.param == "file":
-        disk: FuseDisk = request.getfixturevalue("fuse")
-        store: TroubledStore = FileStore(disk.path, disk)
-        yield store
-        await store.close()
-    else:
-        quota = ("--quota-backend-bytes", str(16 * 1024 * 1024))
-        cluster = EtcdCluster(tmp_path / "etcd", options=quota)
-        await cluster.start()
-        store = EtcdStore(cluster)
-        yield store
-        await store.close()
-        cluster.close()
+    store: TroubledStore = request.getfixturevalue(f"troubled_{request.param}")
+    return store
