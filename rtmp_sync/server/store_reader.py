@@ -32,6 +32,7 @@ class StoreReader:
 
     def told(self) -> None:
         """The store says by itself that something changed: read at once, or once more."""
+        self._member.store_changed()
         self._urgent.set()
 
     async def run(self) -> None:
@@ -45,7 +46,7 @@ class StoreReader:
         try:
             reading = await self._coordinator.read(beat=self._member.beats)
         except StoreError:
-            self._member.could_not_read()
+            self._member.could_not_read(self._coordinator.condition)
             self._saw(None)
             return
         self._member.renamed(self._coordinator.node_id)
