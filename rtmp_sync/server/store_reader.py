@@ -32,7 +32,6 @@ class StoreReader:
 
     def told(self) -> None:
         """The store says by itself that something changed: read at once, or once more."""
-        self._member.store_changed()
         self._urgent.set()
 
     async def run(self) -> None:
