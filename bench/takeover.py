@@ -1,29 +1,40 @@
-"""How long clients wait when the active origin dies, hangs, freezes or loses its host.
+"""How long clients wait when the active origin dies, hangs, freezes, loses its host or is relieved.
 
-Each fault hits a real pair under load: clients behind the front door write as fast as they are
+Each fault hits a real pair under load: clients behind the load balancer write as fast as they are
 acknowledged. A client's gap is the time from its last acknowledged write before the fault to its
-next one. Printed for each fault: median and worst gap over clients and rounds, the limit that the
+next one. Printed for each fault: median and worst gap over clients and runs, the limit that the
 worst must keep, and what must be 0: acknowledged writes lost, values that somebody saw and that
 were gone later (unseen), calls done twice, samples at which both nodes said that they are active.
-"both" are the origin and its guard: a host that stops.
+"both" are the origin and its guard: a host that stops. A switchover is planned; the origins' own
+report tells for how long nobody could write (pause, median).
 
-    python -m bench.takeover [--json FILE] [--clients 20] [--kills 10] [--rounds 1] [--seed N]
+    python -m bench.takeover [--json FILE] [--front door|haproxy] [--coordinator file|etcd]
+        [--profile default|fast] [--runs 3] [--faults crash,hang,freeze,host,switchover]
+        [--clients 20] [--seed N]
 
-Exit code 1 when anything was lost, taken back, done twice or served by both at once.
+--front haproxy: a real one with docs/samples/haproxy.cfg. --coordinator etcd: three members on
+this machine. Exit code 1 when anything was lost, taken back, done twice or served by both at once.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import random
 import signal
+import statistics
 import sys
-from dataclasses import dataclass
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+from pathlib import Path
 
 import structlog
 
 from bench.table import arguments, report
+from tests.support.etcd import EtcdCluster
+from tests.support.haproxy import Haproxy
 from tests.support.health_sampler import HealthSampler
 from tests.support.history import History
 from tests.support.load import Load
@@ -31,67 +42,125 @@ from tests.support.pair import Node, Pair, now, within
 
 WRITES_BETWEEN_FAULTS = 1000
 FREEZE_SECONDS = 10.0
+ETCD_MEMBERS = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """What stands around the pair."""
+
+    front: str
+    coordinator: str
+    profile: str
+
+    @property
+    def dead_host_limit(self) -> float:
+        """Seconds: the host must be missed first, and with etcd its lease must run out."""
+        limits = {"default": {"file": 6.0, "etcd": 7.0}, "fast": {"file": 3.0, "etcd": 4.0}}
+        return limits[self.profile][self.coordinator]
+
+    def __str__(self) -> str:
+        return f"{self.front}, {self.coordinator}, {self.profile}"
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """What is done to the active node, how often, and the gap that clients may see."""
+    """What is done to the active node; the limit of the gap in seconds, None: a dead host's.
+
+    sign: the signal; None: an order to switch over.
+    """
 
     name: str
-    sign: int
+    sign: signal.Signals | None
     guard: bool
-    limit_seconds: float
+    limit_seconds: float | None
 
-    def hit(self, pair: Pair, node: Node) -> float:
-        return pair.signal(node, self.sign, guard=self.guard)
-
-
-KILL = Fault("kill -9 origin", signal.SIGKILL, False, 1.0)
-HANG = Fault("freeze origin", signal.SIGSTOP, False, 3.5)
-FREEZE = Fault("freeze both, thaw at 10 s", signal.SIGSTOP, True, 6.0)
-HOST = Fault("kill -9 both", signal.SIGKILL, True, 6.0)
+    def limit(self, setting: Setting) -> float:
+        return setting.dead_host_limit if self.limit_seconds is None else self.limit_seconds
 
 
-@dataclass(frozen=True, slots=True)
+FAULTS = {
+    "crash": Fault("kill -9 origin", signal.SIGKILL, False, 1.0),
+    "hang": Fault("freeze origin", signal.SIGSTOP, False, 3.5),
+    "freeze": Fault("freeze both, thaw at 10 s", signal.SIGSTOP, True, None),
+    "host": Fault("kill -9 both", signal.SIGKILL, True, None),
+    "switchover": Fault("switchover", None, False, 1.0),
+}
+
+
+@dataclass(slots=True)
 class Measured:
-    """The outcome of all rounds of one fault."""
+    """The outcome of all runs of one fault."""
 
     fault: Fault
+    limit_seconds: float
     history: History
     both_active: int
+    pauses_ms: list[float] = field(default_factory=list)
 
-    def figures(self) -> dict[str, float]:
-        found = self.history.figures()
+    def figures(self) -> dict[str, float | str]:
+        found: dict[str, float | str] = dict(self.history.figures())
         found["both_active"] = self.both_active
-        found["limit_ms"] = self.fault.limit_seconds * 1000
+        found["limit_ms"] = self.limit_seconds * 1000
+        found["pause_ms"] = statistics.median(self.pauses_ms) if self.pauses_ms else "-"
         return found
 
 
-async def measure(
-    pair: Pair, fault: Fault, rounds: int, clients: int, moments: random.Random
-) -> Measured:
-    """Hit the active node `rounds` times, each time when the other one is ready."""
-    room = fault.name.replace(" ", "-").replace(",", "")
-    async with (
-        HealthSampler(pair) as health,
-        Load(pair.url(f"proof/{room}"), writers=clients) as load,
-    ):
-        for index in range(rounds):
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """A running pair and where its clients connect."""
+
+    setting: Setting
+    pair: Pair
+    haproxy: Haproxy | None
+    moments: random.Random
+
+    async def settled(self) -> tuple[Node, Node]:
+        """(active, standby), and the load balancer leads there."""
+        active, standby = await self.pair.settled()
+        if self.haproxy is not None:
+            await self.haproxy.leads_to(active)
+        return active, standby
+
+    async def measure(self, fault: Fault, runs: int, clients: int) -> Measured:
+        """Hit the active node `runs` times, each time when the other one is ready."""
+        pair = self.pair
+        room = fault.name.replace(" ", "-").replace(",", "")
+        address = self.haproxy.address if self.haproxy is not None else None
+        async with (
+            HealthSampler(pair) as health,
+            Load(pair.url(f"proof/{room}", address), writers=clients) as load,
+        ):
+            result = Measured(fault, fault.limit(self.setting), load.history, 0)
+            for index in range(runs):
+                await load.acknowledged(WRITES_BETWEEN_FAULTS)
+                active, standby = await self.settled()
+                await asyncio.sleep(self.moments.uniform(0, 0.5))
+                at = now()
+                if fault.sign is None:
+                    result.pauses_ms.append(await switch_over(pair, active))
+                else:
+                    at = pair.signal(active, fault.sign, guard=fault.guard)
+                load.history.fault(at, f"{fault.name}: {active.id}")
+                await pair.becomes_active(standby, seconds=20)
+                await load.full_read(f"reader-{index}")
+                await load.everyone_served(at)
+                if fault is FAULTS["freeze"]:
+                    await _thaw(pair, active, at + FREEZE_SECONDS)
             await load.acknowledged(WRITES_BETWEEN_FAULTS)
-            active, standby = await pair.settled()
-            await asyncio.sleep(moments.uniform(0, 0.5))
-            at = fault.hit(pair, active)
-            load.history.fault(at, f"{fault.name}: {active.id}")
-            await pair.becomes_active(standby, seconds=20)
-            await load.full_read(f"reader-{index}")
-            await load.everyone_served(at)
-            if fault is FREEZE:
-                await _thaw(pair, active, at + FREEZE_SECONDS)
-        await load.acknowledged(WRITES_BETWEEN_FAULTS)
-        await pair.settled()
-        await load.rest()
-        await load.full_read("last-reader")
-    return Measured(fault, load.history, len(health.both))
+            await pair.settled()
+            await load.rest()
+            await load.full_read("last-reader")
+        result.both_active = len(health.both)
+        return result
+
+
+async def switch_over(pair: Pair, active: Node) -> float:
+    """Order it, and return how long nobody could write, in milliseconds."""
+    status, answer = await pair.order(active, "switchover")
+    if status != 200:
+        raise RuntimeError(f"no switchover: {answer}")
+    return float(answer["report"]["pause_ms"])
 
 
 async def _thaw(pair: Pair, node: Node, at: float) -> None:
@@ -102,19 +171,36 @@ async def _thaw(pair: Pair, node: Node, at: float) -> None:
     pair.signal(node, signal.SIGCONT, guard=True)
 
 
-async def run(clients: int, kills: int, rounds: int, seed: int) -> list[Measured]:
-    moments = random.Random(seed)
-    pair = Pair()
-    try:
+@contextlib.asynccontextmanager
+async def running(setting: Setting, seed: int) -> AsyncIterator[Bench]:
+    """A pair with all that the setting wants; nothing is left afterwards."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtmp-sync-bench-")))
+        failover: dict[str, object] = {}
+        if setting.profile != "default":
+            failover["profile"] = setting.profile
+        if setting.coordinator == "etcd":
+            etcd = EtcdCluster(folder / "etcd", ETCD_MEMBERS)
+            stack.callback(etcd.close)
+            await etcd.start()
+            failover["etcd"] = [str(address) for address in etcd.addresses]
+        pair = Pair(failover=failover)
+        stack.callback(pair.clean_up)
         pair.start()
-        results = []
-        for fault in (KILL, HANG, FREEZE, HOST):
-            await pair.settled()
-            count = kills if fault is KILL else rounds
-            results.append(await measure(pair, fault, count, clients, moments))
-        return results
-    finally:
-        pair.clean_up()
+        haproxy = None
+        if setting.front == "haproxy":
+            fast = setting.profile == "fast"
+            haproxy = stack.enter_context(Haproxy(pair.nodes(), folder, fast=fast))
+        bench = Bench(setting, pair, haproxy, random.Random(seed))
+        await bench.settled()
+        yield bench
+
+
+async def run(
+    setting: Setting, faults: list[Fault], runs: int, clients: int, seed: int
+) -> list[Measured]:
+    async with running(setting, seed) as bench:
+        return [await bench.measure(fault, runs, clients) for fault in faults]
 
 
 COLUMNS = {
@@ -124,6 +210,7 @@ COLUMNS = {
     "median": "gap_median_ms",
     "worst": "gap_worst_ms",
     "limit": "limit_ms",
+    "pause": "pause_ms",
     "lost": "lost",
     "unseen": "vanished",
     "twice": "duplicates",
@@ -133,13 +220,18 @@ COLUMNS = {
 
 def main() -> int:
     parser = arguments(__doc__)
+    parser.add_argument("--front", choices=("door", "haproxy"), default="door")
+    parser.add_argument("--coordinator", choices=("file", "etcd"), default="file")
+    parser.add_argument("--profile", choices=("default", "fast"), default="default")
+    parser.add_argument("--runs", type=int, default=3, help="of each fault")
+    parser.add_argument("--faults", default=",".join(FAULTS), help="some of the default")
     parser.add_argument("--clients", type=int, default=20)
-    parser.add_argument("--kills", type=int, default=10)
-    parser.add_argument("--rounds", type=int, default=1, help="of every other fault")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 32))
     options = parser.parse_args()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
-    results = asyncio.run(run(options.clients, options.kills, options.rounds, options.seed))
+    setting = Setting(options.front, options.coordinator, options.profile)
+    faults = [FAULTS[name] for name in options.faults.split(",")]
+    results = asyncio.run(run(setting, faults, options.runs, options.clients, options.seed))
     figures = {result.fault.name: result.figures() for result in results}
     problems = [
         f"{result.fault.name}: {problem}"
@@ -156,7 +248,7 @@ def main() -> int:
         ],
         figures=figures,
         peers={},
-        notes=[f"seed {options.seed}, {options.clients} clients", *problems],
+        notes=[f"{setting}; seed {options.seed}, {options.clients} clients", *problems],
         json_file=options.json,
     )
     return 1 if problems or any(result.both_active for result in results) else 0

@@ -281,12 +281,23 @@ class Pair:
         code, body = await get(f"http://{node.admin}/status")
         return json.loads(body) if code == 200 else None
 
-    async def history(self, node: Node) -> list[dict[str, Any]] | None:
-        """`/history` of the node's present process, or None while it does not answer."""
+    async def order(self, node: Node, name: str, **body: object) -> tuple[int, dict[str, Any]]:
+        """POST /<name> with the admin's credentials: (status, answer)."""
+        url = f"http://{node.admin}/{name}"
+        async with (
+            aiohttp.ClientSession(headers=self._credentials()) as session,
+            session.post(url, json=body) as answer,
+        ):
+            return answer.status, await answer.json(content_type=None)
+
+    def _credentials(self) -> dict[str, str]:
         password = (self.directory / "admin.password").read_text().strip()
         credentials = base64.b64encode(f"{ADMIN_USER}:{password}".encode()).decode()
-        headers = {"Authorization": f"Basic {credentials}"}
-        code, body = await get(f"http://{node.admin}/history", headers=headers)
+        return {"Authorization": f"Basic {credentials}"}
+
+    async def history(self, node: Node) -> list[dict[str, Any]] | None:
+        """`/history` of the node's present process, or None while it does not answer."""
+        code, body = await get(f"http://{node.admin}/history", headers=self._credentials())
         if code != 200:
             return None
         events: list[dict[str, Any]] = json.loads(body)["events"]
