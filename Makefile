@@ -42,7 +42,7 @@ setup:
 	@.ci/setup
 
 setup-dev:
-	@.ci/setup dev etcd ffmpeg ffprobe haproxy ip iptables nft openssl tshark
+	@.ci/setup dev etcd etcdctl ffmpeg ffprobe haproxy ip iptables nft openssl tshark
 
 clean:
 	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
