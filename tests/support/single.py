@@ -43,6 +43,9 @@ def toml(tables: Mapping[str, Mapping[str, object]]) -> str:
     return "\n".join(lines) + "\n"
 
 
+SERVE = (sys.executable, "-m", "rtmp_sync", "serve")
+
+
 class Single:
     """A `serve` process. `address` is its RTMP "host:port"; `output` everything it printed."""
 
@@ -68,13 +71,13 @@ class Single:
         self._mark = uuid.uuid4().hex
         self.process: subprocess.Popen[bytes] | None = None
 
-    def launch(self) -> None:
-        """Start the process; it is not ready yet."""
+    def launch(self, *options: str, environment: Mapping[str, str] | None = None) -> None:
+        """Start the process; it is not ready yet. options: of `serve`, besides --config."""
         with self.output.open("wb") as output:
             self.process = subprocess.Popen(
-                [sys.executable, "-m", "rtmp_sync", "serve", "--config", str(self.config)],
+                [*SERVE, "--config", str(self.config), *options],
                 cwd=ROOT,
-                env={**os.environ, MARK: self._mark},
+                env={**os.environ, **(environment or {}), MARK: self._mark},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
