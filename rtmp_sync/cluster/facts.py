@@ -122,10 +122,6 @@ class Facts:
         self.observer.could_not_read()
         self._store_trouble = trouble
 
-    def store_changed(self) -> None:
-        """The store says by itself that something is new."""
-        self._pace.read_soon()
-
     def tried(self, result: CasResult, highest: Record | None) -> None:
         """What came of a `Cas`, and the highest record seen after it."""
         self.observer.tried(result, highest)

@@ -58,11 +58,17 @@ KINDS: Mapping[str, float] = {
     "stale": 1,  # reads of what was
     "store_full": 1.5,  # writes of records are refused
     "line_garbage": 0.5,
+    "leader": 2.0,  # etcd has none: nobody is answered, no lease ends
+    "revoke": 1.5,  # somebody revokes the holder's lease, or deletes its key
+    # the load balancer
+    "lb_path": 2.0,  # it does not reach the node
     # operators
     "switchover": 5,
     "edit": 2,  # the pair file is edited
     "pause": 2,
     "force": 0.7,
+    "force_fenced": 1.0,  # the store is away, the other node off: an operator vouches for that
+    "resync": 1.0,
 }
 
 # kind -> what makes it worse right then: a fault brings one of these with it now and then.
@@ -80,9 +86,12 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "disk_hung": ("crash", "cut"),
     "store": ("crash", "power", "cut"),
     "pause": ("crash", "vm"),
+    "revoke": ("crash", "switchover", "cut", "flaky"),
+    "leader": ("crash", "power", "cut", "switchover"),
+    "force_fenced": ("crash", "cut"),
 }
 # Nothing comes of these unless they hit who serves, and last.
-LINGERING = ("sick", "lag")
+LINGERING = ("sick", "lag", "lb_path")
 
 # T_conf from a failing self-test to the switchover that it brings about.
 SWITCHED = (0.2, 0.9)
@@ -107,6 +116,7 @@ class Mix:
     rates: tuple[float, float] = (0.93, 1.07)  # of the nodes' clocks
     fixed_rates: Mapping[str, float] = field(default_factory=dict)  # of these nodes instead
     default_profile: float = 0.05  # share of seeds with the default numbers; others: fast
+    etcd: float = 0.4  # share of seeds with etcd as the store; others: a NAS
     modes: Mapping[str, float] = field(
         default_factory=lambda: {"semi": 0.85, "strict": 0.08, "async": 0.07}
     )
@@ -141,6 +151,9 @@ class Setup:
     drain_seconds: float
     grace_seconds: float
     latency: float
+    etcd: bool
+    failsafe: bool
+    lb_path: str
 
 
 def draw_setup(seed: int, mix: Mix) -> Setup:
@@ -167,6 +180,9 @@ def draw_setup(seed: int, mix: Mix) -> Setup:
         drain_seconds=chance.choice([0.0, 0.0, 0.3]),
         grace_seconds=chance.choice([30.0, 30.0, 3.0]),
         latency=chance.choice([0.0005, 0.002, 0.01]),
+        etcd=chance.random() < mix.etcd,
+        failsafe=chance.random() < 0.5,
+        lb_path=chance.choice(["alarm", "auto"]),
     )
 
 

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from functools import lru_cache
 
 from rtmp_sync.cluster import pace, pair_file, record
-from rtmp_sync.coordinators import file, file_io
+from rtmp_sync.coordinators import etcd, file, file_io
 from rtmp_sync.server import turn
 from rtmp_sync.state import snapshot
 from tests.simulation.nas import Nas
@@ -48,6 +48,8 @@ def product_on(nas: Nas, *, keep_records: int, chunk_bytes: int) -> Iterator[Non
         (file, "secrets", HERE),
         (file, "decode", _decode),
         (file, "parse", _parse),
+        (etcd, "now", HERE.now),
+        (etcd, "decode", _decode),
         (turn, "now", HERE.now),
         (pace, "HASTE_SECONDS", HASTE_SECONDS),
         (file_io, "os", nas),

@@ -8,13 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from rtmp_sync.cluster.record import Author
 from rtmp_sync.cluster.view import Outcome
+from rtmp_sync.coordinators.base import Coordinator
 from rtmp_sync.errors import StoreError
 from tests.simulation.disk import Disk
 from tests.simulation.errands import Wait, run
 from tests.simulation.here import HERE
 from tests.simulation.outcome import Broken
+from tests.simulation.pair_store import make_coordinator
 from tests.simulation.process import Process
-from tests.simulation.store import Helper, SimulatedCoordinator
 
 if TYPE_CHECKING:
     from tests.simulation.world import World
@@ -39,6 +40,8 @@ class Node:
         self.paused = False  # the whole machine
         self.guard_alive = True
         self.sick = self.gate_shut = self.gate_stuck = False
+        self.lb_cut_at: float | None = None  # since when the load balancer does not reach it
+        self.vouched_until = 0.0  # an operator sees to it that it stays off
         self.away_long = False  # its copy dropped what was temporary, as it may
         self.when_writing: Callable[[], None] = lambda: None  # a record, and has not yet
         self.wish = ""  # an operator's, not answered yet
@@ -55,6 +58,13 @@ class Node:
     def unfit(self) -> bool:
         """Not able to serve now, or to show that it does not."""
         return self.sick or self.gate_shut or self.gate_stuck
+
+    @property
+    def kept_off(self) -> bool:
+        """The other one serves, or is about to, by the operator's word that this one is off."""
+        others = [node.process for node in self.world.nodes.values() if node is not self]
+        trusted = any(one is not None and one.member.node.word is not None for one in others)
+        return trusted or self.world.schedule.now < self.vouched_until
 
     # -- time --------------------------------------------------------------------------
 
@@ -135,6 +145,9 @@ class Node:
 
     def start_again(self) -> None:
         """Power is back, or an operator starts the service: guard and origin."""
+        if self.kept_off:
+            self.world.schedule.after(self.world.timing.t_conf, self.start_again)
+            return
         self.on = True
         if self.process is None:
             self.guard_alive = True
@@ -199,7 +212,7 @@ class Node:
 
     def _reap(self, process: Process, reason: str) -> None:
         """Nothing of the dead origin may still reach the store."""
-        if process.store.helper.stuck:
+        if process.store.stuck:
             self.after(POLL_SECONDS, self._reap, process, reason)
             return
         run(self._release(process, reason), self._released, self._released)
@@ -213,9 +226,8 @@ class Node:
 
     async def _release(self, process: Process, reason: str) -> None:
         world = self.world
-        deadline = world.timing.t_conf / 3
-        helper = Helper(world.store, self.name, f"{self.name}-guard", deadline, self.after)
-        coordinator = SimulatedCoordinator(self.name, helper, deadline)
+        owner = f"{self.name}-guard"
+        coordinator, _ = make_coordinator(world, self.name, "", owner, self.after)
         give_up_at = self.clock + world.timing.t_conf
         while process.gate_said is not None and self.clock < give_up_at:
             try:
@@ -226,7 +238,7 @@ class Node:
             await Wait(lambda resume, _: self.after(world.timing.guard_interval, resume, None))
 
     async def _try_to_release(
-        self, coordinator: SimulatedCoordinator, gate: tuple[int, str], reason: str
+        self, coordinator: Coordinator, gate: tuple[int, str], reason: str
     ) -> bool:
         epoch, boot_id = gate
         record = (await coordinator.read(beat=False)).sighting.record

@@ -1,4 +1,4 @@
-"""A process and its store: the real `FileCoordinator`, read as `server.store_reader` reads it."""
+"""A process and its store: a real coordinator, read as `server.store_reader` reads it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,29 @@ from typing import TYPE_CHECKING, Any
 
 from rtmp_sync.cluster.record import Record
 from rtmp_sync.cluster.view import Outcome
+from rtmp_sync.coordinators.base import Coordinator
 from rtmp_sync.errors import ConfigError, StoreError
 from tests.simulation.errands import run
+from tests.simulation.etcd import make_etcd_coordinator
 from tests.simulation.store import Helper, SimulatedCoordinator
 
 if TYPE_CHECKING:
     from tests.simulation.process import Process
+    from tests.simulation.world import World
 
-__all__ = ["PairStore"]
+__all__ = ["PairStore", "make_coordinator"]
+
+
+def make_coordinator(
+    world: World, node: str, boot_id: str, owner: str, after: Callable[..., None]
+) -> tuple[Coordinator, Helper | None]:
+    """boot_id: "" for a guard. With a NAS its helper, too: what it began may yet be done."""
+    if world.etcd is not None:
+        made = make_etcd_coordinator(world.etcd, node, boot_id, after=after, timing=world.timing)
+        return made, None
+    deadline = world.timing.t_conf / 3
+    helper = Helper(world.store, node, owner, deadline, after)
+    return SimulatedCoordinator(node, helper, deadline), helper
 
 
 class PairStore:
@@ -26,16 +41,23 @@ class PairStore:
         learned: Callable[[tuple[str, str]], None],
         noticed: Callable[[], None],
     ) -> None:
-        world = process.world
-        deadline = world.timing.t_conf / 3
-        owner = f"{process.name}-{process.boot_id}"
-        self.helper = Helper(world.store, process.name, owner, deadline, process.after)
-        self._coordinator = SimulatedCoordinator(process.name, self.helper, deadline)
+        name, boot_id = process.name, process.boot_id
+        self._coordinator, self._helper = make_coordinator(
+            process.world, name, boot_id, f"{name}-{boot_id}", process.after
+        )
+        self._coordinator.on_change(self._told)
+        self._urgent = False
         self._process = process
         self._learned = learned
         self._noticed = noticed
         self._reading = False
         self._timer = 0
+
+    @property
+    def stuck(self) -> int:
+        """Requests that were given up and may still reach the store, where nothing else keeps
+        those of a dead process out."""
+        return self._helper.stuck if self._helper is not None else 0
 
     def start(
         self, started: Callable[[], None], misconfigured: Callable[[Exception], None]
@@ -53,7 +75,7 @@ class PairStore:
         """Now, if none is under way; else as soon as the member wants one again."""
         if self._reading or timer not in (0, self._timer):
             return
-        self._reading = True
+        self._reading, self._urgent = True, False
         member = self._process.member
         member.read_began()
         reading = self._coordinator.read(beat=member.beats)
@@ -68,6 +90,13 @@ class PairStore:
         process.world.trace(lambda: f"{process.boot_id} cas {_told(record)}")
         process.world.schedule.after(0.0, process.node.when_writing)
         run(self._coordinator.cas(record), self._tried, self._tried)
+
+    def _told(self) -> None:
+        """The store says by itself that something changed: read at once, or once more."""
+        if self._reading:
+            self._urgent = True
+        else:
+            self.read()
 
     def _learn(self, nodes: tuple[str, str]) -> None:
         self._process.member.renamed(self._coordinator.node_id)
@@ -88,14 +117,15 @@ class PairStore:
         self._ended()
 
     def _could_not_read(self, _: Exception) -> None:
-        self._process.member.could_not_read()
+        self._process.member.could_not_read(self._coordinator.condition)
         self._ended()
 
     def _ended(self) -> None:
         process = self._process
         self._reading = False
         self._timer += 1
-        process.after(process.member.read_interval(process.clock), self.read, self._timer)
+        wait = 0.0 if self._urgent else process.member.read_interval(process.clock)
+        process.after(wait, self.read, self._timer)
         self._noticed()
 
     def _tried(self, attempt: Any) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from rtmp_sync.cluster import actions as do
 from rtmp_sync.cluster.member import TURNS_AT_ONCE, Member
+from rtmp_sync.cluster.peer_status import OwnHealth
 from rtmp_sync.cluster.turn import Turn
 from rtmp_sync.cluster.view import Identity, Policy
 from rtmp_sync.server.authority import Authority
@@ -72,6 +73,8 @@ class Process:
             guard_lost=setup.guard_lost,
             drain_seconds=setup.drain_seconds,
             digest_seconds=4 * timing.t_conf,
+            failsafe=setup.failsafe,
+            lb_path=setup.lb_path,
         )
         self.member = Member(
             Identity(self.name, boot_id, self.clock),
@@ -189,6 +192,11 @@ class Process:
         member.self_tested(not self.node.sick)
         if not self.node.guard_alive:
             member.guard_died()
+        cut_at = self.node.lb_cut_at
+        age = self.world.schedule.now - cut_at if cut_at is not None else 0.2
+        member.load_balancer_seen(age)
+        if links is not None and links.exchange is not None:
+            links.exchange.health = OwnHealth(not self.node.sick, age)
         # No turn for a probe alone: the next read, just as often, brings one.
         self.after(self.world.timing.probe_interval, self._probe)
 

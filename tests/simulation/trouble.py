@@ -47,8 +47,11 @@ class Trouble:
         store.stale.clear()
         store.flaky = 0.0
         store.nas.full = False
+        if world.etcd is not None and world.etcd.leaderless:
+            world.etcd.elect()
         for node in world.nodes.values():
             node.sick = node.gate_shut = node.gate_stuck = False
+            node.lb_cut_at = None
             node.disk.trouble, node.disk.lying = "", False
             if node.paused or (node.process is not None and node.process.frozen):
                 node.thaw()
@@ -333,7 +336,33 @@ class Trouble:
         self._later(fault.seconds, self._set, nas, "full", False)
         return True
 
+    def _leader(self, fault: Fault, node: Node) -> bool:
+        etcd = self._world.etcd
+        if etcd is None or etcd.leaderless:
+            return False
+        etcd.leaderless = True
+        self._later(fault.seconds, etcd.elect)
+        return True
+
+    def _revoke(self, fault: Fault, node: Node) -> bool:
+        """What is revoked by hand from a holder that nobody hears of is asking for two."""
+        world = self._world
+        active = world.active()
+        linked = active is not None and active.links is not None and active.links.connected
+        if world.etcd is None or not linked:
+            return False
+        return world.etcd.revoke(lease_too=fault.level < 0.5)
+
+    def _lb_path(self, fault: Fault, node: Node) -> bool:
+        if node.lb_cut_at is not None:
+            return False
+        node.lb_cut_at = self._world.schedule.now
+        self._later(max(fault.seconds, 4.5), self._set, node, "lb_cut_at", None)
+        return True
+
     def _line_garbage(self, fault: Fault, node: Node) -> bool:
+        if self._world.etcd is not None:
+            return False
         content = GARBAGE[int(fault.level * len(GARBAGE))]
         if self._world.verdicts.record is None and parse(content) is not None:
             return False  # a wrong line before the first record is another pair
@@ -360,9 +389,12 @@ class Trouble:
     def _switchover(self, fault: Fault, node: Node) -> bool:
         return self._world.active() is not None and self._ask("switchover")
 
+    def _resync(self, fault: Fault, node: Node) -> bool:
+        return self._ask("resync")
+
     def _edit(self, fault: Fault, node: Node) -> bool:
         record = self._world.verdicts.record
-        if record is None:
+        if record is None or self._world.etcd is not None:
             return False
         other, same = record.nodes[0], record.nodes[1]  # it may be saved as it is, too
         self._write_line(record.holder == (same if fault.level < 0.3 else other))
@@ -399,3 +431,26 @@ class Trouble:
                 process.after(2 * world.timing.t_conf, process.member.withdraw)
         elif world.schedule.now < until:
             self._later(0.3 * world.timing.t_conf, self._force_when_closed, node, until, hasty)
+
+    def _force_fenced(self, fault: Fault, node: Node) -> bool:
+        """The store goes, then a node; an operator pulls its plug, and says so to the other."""
+        process = node.process
+        other = next(one for one in self._world.nodes.values() if one is not node)
+        if process is None or not process.runs:
+            return False
+        self._unreachable(fault.seconds + self._world.timing.t_conf, *NAMES)
+        self._later(0.5 * self._world.timing.t_conf * fault.level, self._vouch_for, node, other)
+        return True
+
+    def _vouch_for(self, node: Node, other: Node) -> None:
+        if other.on:
+            other.lose_power()
+        patience = 2 * self._world.timing.t_conf
+        other.vouched_until = self._world.schedule.now + patience
+        process = node.process
+        if process is None or not process.runs:
+            return
+        process.enter()
+        if process.member.ask("force_fenced", "operator", process.clock):
+            process.wake()
+            process.after(0.5 * patience, process.member.withdraw)

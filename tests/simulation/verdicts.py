@@ -21,6 +21,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 from rtmp_sync.cluster.record import Record
+from rtmp_sync.cluster.view import SELF_TESTS
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason
 from tests.simulation.outcome import Broken
@@ -32,9 +33,9 @@ if TYPE_CHECKING:
 __all__ = ["Verdicts"]
 
 # Claims in which an operator, or a rule that he chose, takes a loss upon himself.
-ACCEPTED_LOSS = ("forced", "cold_start_alone")
+ACCEPTED_LOSS = ("forced", "forced_fenced", "cold_start_alone")
 
-CANNOT_SERVE = ("gate_failed", "self_test")  # the reasons of a record that lets go for that
+CANNOT_SERVE = ("gate_failed", *SELF_TESTS)  # the reasons of a record that lets go for that
 
 # Why one end may refuse the other though both are right.
 NO_FAULT = (Reason.NOT_WANTED, Reason.REPLACED, Reason.SILENCE, Reason.NOT_PROVEN)
@@ -51,6 +52,7 @@ class Verdicts:
         self.opened_by: dict[int, str] = {}
         self.shown: dict[tuple[str, str], Write] = {}
         self.rotten = False  # something changed a copy behind everybody's back
+        self._by_word: dict[int, str] = {}
         self._stats = stats
         self._values: dict[tuple[str, str, int], bytes | None] = {}
 
@@ -76,6 +78,9 @@ class Verdicts:
         """A gate was opened under this record. empty: with a copy that never was part of any
         epoch."""
         self._alone(process)
+        if process.member.node.word is not None:
+            self._by_word[record.epoch] = process.boot_id  # no epoch of the pair's yet
+            return
         by = self.opened_by.setdefault(record.epoch, process.boot_id)
         if by != process.boot_id:
             raise Broken("I1", f"epoch {record.epoch} opened by {by} and {process.boot_id}")
@@ -90,6 +95,9 @@ class Verdicts:
     def landed(self, record: Record) -> None:
         before = self.record
         self.records[record.rev] = self.record = record
+        if record.epoch in self._by_word and record.epoch not in self.opened_by:
+            self.opened_by[record.epoch] = self._by_word[record.epoch]
+            self._lost(self.boots[record.boot_id], record, empty=False)
         if any(copy.node == record.holder for copy in record.sync):
             raise Broken("I5", f"{record.boot_id} holds, and counts itself as in sync with it")
         let_go = record.released and (before is None or not before.released)
@@ -106,13 +114,14 @@ class Verdicts:
         self._alone(process)
         for copy in self._must_hold(process):
             self._holds(process, copy, message)
-        for write in message.writes:
-            self._show(process, write)
+        if process.member.node.word is None:  # else it may be lost until the store has the word
+            for write in message.writes:
+                self._show(process, write)
 
     def _must_hold(self, process: Process) -> list[Process]:
         """The copies that a client may rely on, as the store has it."""
         record = self.record
-        if record is None or self.mode == "async":
+        if record is None or self.mode == "async" or process.member.node.word is not None:
             return []
         trusted = {copy.boot_id for copy in record.sync}
         if self._claim(record.epoch).reason not in ACCEPTED_LOSS:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from rtmp_sync.cluster.timing import DEFAULT, FAST
 from rtmp_sync.cluster.view import State
 from tests.simulation.clients import Door, Reader, Writer
+from tests.simulation.etcd import Etcd
 from tests.simulation.faults import DEFAULT_MIX, NAMES, Fault, Mix, draw_setup, plan
 from tests.simulation.here import product_on
 from tests.simulation.links import LinkEnd
@@ -53,6 +54,7 @@ class World:
         self.schedule = Schedule()
         self.network = Network(self.schedule, random.Random(f"{seed}/net"), self.setup.latency)
         self.store = Store(self.schedule, random.Random(f"{seed}/store"), NAMES)
+        self.etcd = Etcd(self.schedule, self.store) if self.setup.etcd else None
         self.verdicts = Verdicts(self.setup.mode, self.stats)
         self.store.landed = self._landed
         self.bulk_delay = 0.002
@@ -184,7 +186,11 @@ class World:
         active = self.active()
         if active is None or active.member.state is not State.ACTIVE:
             return False
-        if active.member.node.hold is not None or active.member.node.pending is not None:
+        if (
+            active.member.node.word is not None
+            or active.member.node.hold is not None
+            or active.member.node.pending is not None
+        ):
             return False
         for node in self.nodes.values():
             process = node.process
@@ -243,7 +249,7 @@ class World:
         return [
             node.process
             for node in self.nodes.values()
-            if node.process is not None and node.process.serving
+            if node.process is not None and node.process.serving and node.lb_cut_at is None
         ]
 
     def _landed(self, record: object) -> None:

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from rtmp_sync.cluster.actions import Answer, CloseGate, Happened, Repair
 from rtmp_sync.cluster.record import first_record
-from rtmp_sync.cluster.situation import Situation
+from rtmp_sync.cluster.situation import EMPTY, Situation
 from rtmp_sync.cluster.turn import Turn, claim, go, stay, write
 from rtmp_sync.cluster.view import Claim, State, Store
 
@@ -56,10 +56,12 @@ def claim_forced(s: Situation) -> Turn:
 
 
 def vouched_for(s: Situation) -> bool:
-    """He says that the other node is powered off; nobody else can, as the store is away."""
+    """He says that the other node is powered off; nobody else can, as the store is away. A pair
+    that never began has nothing to serve."""
     wish = s.view.request
     asked = wish is not None and wish.kind == "force_fenced"
-    return asked and s.view.store is Store.UNREACHABLE and s.view.gate == "closed"
+    began = s.record is not None or s.view.position != EMPTY
+    return asked and began and s.view.store is Store.UNREACHABLE and s.view.gate == "closed"
 
 
 def open_by_word(s: Situation) -> Turn:
