@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from rtmp_sync.config_errors import nearest
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.trusted_proxies import TrustedProxies
 
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
@@ -17,14 +18,7 @@ __all__ = ["check_files"]
 SECRET_BYTES_MIN = 16  # what it keys is truncated to 16 bytes: less would be its weak point
 PASSWORD_BYTES_SHORT = 8
 
-# Keys of the design that nothing reads yet: better said than found out.
-_WITHOUT_EFFECT = (
-    "failover.lb_path",
-    "failover.failsafe",
-    "firewall.allow",
-    "storage.media",
-    "storage.virtual",
-)
+_GATES_FOR_ALL = ("listener", "none")  # while open
 
 _PACKAGE = Path(__file__).parent
 _NOT_DRIVERS = {"__init__", "base"}
@@ -53,7 +47,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
         _check_pair_file(config, findings)
     _check_drivers(config, findings)
     _check_folders(config, findings)
-    _check_effects(config, findings)
+    _check_proxies(config, findings)
     return findings.errors, findings.warnings
 
 
@@ -137,6 +131,18 @@ def _check_drivers(config: Config, findings: _Findings) -> None:
         known = [name for name in known if name not in _NOT_DRIVERS and "_" not in name]
         if value not in known:
             findings.error(key, value, f"there is no such driver; known: {', '.join(known)}")
+        elif folder == "firewalls":
+            _check_gate(config, findings)
+
+
+def _check_gate(config: Config, findings: _Findings) -> None:
+    from rtmp_sync.firewalls import check
+
+    findings.errors.extend(check(config))
+    firewall = config.firewall
+    if firewall.allow and firewall.driver in _GATES_FOR_ALL:
+        fix = f'driver = "{firewall.driver}" lets everybody in; use "nftables", or leave it out'
+        findings.warn("firewall.allow", firewall.allow, fix)
 
 
 def _check_folders(config: Config, findings: _Findings) -> None:
@@ -160,10 +166,11 @@ def _check_folders(config: Config, findings: _Findings) -> None:
             findings.error(key, str(path), "there is no such folder; create it")
 
 
-def _check_effects(config: Config, findings: _Findings) -> None:
-    for key in _WITHOUT_EFFECT:
-        section, _, name = key.partition(".")
-        model = getattr(config, section)
-        value = getattr(model, name)
-        if value != type(model).model_fields[name].default:
-            findings.warn(key, value, "has no effect in this version")
+def _check_proxies(config: Config, findings: _Findings) -> None:
+    """Probes of the other origin come without a PROXY header."""
+    networks = config.rtmp.proxy_protocol_from
+    proxies = TrustedProxies(networks)
+    peers = (config.replication.peer, config.failover.peer_admin)
+    for host in sorted({peer.host for peer in peers if peer is not None and peer.host in proxies}):
+        fix = f"holds the other origin ({host}), whose probes send no header; list load balancers"
+        findings.warn("rtmp.proxy_protocol_from", networks, fix)

@@ -199,9 +199,24 @@ class FirewallSection(Section):
 
     driver: str = "listener"
     """A file name in `rtmp_sync/firewalls`. `"listener"` needs no rights: the public port
-    listens on the active origin only. `"none"` leaves the gate to the load balancer."""
+    listens on the active origin only. `"nftables"` adds a filter in the kernel, which closes the
+    port by itself within a second when the whole machine's user space is frozen; `"iptables"` and
+    `"windows"` add one without that; `"command"` runs the operator's own scripts. `"none"` leaves
+    the gate to the load balancer."""
     allow: list[Network] = []
-    """Addresses and networks that a packet filter always lets in."""
+    """Addresses and networks of the load balancers and of the other origin: only they reach the
+    port while it is open, besides this machine itself. Empty: everybody does. For drivers that
+    filter."""
+    open_command: list[str] = []
+    """Of driver `"command"`: program and arguments that let clients in; exit code 0 when done."""
+    close_command: list[str] = []
+    """Of driver `"command"`: keeps everybody out; exit code 0 when done, also when it was."""
+    verify_command: list[str] = []
+    """Of driver `"command"`: exit code 0 when open, 1 when closed, another one when not known."""
+    command_deadline: Seconds = 5.0
+    """Seconds after which one of these is killed."""
+    verify_interval: Seconds = 10.0
+    """Seconds between two runs of `verify_command`; what it said counts for four times as long."""
 
 
 class AdminSection(Section):
@@ -268,5 +283,12 @@ class StorageSection(Section):
     """What an acknowledgement waits for: nothing, the write, or the write on the disk."""
     media: ConfigPath | None = None
     """Folder for recorded streams; may be on the NAS."""
+    segment_seconds: Seconds = 600.0
+    """A recording goes on in a new file at the first key frame after so long."""
+    segment_bytes: Bytes = 1_073_741_824
+    """The same for a file that has become so long."""
+    record_queue_bytes: Bytes = 33_554_432
+    """Bytes of one recording that may wait for the disk; with more of them it ends, and the
+    stream goes on."""
     virtual: dict[str, ConfigPath] = {}
     """Stream name prefix = folder, for example `"/myFMSfiles" = "/nas/FMSfiles"`."""

@@ -17,6 +17,7 @@ PACKAGES = {
     "iptables": "iptables",
     "nft": "nftables",
     "openssl": "openssl",
+    "setpriv": "util-linux",
     "tshark": "tshark",
 }
 

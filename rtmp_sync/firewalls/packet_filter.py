@@ -1,0 +1,183 @@
+"""A gate of two leaves: the public port that listens or does not, and a filter before it.
+
+The listener is authoritative: it needs nobody's help, and a filter that fails never keeps it
+open. Both must be read back as closed for "closed", and as open for "open"; whatever else is
+"unknown". The filter is made what is wanted, not told once: each reading that differs is
+reported as `gate_mismatch` and repaired, whoever changed it (failover.md, fault 35).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Literal, Protocol
+
+import structlog
+
+from rtmp_sync.firewalls.base import GateState, Report
+from rtmp_sync.firewalls.listener import ListenerGate
+from rtmp_sync.server.clock import now
+
+__all__ = ["FilterGate", "PacketFilter"]
+
+# The first time that a gate opens, nobody has said yet for how long.
+OPEN_SECONDS = 1.0
+
+# `close` and `verify` wait so long for the filter: then the listener's word counts alone, and
+# what the filter does is seen later.
+PATIENCE_SECONDS = 0.25
+
+REPORT_SECONDS = 5.0  # others who alter it all the time don't fill the history
+
+
+class PacketFilter(Protocol):
+    """What a driver does to the system. All raise OSError when they cannot, each within a
+    deadline of its own, and may be cancelled."""
+
+    fresh_seconds: float
+    """How old a reading may be; a quarter as old, it is read again."""
+
+    async def open(self, epoch: int, until: float) -> None: ...
+
+    async def close(self) -> None: ...
+
+    async def verify(self) -> GateState:
+        """As read back; "unknown": neither of the two that were installed here."""
+
+    async def remove(self) -> None:
+        """Leave nothing behind."""
+
+    def hold(self, until: float) -> None:
+        """See Gate.hold."""
+
+
+class FilterGate:
+    """A Gate (base.py) of `listener` and `packet_filter`."""
+
+    def __init__(self, listener: ListenerGate, packet_filter: PacketFilter, report: Report) -> None:
+        self._listener = listener
+        self._filter = packet_filter
+        self._report = report
+        self._wanted: Literal["open", "closed"] = "closed"
+        self._epoch = 0
+        self._until = 0.0
+        self._seen: GateState = "unknown"
+        self._seen_at = 0.0
+        self._reported_at = 0.0
+        self._settling: asyncio.Task[str] | None = None
+        self._turn = asyncio.Lock()
+        self._log = structlog.get_logger("rtmp_sync.gate")
+
+    async def start(self) -> None:
+        """Does not fail: a gate that cannot be set up reads "unknown", and is tried on."""
+        await self.close()
+
+    async def stop(self) -> None:
+        await self._listener.close()
+        await self._outcome(self._begin(self._remove))
+
+    async def open(self, epoch: int) -> None:
+        self._wanted, self._epoch = "open", epoch
+        if now() >= self._until:
+            self._until = now() + OPEN_SECONDS
+        await self._listener.open(epoch)
+        if error := await self._outcome(self._begin(self._set)):
+            raise OSError(error)
+
+    async def close(self) -> None:
+        self._wanted, self._until = "closed", 0.0
+        await self._listener.close()
+        self._begin(self._set)
+        await self._be_patient()
+
+    async def verify(self) -> GateState:
+        fresh = self._filter.fresh_seconds
+        if self._settling is None and now() - self._seen_at > fresh / 4:
+            self._begin(self._look)
+        if now() - self._seen_at > fresh:  # this process slept, or the filter is slow
+            await self._be_patient()
+        seen = self._seen if now() - self._seen_at <= fresh else "unknown"
+        return seen if seen == await self._listener.verify() else "unknown"
+
+    def hold(self, until: float) -> None:
+        self._until = until
+        if self._wanted == "open":
+            self._filter.hold(until)
+
+    async def _outcome(self, task: asyncio.Task[str]) -> str:
+        await asyncio.wait([task])
+        return "closed meanwhile" if task.cancelled() else task.result()
+
+    async def _be_patient(self) -> None:
+        if self._settling is not None:
+            await asyncio.wait([self._settling], timeout=PATIENCE_SECONDS)
+
+    def _begin(self, work: Callable[[], Awaitable[str]]) -> asyncio.Task[str]:
+        """Instead of what is under way: it was for something else, or only looked."""
+        if self._settling is not None:
+            self._settling.cancel()
+        self._settling = task = asyncio.ensure_future(self._in_turn(work))
+        task.add_done_callback(self._settled)
+        return task
+
+    async def _in_turn(self, work: Callable[[], Awaitable[str]]) -> str:
+        async with self._turn:  # what the former one had started has ended
+            return await work()
+
+    def _settled(self, task: asyncio.Task[str]) -> None:
+        if self._settling is task:
+            self._settling = None
+
+    async def _look(self) -> str:
+        """Read the filter back, and repair it. Returns what is wrong with it."""
+        wanted, started_at = self._wanted, now()
+        try:
+            seen = await self._filter.verify()
+        except OSError as error:
+            return self._saw("unknown", started_at, _text(error))
+        if seen == wanted:
+            return self._saw(seen, started_at, "")
+        self._mismatch(f"wanted {wanted}, found {_FOUND[seen]}")
+        return await self._set()
+
+    async def _set(self) -> str:
+        """Make the filter what is wanted, and read it back. Returns what is wrong with it."""
+        self._seen, self._seen_at = "unknown", 0.0
+        wanted, started_at = self._wanted, now()
+        try:
+            if wanted == "open":
+                await self._filter.open(self._epoch, self._until)
+            else:
+                await self._filter.close()
+            started_at = now()
+            seen = await self._filter.verify()
+        except OSError as error:
+            return self._saw("unknown", started_at, _text(error))
+        wrong = "" if seen == wanted else f"set to {wanted}, reads {_FOUND[seen]}"
+        return self._saw(seen, started_at, wrong)
+
+    def _saw(self, state: GateState, at: float, wrong: str) -> str:
+        self._seen, self._seen_at = state, at
+        if wrong:
+            self._mismatch(wrong)
+        return wrong
+
+    async def _remove(self) -> str:
+        try:
+            await self._filter.remove()
+        except OSError as error:
+            self._log.warning("gate_not_removed", error=str(error))
+        return ""
+
+    def _mismatch(self, error: str) -> None:
+        if now() - self._reported_at > REPORT_SECONDS:
+            self._reported_at = now()
+            self._log.error("gate_mismatch", error=error)
+            self._report("gate_mismatch", epoch=self._epoch, error=error)
+
+
+def _text(error: OSError) -> str:
+    return str(error) or "no answer"  # a time-out has no words
+
+
+_FOUND = {"open": "open", "closed": "closed", "unknown": "altered by others"}
