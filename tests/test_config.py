@@ -333,9 +333,11 @@ def test_a_secret_that_others_may_read_is_a_warning(folder: Path) -> None:
     ]
 
 
-def test_a_key_that_nothing_reads_yet_is_a_warning(folder: Path) -> None:
-    assert load(folder, pair(failover='lb_path = "auto"')).check() == [
-        "failover.lb_path = 'auto': has no effect in this version"
+def test_the_other_origin_among_the_load_balancers_is_a_warning(folder: Path) -> None:
+    listed = pair() + '[rtmp]\nproxy_protocol_from = ["10.0.0.0/24", "127.0.0.1"]\n'
+    assert load(folder, listed).check() == [
+        "rtmp.proxy_protocol_from = ['10.0.0.0/24', '127.0.0.1/32']: holds the other origin "
+        "(127.0.0.1), whose probes send no header; list load balancers"
     ]
 
 
