@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -225,24 +225,43 @@ async def test_a_lease_revoked_by_hand_ends_the_holders_epoch(scene: Scene) -> N
     assert scene.a.observer.authority[0] == 0
 
 
-async def test_a_leader_with_a_slow_disk_changes_nothing_for_the_pair(tmp_path: Path) -> None:
-    """Each write and flush takes 50 ms, of which a record needs several."""
-    disk = FuseDisk(tmp_path / "disk", tmp_path / "beneath")
-    cluster = EtcdCluster(tmp_path / "etcd", 3)
+@pytest.fixture
+def disks(tmp_path: Path) -> Iterator[list[FuseDisk]]:
+    """One for each member."""
+    made: list[FuseDisk] = []
     try:
-        for member in cluster.members:
-            member.directory = disk.path / member.name
+        made += [FuseDisk(tmp_path / f"disk{n}", tmp_path / f"beneath{n}") for n in range(3)]
+        yield made
+    finally:
+        for disk in made:
+            disk.close()
+
+
+@pytest.fixture
+async def scene_on_disks(tmp_path: Path, disks: list[FuseDisk]) -> AsyncIterator[Scene]:
+    cluster = EtcdCluster(tmp_path / "etcd", 3)
+    for member, disk in zip(cluster.members, disks, strict=True):
+        member.directory = disk.path / "data"
+    try:
         await cluster.start()
         scene = Scene(cluster)
         await scene.start()
-        disk.slow(0.05)
-        since = scene.a.observer.authority[1]
-        await until(lambda: scene.a.observer.authority[1] > since + 3 * DEFAULT.renew_interval)
-        await scene.reads_anew()
-        scene.nobody_noticed()
-        disk.heal()
+        yield scene
         await scene.close()
     finally:
-        disk.heal()
+        for disk in disks:
+            disk.heal()
         cluster.close()
-        disk.close()
+
+
+async def test_a_leader_with_a_slow_disk_changes_nothing_for_the_pair(
+    scene_on_disks: Scene, disks: list[FuseDisk]
+) -> None:
+    """Each write and flush takes 100 ms, of which a record needs several; a renewal none."""
+    scene = scene_on_disks
+    leader = scene.cluster.members.index(await scene.cluster.leader())
+    disks[leader].slow(0.1)
+    since = scene.a.observer.authority[1]
+    await until(lambda: scene.a.observer.authority[1] > since + 3 * DEFAULT.renew_interval)
+    await scene.reads_anew()
+    scene.nobody_noticed()
