@@ -22,7 +22,7 @@ import pytest
 import structlog
 from rich.console import Console
 
-from .fault import MODES, Fault, Result
+from .fault import GATES, MODES, Fault, Result
 from .faults import FAULTS
 from .report import as_json, markdown, table
 from .run import Lab
@@ -56,7 +56,7 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("--faults", type=_faults, default=FAULTS, metavar="1,3,5-9")
     parser.add_argument("--coordinator", choices=(*MODES, "both"), default="both")
-    parser.add_argument("--gate", choices=("nftables", "listener"), default="nftables")
+    parser.add_argument("--gate", choices=GATES, default="nftables")
     parser.add_argument("--json", type=Path, metavar="FILE")
     parser.add_argument("--markdown", type=Path, metavar="FILE")
     return parser.parse_args()
@@ -87,7 +87,8 @@ async def _run(
     results = []
     for mode in modes:
         lab = Lab(tell=tell)
-        results += await lab.run([fault for fault in faults if mode in fault.modes], mode, gate)
+        fitting = [one for one in faults if mode in one.modes and gate in one.gates]
+        results += await lab.run(fitting, mode, gate)
     return results
 
 

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from .scene import Scene
 
 MODES = ("file", "etcd")
+GATES = ("nftables", "listener")
 
 Act = Callable[["Scene"], Awaitable[None]]
 
@@ -19,15 +20,16 @@ Act = Callable[["Scene"], Awaitable[None]]
 @dataclass(frozen=True, slots=True)
 class Fault:
     """how: what is done to the pair. expected: who serves after, and what the operator sees.
-    modes: the coordinators that it applies to. fresh: it needs a pair of its own."""
+    modes, gates: those that it applies to. fresh: it needs a pair of its own."""
 
     number: int
     how: str
     expected: str
     act: Act
     modes: tuple[str, ...] = MODES
+    gates: tuple[str, ...] = GATES
     tables: Tables = field(default_factory=dict)
-    proxied: bool = False
+    proxied: str = ""
     clocked: bool = False
     fresh: bool = False
 
@@ -82,17 +84,17 @@ class Faults:
         how: str,
         expected: str,
         modes: tuple[str, ...] = MODES,
+        gates: tuple[str, ...] = GATES,
         tables: Tables | None = None,
-        proxied: bool = False,
+        proxied: str = "",
         clocked: bool = False,
         fresh: bool = False,
     ) -> Callable[[Act], Act]:
         """Decorates what is done; the rest as in `Fault`."""
 
         def register(act: Act) -> Act:
-            self.all.append(
-                Fault(number, how, expected, act, modes, tables or {}, proxied, clocked, fresh)
-            )
+            rest = (modes, gates, tables or {}, proxied, clocked, fresh)
+            self.all.append(Fault(number, how, expected, act, *rest))
             return act
 
         return register

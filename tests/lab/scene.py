@@ -161,10 +161,9 @@ class Scene:
         if self.check(f"{node} serves on in its epoch", same, status.get("epoch")):
             self.note(f"{node} serves on, epoch {epoch}")
 
-    async def event(
-        self, node: str, name: str, *, seconds: float = HEARD_SECONDS, **said: Any
-    ) -> Any:
-        """The node's history has this event since the fault, with these fields."""
+    async def event(self, node: str, name: str, *, wait: float = HEARD_SECONDS, **said: Any) -> Any:
+        """The node's history has this event since the fault, with these fields. A field
+        may be a function of its value. wait: seconds."""
 
         async def look() -> Any:
             for event in reversed(await self.site.history(node)):
@@ -178,7 +177,7 @@ class Scene:
             return None
 
         fields = " ".join(f"{key.rstrip('_')}={_shown(value)}" for key, value in said.items())
-        found = await self.comes(f"{node} tells: {name} {fields}".strip(), look, seconds=seconds)
+        found = await self.comes(f"{node} tells: {name} {fields}".strip(), look, seconds=wait)
         if found:
             self.note(f"{node}: {name}{f' ({fields})' if fields else ''}")
         else:

@@ -18,12 +18,13 @@ Tables = Mapping[str, Mapping[str, object]]
 @dataclass(frozen=True, slots=True)
 class Setup:
     """tables: configuration keys on top of what every pair of the lab is told. proxied: the
-    link goes through a proxy of the lab. clocked: each origin has a wall clock of its own."""
+    link goes through a proxy of the lab, which knows "bytes" or "frames". clocked: each origin
+    has a wall clock of its own."""
 
     coordinator: str
     gate: str
     tables: Tables = field(default_factory=dict)
-    proxied: bool = False
+    proxied: str = ""
     clocked: bool = False
 
 
@@ -34,7 +35,8 @@ class Places:
     node: str
     peer_replication: str
     peer_health: str
-    trusted: tuple[str, ...]  # the peer and the load balancer
+    peer: str  # addresses that a packet filter lets in
+    balancer: str
     store: Mapping[str, object]  # of [failover]
     folder: Path  # of the pair: secrets, and the node's own folder in it
     apps: Path
@@ -44,7 +46,7 @@ def configuration(setup: Setup, at: Places) -> str:
     """The node's TOML file."""
     tables: dict[str, dict[str, object]] = {
         "node": {"id": at.node},
-        "rtmp": {"listen": f"0.0.0.0:{RTMP}"},
+        "rtmp": {"listen": f"0.0.0.0:{RTMP}", "proxy_protocol_from": [at.balancer]},
         "replication": {
             "listen": f"0.0.0.0:{REPLICATION}",
             "peer": at.peer_replication,
@@ -55,14 +57,14 @@ def configuration(setup: Setup, at: Places) -> str:
         "admin": {
             "listen": f"0.0.0.0:{ADMIN}",
             "user": USER,
-            "password_file": at.folder / "admin.password",
+            "password_file": at.folder / f"{at.node}.password",
         },
         "health": {"listen": f"0.0.0.0:{HEALTH}"},
         "apps": {"directory": at.apps},
         "storage": {"state": at.folder / at.node / "state"},
     }
     if setup.gate != "listener":
-        tables["firewall"]["allow"] = list(at.trusted)
+        tables["firewall"]["allow"] = [at.peer, at.balancer]
     for name, keys in setup.tables.items():
         tables.setdefault(name, {}).update(keys)
     return "\n".join(

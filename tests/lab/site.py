@@ -26,13 +26,15 @@ from rtmp_sync import NetConnection
 from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.errors import ConnectError, ConnectionLost
 from tests.support.chaos import ChaosProxy
+from tests.support.envelopes import EnvelopeProxy
 from tests.support.namespaces import Host, Namespaces
 from tests.support.pair import PROOF_APPS, ROOT, Node, Overdue, get, within
+from tests.support.programs import require
 
 from .balancer import Balancer
 from .etcd_store import EtcdStore
 from .machine import Machine
-from .setup import ADMIN, HEALTH, NODES, REPLICATION, USER, Places, Setup, configuration
+from .setup import ADMIN, HEALTH, NODES, REPLICATION, RTMP, USER, Places, Setup, configuration
 from .store import Nas, Store
 
 START_SECONDS = 60.0
@@ -52,8 +54,10 @@ class Site:
             node: Machine(node, network.host(f"host{node}"), self.directory) for node in NODES
         }
         self.link = ChaosProxy()
+        self.frames = EnvelopeProxy()
         self.environment: dict[str, dict[str, str]] = {node: {} for node in NODES}
-        self._password = secrets.token_hex(12)
+        self._passwords = dict.fromkeys(NODES, secrets.token_hex(12))
+        self._owners: dict[str, subprocess.Popen[str]] = {}
         self._cut: set[tuple[str, str]] = set()
         self._stay = contextlib.ExitStack()
         self.store: Store
@@ -68,34 +72,71 @@ class Site:
         # a thread stays on the host where it was started
         asyncio.get_running_loop().set_default_executor(ThreadPoolExecutor())
         self._write_secret("secret", secrets.token_hex(32))
-        self._write_secret("admin.password", self._password)
+        for node, password in self._passwords.items():
+            self.set_password(node, password)
         await self.store.start()
         if self.setup.proxied:
             target = (self.machines["B"].host.ipv4, REPLICATION)
-            await self.link.start(target, host=self.clients.ipv4)
+            await self._proxy.start(target, host=self.clients.ipv4)
         for node in NODES:
+            if self.setup.clocked:
+                self.environment[node] = self._own_clock(node)
             self.configure(node)
             self.switch_on(node)
-        self.balancer.start(list(self.machines.values()))
+        self.balancer.start(self.machines)
         await self.settled("A", seconds=START_SECONDS)
+
+    def _own_clock(self, node: str) -> dict[str, str]:
+        """The environment of a node whose wall clock `set_clock` moves, and nothing else."""
+        require("faketime")
+        library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
+        self.set_clock(node, 0)
+        return {
+            "LD_PRELOAD": str(library),
+            "FAKETIME_TIMESTAMP_FILE": str(self._clock(node)),
+            "FAKETIME_NO_CACHE": "1",
+            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        }
+
+    def _clock(self, node: str) -> Path:
+        return self.directory / f"{node}.clock"
+
+    def set_clock(self, node: str, seconds: int) -> None:
+        """Its wall clock is so much ahead of ours, from now on."""
+        new = self._clock(node).with_suffix(".new")
+        new.write_text(f"{seconds:+d}")
+        new.replace(self._clock(node))
+
+    @property
+    def _proxy(self) -> ChaosProxy | EnvelopeProxy:
+        return self.frames if self.setup.proxied == "frames" else self.link
 
     def configure(self, node: str) -> None:
         """Write the node's configuration file."""
         peer = self.machines[self.other(node)]
         dialled = peer.at(REPLICATION)
         if self.setup.proxied and node == "A":  # the first node dials
-            host, port = self.link.address
+            host, port = self._proxy.address
             dialled = f"{host}:{port}"
         places = Places(
             node=node,
             peer_replication=dialled,
             peer_health=peer.at(HEALTH),
-            trusted=(peer.host.ipv4, self.balancer.host.ipv4),
+            peer=peer.host.ipv4,
+            balancer=self.balancer.host.ipv4,
             store=self.store.keys(node),
             folder=self.directory,
             apps=self._applications(),
         )
         self.machines[node].config.write_text(configuration(self.setup, places))
+
+    def set_password(self, node: str, password: str) -> None:
+        """What admin.user's is from the node's next start on; it should be that of the other."""
+        self._passwords[node] = password
+        self._write_secret(f"{node}.password", password)
+
+    def password(self, node: str) -> str:
+        return self._passwords[node]
 
     def switch_on(self, node: str) -> None:
         """Start the node's guard, and that its origin."""
@@ -106,7 +147,7 @@ class Site:
             machine.power_off()
             machine.close()
         if self.setup.proxied:
-            await self.link.stop()
+            await self._proxy.stop()
         self.store.close()
         self._stay.close()
         self.network.close()
@@ -127,6 +168,25 @@ class Site:
                     shutil.copy(file, folder / file.name)
         return folder
 
+    def seize_table(self, node: str) -> None:
+        """Somebody else owns the node's firewall table, and it is empty: whatever the node asks
+        of it fails from now on."""
+        machine = self.machines[node]
+        owner = machine.host.start(
+            ["nft", "-i"], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True
+        )
+        table = f"table inet rtmp_sync_{node}_{RTMP}"
+        assert owner.stdin is not None
+        owner.stdin.write(f"add {table}; delete {table}\nadd {table} {{ flags owner; }}\n")
+        owner.stdin.flush()
+        self._owners[node] = owner
+
+    def release_table(self, node: str) -> None:
+        """The kernel removes an owned table with its owner."""
+        owner = self._owners.pop(node)
+        owner.kill()
+        owner.wait()
+
     # ---- the network ----
 
     def cut(self, one: str, other: str, *, one_way: bool = False) -> None:
@@ -141,7 +201,7 @@ class Site:
     def deaf(self, node: str, *, to: str, deaf: bool) -> None:
         """The node hears none of the other's questions on its health port, or does again."""
         host = self.machines[node].host
-        host.output("nft", "destroy", "table", "inet", "lab")
+        host.output("nft", "-f", "-", text="add table inet lab\ndelete table inet lab\n")
         if deaf:
             rule = f"ip saddr {self.machines[to].host.ipv4} tcp dport {HEALTH} drop"
             chain = f"type filter hook input priority -200; policy accept; {rule}"
@@ -189,16 +249,20 @@ class Site:
 
     async def history(self, node: str) -> list[dict[str, Any]]:
         """`/history`; empty while it does not answer."""
-        headers = {"Authorization": basic_header(USER, self._password)}
+        headers = {"Authorization": basic_header(USER, self._passwords[node])}
         code, body = await get(f"http://{self._admin(node)}/history", headers=headers, timeout=2.0)
         events: list[dict[str, Any]] = json.loads(body)["events"] if code == 200 else []
         return events
+
+    async def metrics(self, node: str) -> str:
+        _, body = await get(f"http://{self._admin(node)}/metrics", timeout=2.0)
+        return str(body)
 
     async def post(
         self, node: str, path: str, body: dict[str, Any] | None = None
     ) -> tuple[int, Any]:
         """(status, JSON) of a command; (0, reason) without an answer."""
-        headers = {"Authorization": basic_header(USER, self._password)}
+        headers = {"Authorization": basic_header(USER, self._passwords[node])}
         limit = aiohttp.ClientTimeout(total=COMMAND_SECONDS)
         try:
             async with (

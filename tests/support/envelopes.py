@@ -39,9 +39,9 @@ class EnvelopeProxy:
         self._writers: dict[str, asyncio.StreamWriter] = {}
         self._chunk_size = {ACCEPTOR: DEFAULT_CHUNK_SIZE, DIALER: DEFAULT_CHUNK_SIZE}
 
-    async def start(self, target: tuple[str, int]) -> None:
+    async def start(self, target: tuple[str, int], *, host: str = "127.0.0.1") -> None:
         self.aim(target)
-        self._server = await asyncio.start_server(self._called, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._called, host, 0)
 
     def aim(self, target: tuple[str, int]) -> None:
         self._target = target

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from tests.lab.fault import Faults
-from tests.lab.scene import ORIGIN, Scene
+from tests.lab.scene import Scene
 
 fault = Faults()
 
@@ -143,7 +143,7 @@ async def edited(scene: Scene) -> None:
     scene.nas.edit(b"\xef\xbb\xbf a \\ b \r\n\r\n")
     await scene.serves("B", seconds=8.0)
     scene.nas.edit(b"A\\B\r\n")
-    await scene.event("B", "request_pending", seconds=10.0)
+    await scene.event("B", "request_pending", wait=10.0)
     scene.power_on("A")
     await scene.whole("A", seconds=40.0)
     scene.nas.edit(b"C\\D")
@@ -178,25 +178,3 @@ async def full(scene: Scene) -> None:
     await scene.comes("B serves once there is room", lambda: scene.site.healthy("B", "active"))
     scene.power_on("A")
     await scene.whole("B")
-
-
-@fault(
-    38,
-    how="pause, then A's host dies and comes back; then resume",
-    expected="nobody, by request, A's restart included; after `resume`: B; "
-    "paused, would_have_failed_over",
-)
-async def paused(scene: Scene) -> None:
-    code, answer = await scene.site.post("A", "/pause", {"reason": "the lab"})
-    scene.check("pause is recorded", code == 200, answer)
-    await scene.alarm("B", "paused")
-    scene.strike("A's origin and guard are killed")
-    scene.kill("A")
-    await scene.event("B", "would_have_failed_over", seconds=15.0)
-    scene.site.switch_on("A")
-    await scene.nobody_serves(seconds=6.0)
-    code, answer = await scene.site.post("B", "/resume")
-    scene.check("resume is recorded", code == 200, answer)
-    await scene.comes("B serves then", lambda: scene.site.healthy("B", "active"), seconds=15.0)
-    await scene.whole("B")
-    assert ORIGIN

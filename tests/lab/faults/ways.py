@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 from tests.lab.fault import Faults
 from tests.lab.scene import Scene
 
@@ -38,12 +36,14 @@ async def partition(scene: Scene) -> None:
     tables={"failover": {"lb_path": "auto"}},
 )
 async def balancer_path(scene: Scene) -> None:
+    """Our own looks at A's health are checks, too: A must not hear of them either."""
     scene.strike("partition of A and the load balancer")
     scene.site.cut("A", "lb")
+    scene.site.cut("A", "clients")
     await scene.serves("B", seconds=12.0)
-    await scene.event("A", "switchover", reason="lb_path_lost", to="B")
     await scene.acknowledged(20)
     scene.site.heal()
+    await scene.event("A", "switchover", reason="lb_path_lost", to="B")
     await scene.whole("B")
 
 
@@ -61,7 +61,7 @@ async def isolated(scene: Scene) -> None:
     closed = scene.ports.closed("A", at)
     if scene.check("A closed its port", closed is not None) and closed is not None:
         scene.note(f"A closed after {closed - at:.2f} s")
-    await scene.event("A", "isolated_self_fence")
+    await scene.event("A", "fenced", reason="isolated_self_fence")
     await scene.event("B", "failover", to="B")
     scene.site.heal()
     await scene.whole("B")
@@ -95,34 +95,13 @@ async def one_way(scene: Scene) -> None:
     scene.strike("B to A is cut")
     scene.site.cut("B", "A", one_way=True)
     await scene.alarm("A", "degraded")
-    await scene.event("A", "degraded", reason=lambda why: "ack" in str(why))
+    await scene.event(
+        "A", "degraded", reason=lambda why: why in ("ack_timeout", "peer_unreachable")
+    )
     await scene.state("A", "sync", [])
     await scene.acknowledged(20)
     await scene.serves_on("A", seconds=5.0)
     ready = await scene.site.healthy("B", "standby")
     scene.check("B is not promotable", not ready)
-    await scene.alarm("A", "asymmetric_link")
     scene.site.heal()
-    await scene.whole("A")
-
-
-@fault(
-    16,
-    how="ping that flaps: 2 of every 3 probes of A are not answered",
-    expected="A (never 3 in a row); flap counter, suspect on and off",
-)
-async def flapping(scene: Scene) -> None:
-    """The way from B's probes to A is shut for two probe intervals, then free for one."""
-    scene.strike("flapping ping")
-    for _ in range(5):
-        scene.site.deaf("A", to="B", deaf=True)
-        await asyncio.sleep(1.0)
-        scene.site.deaf("A", to="B", deaf=False)
-        await asyncio.sleep(0.6)
-    await scene.event("B", "state", now="SUSPECT")
-    await scene.event("B", "state", was="SUSPECT", now="READY")
-    status = await scene.site.status("B")
-    scene.check("a counter of flaps", "flaps" in str(status), status.keys())
-    active = await scene.site.active()
-    scene.check("A serves on", active is not None and active.id == "A")
     await scene.whole("A")
