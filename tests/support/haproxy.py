@@ -26,6 +26,19 @@ class Server:
     current: int
 
 
+async def servers(stats_socket: Path) -> dict[str, Server]:
+    """What an HAProxy says of its backend `origins`. Raises OSError while it does not run."""
+    reader, writer = await asyncio.open_unix_connection(str(stats_socket))
+    writer.write(b"show stat origins 4 -1\n")
+    answer = (await reader.read()).decode()
+    writer.close()
+    rows = csv.DictReader(answer.lstrip("# ").splitlines())
+    return {
+        row["svname"]: Server(row["status"].startswith("UP"), int(row["stot"]), int(row["scur"]))
+        for row in rows
+    }
+
+
 class Haproxy:
     """`with Haproxy(nodes, folder) as front:` clients connect to `front.address`.
 
@@ -92,17 +105,7 @@ class Haproxy:
 
     async def servers(self) -> dict[str, Server]:
         """Both origins, by the name that the sample gives them."""
-        reader, writer = await asyncio.open_unix_connection(str(self._socket))
-        writer.write(b"show stat origins 4 -1\n")
-        answer = (await reader.read()).decode()
-        writer.close()
-        rows = csv.DictReader(answer.lstrip("# ").splitlines())
-        return {
-            row["svname"]: Server(
-                row["status"].startswith("UP"), int(row["stot"]), int(row["scur"])
-            )
-            for row in rows
-        }
+        return await servers(self._socket)
 
     async def leads_to(self, node: Node, *, seconds: float = 15.0) -> None:
         """Wait until it sends clients to `node`, and to no other."""
