@@ -215,14 +215,6 @@ class Watchdog:
             drain_seconds=drain_seconds,
         )
 
-    async def request_failback(self, by: str = "admin") -> Result:
-        """Give the service back to the first node of the pair."""
-        if self.member.nodes is not None and self.record is not None:
-            primary = self.member.nodes[0]
-            if self.record.holder == primary:
-                return Result(True, f"{primary} holds the service already")
-        return await self.request("switchover", f"failback by {by}")
-
     # -- the link's hooks ---------------------------------------------------------------
 
     def on_link(self, up: bool) -> None:
@@ -320,7 +312,7 @@ class Watchdog:
         member = self.member
         self._effects.commit.set_require_peer(member.require_peer)
         self._report(turn, former)
-        self._effects.drain(member.state is State.DRAINING)
+        member.clients_are(self._effects.drain(member.state is State.DRAINING))
         await self._performer.perform(turn.actions)
         self._effects.authority.gate_open = await self._look_at_gate() == "open"
         self._extend_authority()

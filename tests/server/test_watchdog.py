@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
+from structlog.testing import capture_logs
 
 from rtmp_sync.cluster.record import Record
 from rtmp_sync.cluster.view import CasResult, Outcome, Policy
@@ -104,18 +107,20 @@ async def test_the_service_stays_where_it_is_when_the_old_holder_is_back(
 
 
 async def test_failback_returns_the_service_and_loses_nothing(pair: PairDouble) -> None:
-    result = await pair.a.watchdog.request("switchover")
+    result = await pair.a.watchdog.request("switchover", "an operator", drain_seconds=0.0)
     assert result.done, result.text
+    assert result.report["event"] == "switchover"
+    assert result.report["to"] == "B"
     await until(pair.b.watchdog.health_active)
     pair.b.write("y")
     await until(pair.a.watchdog.health_standby)
-    assert not (await pair.a.watchdog.request("switchover")).done  # it is not the active one
-    result = await pair.b.watchdog.request_failback()
+    refused = await pair.a.watchdog.request("switchover")
+    assert (refused.done, "ask B" in refused.text) == (False, True)
+    result = await pair.b.watchdog.request("switchover", "failback")
     assert result.done, result.text
     await until(pair.a.watchdog.health_active)
     assert [entry for entry in pair.a.log if not entry.startswith("e")] == ["y"]
     assert not pair.b.held
-    assert (await pair.a.watchdog.request_failback()).done  # it holds the service already
 
 
 async def test_in_async_mode_the_service_is_handed_over_and_taken_over_too(tmp_path: Path) -> None:
@@ -356,3 +361,108 @@ async def test_a_link_that_cannot_be_made_once_the_store_is_back_ends_the_signs_
     pair.a.store.away = False
     await until(lambda: all(loop.done() for loop in pair.a.watchdog._loops))
     await pair.a.watchdog.stop()
+
+
+async def test_a_gate_is_told_for_how_long_it_may_be_open_and_only_while_it_is(
+    pair: PairDouble,
+) -> None:
+    held = pair.a.gate.held_until
+    seen = len(held)
+    await until(lambda: len(held) > seen + 3)
+    assert held[-1] <= pair.a.authority.deadline
+    assert held == sorted(held)
+    assert not pair.b.gate.held_until
+    await pair.a.watchdog.request("switchover")
+    await until(pair.b.watchdog.health_active)
+    seen = len(held)
+    await until(lambda: len(pair.b.gate.held_until) > 5)
+    assert len(held) == seen
+
+
+async def test_a_gate_whose_opening_outlasts_the_authority_is_closed_again(
+    pair: PairDouble,
+) -> None:
+    """As a script of the operator's may that takes its time."""
+    opening = pair.b.open_gate
+    closed: list[float] = []
+
+    async def slowly(epoch: int) -> bool:
+        pair.b.open_gate = opening  # type: ignore[method-assign]  # once
+        pair.b.store.away = True
+        await until(lambda: not pair.b.watchdog.member.may_open(epoch, now()))
+        is_open = await opening(epoch)
+        pair.b.close_gate = see_close  # type: ignore[method-assign]  # seen from outside
+        return is_open
+
+    closing = pair.b.close_gate
+
+    async def see_close() -> bool:
+        closed.append(now())
+        pair.b.store.away = False
+        return await closing()
+
+    pair.b.open_gate = slowly  # type: ignore[method-assign]  # see above
+    await pair.crash(pair.a)
+    await until(lambda: bool(closed))
+    await until(pair.b.watchdog.health_active)  # in another epoch, once the store is back
+
+
+async def test_a_gate_that_others_closed_is_told_and_the_service_goes_on_elsewhere(
+    pair: PairDouble,
+) -> None:
+    pair.a.gate.state = "closed"
+    await until(lambda: "gate_mismatch" in names(pair.a))
+    mismatch = next(e for e in pair.a.history.events() if e["event"] == "gate_mismatch")
+    assert (mismatch["expected"], mismatch["found"]) == ("open", "closed")
+    await until(lambda: pair.a.watchdog.health_active() != pair.b.watchdog.health_active())
+
+
+async def test_a_gate_that_others_opened_is_closed_and_told(pair: PairDouble) -> None:
+    pair.b.gate.state = "open"
+    await until(lambda: pair.b.gate.state == "closed")
+    mismatch = next(e for e in pair.b.history.events() if e["event"] == "gate_mismatch")
+    assert (mismatch["expected"], mismatch["found"]) == ("closed", "open")
+
+
+async def test_a_store_that_says_that_something_changed_is_read_at_once(tmp_path: Path) -> None:
+    """Its reads by themselves are an hour apart."""
+    slow = replace(TIMING, probe_interval=3600.0, hb_interval=3600.0)
+    pair = PairDouble(tmp_path, timing=slow)
+    await pair.a.watchdog.start()
+    for _ in range(20):
+        reads = pair.a.store.reads
+        pair.a.store.tell()
+        await until(lambda reads=reads: pair.a.store.reads > reads)  # type: ignore[misc]  # now
+    await pair.stop()
+
+
+async def test_what_a_turn_did_is_said_once_for_people_and_the_rest_for_who_looks_closely(
+    pair: PairDouble,
+) -> None:
+    with capture_logs() as said:
+        await pair.a.watchdog.request("switchover", "an operator")
+        await until(pair.b.watchdog.health_active)
+        await until(lambda: sum(1 for line in said if line["event"] == "turn") > 50)
+    turns = [line for line in said if line["event"] == "turn"]
+    told = [line["sentence"] for line in turns if line["log_level"] == "info"]
+    assert "switching over: an operator" in told
+    assert all(one != other for one, other in pairwise(told))
+    assert any(line["log_level"] == "debug" for line in turns)
+
+
+async def test_a_guard_that_is_gone_is_told_once(pair: PairDouble) -> None:
+    pair.a.overseer.lost = True
+    await until(lambda: "guard_lost" in pair.a.watchdog.alarms)
+    await until(lambda: names(pair.a).count("guard_lost") == 1)
+    assert pair.a.watchdog.health_active()
+
+
+async def test_where_the_load_balancer_looks_goes_to_the_other_node(pair: PairDouble) -> None:
+    pair.b.lb_age = 0.25
+    await until(lambda: pair.b.link.reported.get("lb_checks_age") == 0.25)
+    assert pair.a.link.reported["lb_checks_age"] == -1.0
+    await until(lambda: pair.b.watchdog.member.view(now()).lb_checks_age == 0.25)
+
+
+def names(origin: OriginDouble) -> list[str]:
+    return [event["event"] for event in origin.history.events()]

@@ -230,6 +230,7 @@ class OriginDouble:
     nodes: tuple[str, str] | None = None
     held: bool = False
     draining: bool = False
+    clients: int = 1
     test: SelfTestDouble = field(default_factory=SelfTestDouble)
     opened: list[tuple[int, float]] = field(default_factory=list)
     demotions: int = 0
@@ -239,6 +240,7 @@ class OriginDouble:
         self.link = LinkDouble(self)
         self.watchdog: Watchdog
         self.store: ReachableOrNot
+        self.overseer: GuardPipe
 
     @property
     def replication(self) -> LinkDouble:
@@ -277,8 +279,9 @@ class OriginDouble:
     async def demote(self) -> None:
         self.demotions += 1
 
-    def drain(self, on: bool) -> None:
+    def drain(self, on: bool) -> int:
         self.draining = on
+        return self.clients
 
     def hold_writes(self, on: bool) -> int:
         self.held = on
@@ -292,11 +295,16 @@ class OriginDouble:
 
 
 class ReachableOrNot(FileCoordinator):
-    """The store; `away` is this node's loss of it."""
+    """The store; `away` is this node's loss of it. `tell` says that something changed."""
 
     away = False
+    reads = 0
+
+    def on_change(self, told: Callable[[], None]) -> None:
+        self.tell = told
 
     async def read(self, *, beat: bool) -> Reading:
+        self.reads += 1
         if self.away:
             raise StoreTimeout("away")
         return await super().read(beat=beat)
@@ -310,10 +318,11 @@ class ReachableOrNot(FileCoordinator):
 class PairDouble:
     """Two origins on one pair file in `folder`."""
 
-    def __init__(self, folder: Path, policy: Policy | None = None) -> None:
+    def __init__(self, folder: Path, policy: Policy | None = None, timing: Timing = TIMING) -> None:
         self.pair_file = folder / "pair.txt"
         self.pair_file.write_bytes(b"A\\B\r\n")
         self.policy = policy or Policy()
+        self.timing = timing
         self.a = self.make("A", "a1")
         self.b = self.make("B", "b1")
 
@@ -324,14 +333,15 @@ class PairDouble:
         coordinator = ReachableOrNot(self.pair_file, node_id, deadline_seconds=5.0)
         origin = OriginDouble(boot_id, log if log is not None else [])
         origin.store = coordinator
+        origin.overseer = GuardPipe(None)
         origin.watchdog = Watchdog(
             origin,
             coordinator,
             boot_id=boot_id,
             started_at=now() - age,
-            timing=TIMING,
+            timing=self.timing,
             policy=self.policy,
-            overseer=GuardPipe(None),
+            overseer=origin.overseer,
             probes=NoProbes(),
         )
         return origin
