@@ -73,6 +73,14 @@ class Coordinator(Protocol):
         Raises StoreTimeout, or StoreError when the store answered that it cannot.
         """
 
+    async def write_nonce(self) -> str | None:
+        """Put something new into the store, under this node's name, and return it; None: this
+        store never shows anybody what is not so any more, and needs no test. Raises StoreError.
+        """
+
+    async def read_nonce(self, node: str) -> str | None:
+        """What that node put there last. Raises StoreError."""
+
     async def cas(self, record: Record) -> Attempt:
         """Put `record` in the place of its predecessor. Never raises for the store's sake:
         what went wrong is in the outcome."""

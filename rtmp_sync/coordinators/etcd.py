@@ -138,6 +138,12 @@ class EtcdCoordinator:
         self.condition = "ok"
         return reading
 
+    async def write_nonce(self) -> None:
+        return None  # its reads are linearizable
+
+    async def read_nonce(self, node: str) -> None:
+        return None
+
     async def cas(self, record: Record) -> Attempt:
         try:
             return await self._cas(record)

@@ -62,6 +62,7 @@ class FileCoordinator:
         self._pair_file = pair_file
         self._helper = FileHelper(pair_file, owner or node_id, deadline_seconds)
         self._beats = 0
+        self._nonces = 0
         self._nodes: tuple[str, str] | None = None
         self._foreign: tuple[str, int] | None = None  # an edit of the line, seen once
         self._accepted: tuple[str, int] | None = None  # what the line was when it asked nothing
@@ -120,6 +121,15 @@ class FileCoordinator:
         outcome, highest = Outcome(answer["outcome"]), _record(answer["record"])
         return replace(_attempt(record, outcome, answer.get("error", "")), highest=highest)
 
+    async def write_nonce(self) -> str:
+        self._nonces += 1
+        nonce = f"{self._nonces:016d} {secrets.token_hex(8)}"
+        await self._nonce(self.node_id, nonce)
+        return nonce
+
+    async def read_nonce(self, node: str) -> str | None:
+        return await self._nonce(node, None)
+
     def _peer(self) -> str | None:
         if self._nodes is None:
             return None
@@ -177,6 +187,13 @@ class FileCoordinator:
         content = _projection(record).decode("latin-1")
         with contextlib.suppress(StoreError):  # the next read finds the line stale again
             await self._ask("project", rev=record.rev, content=content)
+
+    async def _nonce(self, node: str, content: str | None) -> str | None:
+        answer = await self._ask("nonce", node=node, content=content)
+        if "error" in answer:
+            raise StoreError(answer["error"])
+        nonce: str | None = answer.get("nonce")
+        return nonce
 
     async def _ask(self, operation: str, **fields: object) -> dict[str, Any]:
         """Raises StoreTimeout."""

@@ -10,6 +10,12 @@ library. On stdin and stdout: a 4-byte big-endian length and that much JSON; it 
     <pair file>.d/line.<rev>    the line as it was projected from rec.<rev>; the pair file is a
                                 hard link of it, so an operator's edit is told from ours
     <pair file>.d/hb.<node>     the active node's heartbeat
+    <pair file>.d/nonce.<node>  what the nodes tell over their link, to find a stale mount
+
+Where files can't have two names (exFAT, most SMB shares) rec.<rev> is a folder with the record
+in it: a folder can't be renamed onto one that holds something, so that is as exclusive as
+link(). There stamp.<rev> takes the place of line.<rev>, and says by size, time and hash which
+pair file is ours.
 
 Contents travel as Latin-1 text, so any bytes pass.
 """
@@ -28,6 +34,15 @@ from typing import Any, BinaryIO
 KEEP_RECORDS = 128  # at least 100 stay: the history, and what an old writer must collide with
 MAX_FILE_BYTES = 65_536
 
+# What link() says where there are no hard links.
+NO_LINKS = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK})
+
+# With these nothing has happened; after another error a request may still have got through.
+NOTHING_HAPPENED = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EROFS})
+
+RECORD = "record"  # the file in a rec.<rev> that is a folder
+FAT_TIME_NS = 2_000_000_000  # the coarsest of file systems keeps times so
+
 Reply = dict[str, Any]
 
 
@@ -44,15 +59,17 @@ class Folder:
         """Heartbeat first, then the record, the peer's heartbeat and the line."""
         beat_error = self._try_to_beat(node, beat) if beat is not None else None
         rev, record = self._highest()
-        line, inode = self._line()
-        line_rev = self._projected_by(inode) if inode is not None else None
+        line, found = self._line()
+        line_rev = None
+        if line is not None and found is not None:
+            line_rev = self._linked_by(found) or self._stamped_by(found, line)
         return {
             "rev": rev,
             "record": record,
             "beat_error": beat_error,
             "peer_beat": _read(self._name(f"hb.{peer}")) if peer is not None else None,
             "line": line,
-            "line_inode": inode,
+            "line_inode": found.st_ino if found is not None else None,
             "line_rev": line_rev,
             "line_record": _read(self._name(f"rec.{line_rev}")) if line_rev is not None else None,
         }
@@ -66,9 +83,9 @@ class Folder:
         except OSError as error:
             return _failure("refused", error)
         try:
-            landed = self._link(temporary, target, nonce)
+            landed = self._put(temporary, target, nonce)
         except OSError as error:
-            outcome = "refused" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "unknown"
+            outcome = "refused" if error.errno in NOTHING_HAPPENED else "unknown"
             return _failure(outcome, error)
         finally:
             _unlink(temporary)
@@ -82,14 +99,29 @@ class Folder:
         return {"outcome": "landed" if landed else "lost", "rev": highest, "record": record}
 
     def project(self, rev: int, content: str) -> Reply:
-        """Write the line of a record and rename it into place as a hard link."""
+        """Write the line of a record and rename it into place."""
         kept, temporary = self._name(f"line.{rev}"), self._write_temporary(content)
         os.rename(temporary, kept)
-        os.link(kept, temporary)
+        try:
+            os.link(kept, temporary)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            os.rename(kept, temporary)
+            self._stamp(rev, temporary, content)
         os.rename(temporary, self.line_path)
         _unlink(temporary)  # renaming one link over another of the same file leaves both
         _sync_directory(os.path.dirname(self.line_path) or ".")
         self._prune()
+        return {}
+
+    def nonce(self, node: str, content: str | None) -> Reply:
+        """Write this node's, or read the other one's."""
+        name = self._name(f"nonce.{node}")
+        if content is None:
+            return {"nonce": _read(name)}
+        os.makedirs(self.path, exist_ok=True)
+        _overwrite(name, content)
         return {}
 
     def _highest(self) -> tuple[int, str | None]:
@@ -111,22 +143,38 @@ class Folder:
         parts = (name.partition(".") for name in names)
         return [int(rest) for head, _, rest in parts if head == kind and rest.isdecimal()]
 
-    def _line(self) -> tuple[str | None, int | None]:
+    def _line(self) -> tuple[str | None, os.stat_result | None]:
         try:
-            inode = os.stat(self.line_path).st_ino
+            found = os.stat(self.line_path)
         except FileNotFoundError:
             return None, None
-        return _read(self.line_path), inode
+        return _read(self.line_path), found
 
-    def _projected_by(self, inode: int) -> int | None:
+    def _linked_by(self, found: os.stat_result) -> int | None:
         """The revision whose projection is this very file."""
         for rev in sorted(self._numbered("line"), reverse=True):
             try:
-                if os.stat(self._name(f"line.{rev}")).st_ino == inode:
+                if os.stat(self._name(f"line.{rev}")).st_ino == found.st_ino:
                     return rev
             except FileNotFoundError:
                 continue
         return None
+
+    def _stamped_by(self, found: os.stat_result, line: str) -> int | None:
+        """The revision whose projection had this size, time and content."""
+        for rev in sorted(self._numbered("stamp"), reverse=True):
+            stamp = _read(self._name(f"stamp.{rev}")) or ""
+            if _member(stamp, "size") != found.st_size or _member(stamp, "hash") != _hash(line):
+                continue
+            written_ns = _member(stamp, "mtime_ns")
+            if type(written_ns) is int and abs(written_ns - found.st_mtime_ns) <= FAT_TIME_NS:
+                return rev
+        return None
+
+    def _stamp(self, rev: int, projection: str, content: str) -> None:
+        found = os.stat(projection)
+        stamp = {"size": found.st_size, "mtime_ns": found.st_mtime_ns, "hash": _hash(content)}
+        os.rename(self._write_temporary(json.dumps(stamp)), self._name(f"stamp.{rev}"))
 
     def _try_to_beat(self, node: str, beat: str) -> str | None:
         """What kept it from being written: a store that is full can still be read."""
@@ -138,16 +186,10 @@ class Folder:
 
     def _write_beat(self, node: str, content: str) -> None:
         os.makedirs(self.path, exist_ok=True)
-        file = os.open(self._name(f"hb.{node}"), os.O_WRONLY | os.O_CREAT, 0o644)
-        try:
-            os.pwrite(file, content.encode("latin-1"), 0)
-            os.fsync(file)
-        finally:
-            os.close(file)
+        _overwrite(self._name(f"hb.{node}"), content)
 
     def _write_temporary(self, content: str) -> str:
-        self._count += 1
-        name = self._name(f"tmp.{self.owner}.{os.getpid()}.{self._count}")
+        name = self._temporary()
         file = os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
         try:
             rest = content.encode("latin-1")
@@ -161,19 +203,37 @@ class Folder:
             os.close(file)
         return name
 
-    def _link(self, temporary: str, target: str, nonce: str) -> bool:
+    def _put(self, temporary: str, target: str, nonce: str) -> bool:
+        """Give a record its name unless that is taken; whether it is there now."""
         try:
             os.link(temporary, target)
         except FileExistsError:
             # A retransmitted NFS call can report a link that it made itself.
-            there = _read(target)
-            return there is not None and _member(there, "nonce") == nonce
+            return _holds(target, nonce)
+        except OSError as error:
+            if error.errno not in NO_LINKS:
+                raise
+            return self._put_folder(temporary, target, nonce)
+        return True
+
+    def _put_folder(self, temporary: str, target: str, nonce: str) -> bool:
+        folder = self._temporary()
+        os.mkdir(folder)
+        os.rename(temporary, os.path.join(folder, RECORD))
+        _sync_directory(folder)
+        try:
+            os.rename(folder, target)
+        except OSError:  # which of them says that the name is taken, file systems disagree on
+            if _read(target) is None:
+                raise  # it may get through yet: what it would put there stays
+            self._remove(folder)
+            return _holds(target, nonce)
         return True
 
     def _prune(self) -> None:
-        for kind in ("rec", "line"):
+        for kind in ("rec", "line", "stamp"):
             for rev in sorted(self._numbered(kind))[:-KEEP_RECORDS]:
-                _unlink(self._name(f"{kind}.{rev}"))
+                self._remove(self._name(f"{kind}.{rev}"))
 
     def sweep(self) -> None:
         """Remove what an earlier helper of this owner left, so that it can't land later."""
@@ -183,7 +243,20 @@ class Folder:
             return
         for name in names:
             if name.startswith(f"tmp.{self.owner}."):
-                _unlink(self._name(name))
+                self._remove(self._name(name))
+
+    def _remove(self, path: str) -> None:
+        try:
+            _unlink(path)
+        except (IsADirectoryError, PermissionError):  # a folder, by Linux or by POSIX
+            away = self._temporary()  # a rename of it that is still under way finds nothing
+            os.rename(path, away)
+            _unlink(os.path.join(away, RECORD))
+            os.rmdir(away)
+
+    def _temporary(self) -> str:
+        self._count += 1
+        return self._name(f"tmp.{self.owner}.{os.getpid()}.{self._count}")
 
     def _name(self, name: str) -> str:
         return os.path.join(self.path, name)
@@ -195,6 +268,18 @@ def _read(path: str) -> str | None:
             return file.read(MAX_FILE_BYTES + 1).decode("latin-1")
     except FileNotFoundError:
         return None
+    except IsADirectoryError:
+        return _read(os.path.join(path, RECORD))
+
+
+def _overwrite(path: str, content: str) -> None:
+    """In place: what is written again and again needs no new space."""
+    file = os.open(path, os.O_WRONLY | os.O_CREAT, 0o644)
+    try:
+        os.pwrite(file, content.encode("latin-1"), 0)
+        os.fsync(file)
+    finally:
+        os.close(file)
 
 
 def _unlink(path: str) -> None:
@@ -218,6 +303,17 @@ def _member(content: str, name: str) -> object:
     return record.get(name) if isinstance(record, dict) else None
 
 
+def _holds(path: str, nonce: str) -> bool:
+    there = _read(path)
+    return there is not None and _member(there, "nonce") == nonce
+
+
+def _hash(content: str) -> str:
+    import hashlib  # milliseconds at each start, and only a store without links needs it
+
+    return hashlib.sha256(content.encode("latin-1")).hexdigest()
+
+
 def _failure(outcome: str, error: OSError) -> Reply:
     return {"outcome": outcome, "rev": 0, "record": None, "error": _text(error)}
 
@@ -234,6 +330,8 @@ def _answer(folder: Folder, request: dict[str, Any]) -> Reply:
             return folder.read(**request)
         if operation == "cas":
             return folder.cas(**request)
+        if operation == "nonce":
+            return folder.nonce(**request)
         return folder.project(**request)
     except OSError as error:
         return {"error": _text(error), "missing": isinstance(error, FileNotFoundError)}

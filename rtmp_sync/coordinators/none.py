@@ -50,6 +50,12 @@ class NoneCoordinator:
         sighting = Sighting(at, at, self._record, lease_seconds=inf, beat_written=beat)
         return Reading(sighting, self._record.nodes)
 
+    async def write_nonce(self) -> None:
+        return None  # nobody else looks
+
+    async def read_nonce(self, node: str) -> None:
+        return None
+
     async def cas(self, record: Record) -> Attempt:
         landed = record.prev == self._record.nonce
         if landed:

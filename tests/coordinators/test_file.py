@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: ASYNC240  (a test may touch a local file on its loop)
 import asyncio
+import codecs
 import errno
 import os
 import signal
@@ -394,6 +395,55 @@ async def test_an_operators_reset_is_a_request_once_it_is_stable(
     assert pair_file.read_bytes() == b"a\\b\r\n"  # left until it is granted
 
 
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"A\\B\r\n",
+        b"  a \\ b  \r\n\r\n",
+        b"\xef\xbb\xbfA\\B\r\n",
+        "A\\B\r\n".encode("utf-16"),
+        "A\\B\r\n".encode("utf-16-le"),
+        codecs.BOM_UTF16_BE + "A\\B\r\n".encode("utf-16-be"),
+        "a\\b".encode("utf-16-be"),
+        b"A\\B",  # what an older projection said, saved by somebody
+    ],
+)
+async def test_a_line_saved_by_any_editor_is_a_request(
+    pair_file: Path, a: FileCoordinator, b: FileCoordinator, content: bytes
+) -> None:
+    await a.cas(FIRST)
+    await read_until_line(a, pair_file, b"A\\B")
+    await b.cas(FIRST.claimed(author("B", "n"), 0, "x"))
+    await read_until_line(b, pair_file, b"A\\B\\secondaryUP")
+    pair_file.unlink()  # most editors write another file and rename it
+    pair_file.write_bytes(content)
+    wishes = [(await b.read(beat=False)).wished_holder for _ in range(3)]
+    assert wishes == [None, "A", "A"]
+
+
+async def test_a_request_for_the_second_node_is_understood_in_any_case(
+    pair_file: Path, a: FileCoordinator
+) -> None:
+    await a.cas(FIRST)
+    await read_until_line(a, pair_file, b"A\\B")
+    pair_file.write_bytes(b"a\\b\\SECONDARYup \r\n")
+    wishes = [(await a.read(beat=False)).wished_holder for _ in range(2)]
+    assert wishes == [None, "B"]
+
+
+async def test_an_edit_that_changes_while_it_is_looked_at_is_no_request_yet(
+    pair_file: Path, a: FileCoordinator
+) -> None:
+    """An editor that truncates first, and an operator who saves twice."""
+    await a.cas(FIRST)
+    await read_until_line(a, pair_file, b"A\\B")
+    wishes = []
+    for content in (b"", b"A\\B\\secondaryUP", b"A\\B\\secondaryUP\r\n", b"A\\B\\secondaryUP\r\n"):
+        pair_file.write_bytes(content)
+        wishes.append((await a.read(beat=False)).wished_holder)
+    assert wishes == [None, None, None, "B"]
+
+
 async def test_a_request_that_is_granted_becomes_a_projection(
     pair_file: Path, a: FileCoordinator, b: FileCoordinator
 ) -> None:
@@ -443,3 +493,16 @@ async def test_a_deleted_line_is_not_recreated(pair_file: Path, a: FileCoordinat
     for _ in range(3):
         assert (await a.read(beat=False)).line == "missing"
     assert not pair_file.exists()
+
+
+# -- the nodes' nonces ---------------------------------------------------------------
+
+
+async def test_a_node_reads_what_the_other_one_wrote_last(
+    a: FileCoordinator, b: FileCoordinator
+) -> None:
+    assert await b.read_nonce("A") is None
+    written = [await a.write_nonce(), await a.write_nonce()]
+    assert written[0] != written[1]
+    assert await b.read_nonce("A") == written[1]
+    assert await a.read_nonce("B") is None
