@@ -71,6 +71,7 @@ class Facts:
         self._line = "none"
         self._rejected = False
         self._guard_lost = False
+        self._clients: int | None = None
         self._self_test_fails = 0
         self._self_test_reason = ""
         self._lb_checks_age: float | None = None
@@ -194,6 +195,10 @@ class Facts:
         """Seconds since the load balancer looked at this node; None: it never did."""
         self._lb_checks_age = age
 
+    def clients_are(self, count: int | None) -> None:
+        """So many of those that were asked to leave are still here; None: nobody was asked."""
+        self._clients = count
+
     def guard_died(self) -> None:
         self._guard_lost = True
 
@@ -253,6 +258,7 @@ class Facts:
             self_test_reason=self._self_test_reason,
             lb_checks_age=self._lb_checks_age,
             guard_lost=self._guard_lost,
+            clients=self._clients,
             acked=link.acked if link is not None else 0,
             ack_late=self._ack_late(node, now),
             peer_caught_up=link is not None and link.peer_caught_up,

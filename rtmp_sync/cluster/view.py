@@ -183,6 +183,7 @@ class View:
     self_test_reason: str = ""  # what fails: "loop_lag", "self_probe_rtmp", "disk"
     lb_checks_age: float | None = None  # seconds since the load balancer looked; None: never
     guard_lost: bool = False
+    clients: int | None = None  # that have not left yet, as they were asked to
     # as the active one
     acked: int = 0
     ack_late: bool = False

@@ -103,8 +103,9 @@ class Effects(Protocol):
     def hold_writes(self, on: bool) -> int:
         """Apply no client's write while on; the journal's head."""
 
-    def drain(self, on: bool) -> None:
-        """While on: clients were asked to leave, and nobody new is let in."""
+    def drain(self, on: bool) -> int | None:
+        """While on, clients were asked to leave, and nobody new is let in; how many are still
+        here, None when nobody was asked."""
 
     async def check_self(self, *, port_open: Callable[[], bool]) -> SelfTest:
         """port_open: whether the own public port should answer."""

@@ -245,9 +245,9 @@ class Origin:
         self.sessions.hold(on)
         return self.state.journal.head
 
-    def drain(self, on: bool) -> None:
-        """Ask every client to leave and let nobody new in, or go on."""
-        self.sessions.drain(on)
+    def drain(self, on: bool) -> int | None:
+        """Ask every client to leave and let nobody new in, or go on; how many are still here."""
+        return self.sessions.drain(on)
 
     async def promote(self, epoch: int, history_id: str, *, lossy: bool) -> None:
         """The promotion point: from here on this copy is the pair's."""

@@ -120,16 +120,18 @@ class Sessions:
         for session in list(self._all):
             session.end(reason)
 
-    def drain(self, draining: bool) -> None:
-        """Before a switchover: ask every client to leave and let nobody new in; or go on."""
-        begins = draining and not self.draining
-        self.draining = draining
-        if not begins:
-            return
-        self._log.info("draining", clients=len(self._all))
-        for session in self._all:
-            if session.joined and not session.closing:
+    def drain(self, draining: bool) -> int | None:
+        """Before a switchover: ask every client to leave and let nobody new in; or go on. How
+        many clients are still here; None when they may stay."""
+        begins, self.draining = draining and not self.draining, draining
+        if not draining:
+            return None
+        clients = [one for one in self._all if one.joined and not one.closing]
+        if begins:
+            self._log.info("draining", clients=len(clients))
+            for session in clients:
                 session.ask_to_leave()
+        return len(clients)
 
     def hold_back(self, session: Session) -> None:
         """Too much waits for acknowledgement: read nothing more of this client for now."""

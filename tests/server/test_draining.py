@@ -67,6 +67,16 @@ async def test_a_client_is_asked_once_and_served_on(origin: Origin) -> None:
     peer.close()
 
 
+async def test_the_clients_that_are_still_here_are_counted(origin: Origin) -> None:
+    assert origin.sessions.drain(False) is None
+    peers = [await connected(origin) for _ in range(2)]
+    assert origin.sessions.drain(True) == 2
+    peers[0].close()
+    await until(lambda: origin.sessions.drain(True) == 1)
+    peers[1].close()
+    await until(lambda: origin.sessions.drain(True) == 0)
+
+
 async def test_nobody_new_is_let_in_while_draining(origin: Origin) -> None:
     origin.sessions.drain(True)
     peer = Peer()

@@ -279,9 +279,9 @@ class OriginDouble:
     async def demote(self) -> None:
         self.demotions += 1
 
-    def drain(self, on: bool) -> int:
+    def drain(self, on: bool) -> int | None:
         self.draining = on
-        return self.clients
+        return self.clients if on else None
 
     def hold_writes(self, on: bool) -> int:
         self.held = on

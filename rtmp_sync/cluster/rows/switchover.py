@@ -33,7 +33,7 @@ def drained(s: Situation) -> bool:
     if drain is None or drain.closing or drain.prepared_at is not None:
         return False
     seconds = drain.seconds if drain.seconds is not None else s.view.policy.drain_seconds
-    return s.now >= drain.started + seconds
+    return s.now >= drain.started + seconds or s.view.clients == 0
 
 
 def prepare(s: Situation) -> Turn:

@@ -61,6 +61,12 @@ def test_the_draining_time_that_an_operator_gives_counts_instead() -> None:
     assert decide(waiting, serving(A_HOLDS), NOW).row == ""
 
 
+def test_when_every_client_has_left_nothing_is_waited_for() -> None:
+    waiting = replace(DRAINS, drain=replace(DRAIN, seconds=60.0))
+    assert decide(waiting, serving(A_HOLDS, clients=1), NOW).row == ""
+    assert decide(waiting, serving(A_HOLDS, clients=0), NOW).row == "prepare"
+
+
 def test_the_gate_closes_when_the_peer_has_the_last_write() -> None:
     assert still(decide(PREPARED, serving(A_HOLDS), NOW), PREPARED)
     turn = decide(PREPARED, serving(A_HOLDS, switch_ready=True), NOW)
