@@ -74,8 +74,7 @@ def maintain(
                 f"maintenance: {mine.id} is not running; the same command with --restart starts it"
             )
             raise
-        tell(f"waiting until {mine.id} is in sync")
-        _until_in_sync(nodes, mine.id, other.id, wait_seconds)
+        _until_in_sync(nodes, mine.id, other.id, wait_seconds, tell)
         clock.note("in_sync")
         if served and give_back:
             tell(f"{mine.id} takes the service back")
@@ -147,9 +146,12 @@ def _move(
     return dict(answer.get("report") or {})
 
 
-def _until_in_sync(nodes: Sequence[Node], mine: str, other: str, seconds: float) -> None:
+def _until_in_sync(
+    nodes: Sequence[Node], mine: str, other: str, seconds: float, tell: Callable[[str], None]
+) -> None:
     """The node is a standby that could take over, and the one that serves counts on it."""
     deadline = time.monotonic() + seconds
+    told = ""
     while True:
         looks = look(nodes)
         found = next((one for one in looks if one.id == mine), None)
@@ -157,8 +159,11 @@ def _until_in_sync(nodes: Sequence[Node], mine: str, other: str, seconds: float)
         ready = found is not None and found.status is not None and found.status["state"] == "READY"
         if ready and serving is not None and serving.status and mine in serving.status["sync"]:
             return
+        said = found.status["state"] if found and found.status else "silent"
+        if said != told:
+            tell(f"waiting until {mine} is in sync: it is {said}")
+            told = said
         if time.monotonic() > deadline:
-            said = found.status["state"] if found and found.status else "silent"
             raise terminal.CommandFailed(
                 f"maintenance: {mine} is {said} after {seconds:.0f} s; {other} serves. "
                 "Look at its log, then at `rtmp-sync status`"

@@ -102,8 +102,9 @@ def run_move(
         terminal.print_json(answer)
         return 0
     terminal.console().print(answer["result"])
-    if answer.get("report"):
-        terminal.console().print(report_table(answer["report"]))
+    if report := answer.get("report"):
+        terminal.console().print(report_table(report))
+        terminal.console().print(f"writes were held for {report['pause_ms']} ms")
     return 0
 
 
@@ -117,9 +118,8 @@ def move(
 ) -> Answer:
     """Order it, tell how the clients leave, and wait until the other origin serves.
 
-    The answer's report: {"from", "to", "epoch", "reason", "steps": {name: ms}, …}.
+    The answer's report: {"from", "to", "epoch", "reason", "pause_ms", "steps": {name: ms}, …}.
     """
-    before = active(look(nodes))
     with ThreadPoolExecutor(1) as pool:
         asked = pool.submit(order, nodes, path, content, seconds=seconds)
         told = -1
@@ -136,40 +136,45 @@ def move(
     report = answer.get("report")
     if not report:
         return answer  # nothing had to move
-    opened = _opened(nodes, str(report["to"]), int(report["epoch"]))
-    if opened is not None:
-        report["steps"] = {**report.get("steps", {}), **opened.get("steps", {})}
-    elif before is not None and len(nodes) > 1:
-        raise terminal.CommandFailed(
-            f"{path[1:]}: {answer['result']}, but {report['to']} does not serve yet: "
-            "see `rtmp-sync status`"
-        )
+    if len(nodes) > 1:
+        steps = _opening(_served_by(nodes, path[1:], str(report["to"])), int(report["epoch"]))
+        report["steps"] = {**report["steps"], **steps}
+        # The opening's steps count from when the other origin noticed that it is to serve.
+        report["pause_ms"] = report["pause_ms"] + sum(steps.values())
     return answer
 
 
-def _opened(nodes: Sequence[Node], to: str, epoch: int) -> dict[str, Any] | None:
-    """What `to` noted when it began to serve in that epoch; None when it does not."""
+def _served_by(nodes: Sequence[Node], name: str, to: str) -> Node:
+    """The node `to`, once it serves. Raises CommandFailed when it does not."""
     deadline = time.monotonic() + OPEN_SECONDS
-    while time.monotonic() < deadline:
-        for one in look(nodes):
-            if one.id != to or one.role != "active":
-                continue
-            try:
-                events = one.node.get("/history")["events"]
-            except Unreachable:
-                return {}
-            return next(
-                (
-                    event
-                    for event in reversed(events)
-                    if event["event"] == "failover" and event.get("epoch") == epoch
-                ),
-                {},
+    while True:
+        looks = look(nodes)
+        serving = active(looks)
+        if serving is not None and serving.id == to:
+            return serving.node
+        if serving is not None and time.monotonic() > deadline:
+            raise terminal.CommandFailed(
+                f"{name}: {to} was given the service and did not open; {serving.id} serves again: "
+                "see `rtmp-sync history`"
             )
-        if len(nodes) == 1:
-            return None
+        if time.monotonic() > deadline:
+            raise terminal.CommandFailed(
+                f"{name}: {to} was given the service and does not serve{_why(looks)}: "
+                "see `rtmp-sync status`"
+            )
         time.sleep(LOOK_SECONDS)
-    return None
+
+
+def _opening(node: Node, epoch: int) -> dict[str, int]:
+    """The steps in which it began to serve in that epoch."""
+    try:
+        events = node.get("/history")["events"]
+    except Unreachable:
+        return {}
+    for event in reversed(events):
+        if event["event"] == "failover" and event.get("epoch") == epoch:
+            return dict(event.get("steps", {}))
+    return {}
 
 
 def report_table(report: Mapping[str, Any]) -> Table:

@@ -34,8 +34,8 @@ def moving(apis: tuple[Api, Api], monkeypatch: pytest.MonkeyPatch) -> tuple[Api,
     def move(_: Any) -> tuple[int, Any]:
         first.says(role="standby", state="READY", holder="B", epoch=8)
         second.says(role="active", state="ACTIVE", holder="B", epoch=8, sync=["A"])
-        steps = {"drained": 0, "held": 1, "peer_ready": 4, "closed": 2, "recorded": 3}
-        report = {"from": "A", "to": "B", "epoch": 8, "reason": "admin", "steps": steps}
+        steps = {"drained": 0, "peer_ready": 4, "closed": 2, "recorded": 3}
+        report = {"from": "A", "to": "B", "epoch": 8, "reason": "x", "pause_ms": 9, "steps": steps}
         return 200, {"id": "A", "done": True, "result": "B serves in epoch 8", "report": report}
 
     for path in ("/switchover", "/drain", "/failback"):

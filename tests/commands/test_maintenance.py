@@ -92,7 +92,7 @@ def test_the_active_one_hands_over_first_and_gets_the_service_back(
     def back(_: Any) -> tuple[int, Any]:
         first.says(role="active", state="ACTIVE", holder="A", epoch=9, sync=["B"])
         second.says(role="standby", state="READY", holder="A", epoch=9)
-        report = {"from": "B", "to": "A", "epoch": 9, "steps": {"held": 1}}
+        report = {"from": "B", "to": "A", "epoch": 9, "pause_ms": 1, "steps": {}}
         return 200, {"id": "B", "done": True, "result": "A serves", "report": report}
 
     second.answers["/switchover"] = back

@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from rtmp_sync import cli
+from rtmp_sync.commands import orders
 from tests.support.admin_api import Api
 
-STEPS = ["drained", "held", "peer ready", "closed", "recorded", "opened"]
+STEPS = ["drained", "peer ready", "closed", "recorded", "opened"]
 
 
 @pytest.mark.parametrize(
@@ -40,8 +41,9 @@ def test_the_origin_that_serves_is_asked_and_each_step_is_shown(
     assert authorizations == {"Basic YWRtaW46c2VjcmV0IHdvcmRz"}  # admin:secret words
     lines = capsys.readouterr().out.splitlines()
     assert lines[0] == "B serves in epoch 8"
-    assert [line[:10].strip() for line in lines[2:]] == STEPS
-    assert lines[-1].split() == ["opened", "12"]
+    assert [line[:10].strip() for line in lines[2:-1]] == STEPS
+    assert lines[-2].split() == ["opened", "12"]
+    assert lines[-1] == "writes were held for 21 ms"
 
 
 def test_the_report_as_json_has_the_steps_of_both_origins(
@@ -96,6 +98,28 @@ def test_a_refused_order_is_one_line_and_exit_code_1(
     assert cli.run(["switchover", "--dir", str(directory)]) == 1
     printed = capsys.readouterr()
     assert (printed.out, printed.err) == ("", "switchover: the other origin is not READY\n")
+
+
+def test_an_origin_that_does_not_open_is_told(
+    directory: Path,
+    moving: tuple[Api, Api],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(orders, "OPEN_SECONDS", 0.0)
+    first, second = moving
+    move = first.answers["/switchover"]
+    assert callable(move)
+
+    def move_in_vain(said: Any) -> tuple[int, Any]:
+        answer = move(said)
+        second.says(role="closed", state="FENCED")
+        return answer
+
+    first.answers["/switchover"] = move_in_vain
+    assert cli.run(["switchover", "--dir", str(directory)]) == 1
+    text = "switchover: B was given the service and does not serve (A READY, B FENCED)"
+    assert text in capsys.readouterr().err
 
 
 def test_nothing_is_ordered_while_nobody_serves(
