@@ -30,6 +30,7 @@ from rtmp_sync.protocol.events import (
 )
 from rtmp_sync.protocol.netstream import PLAYING, PUBLISHING
 from rtmp_sync.server.stream_admission import admit_player, admit_publisher
+from rtmp_sync.storage.recorder import Take
 from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import (
@@ -84,13 +85,13 @@ def _end_stream(session: Session, event: StreamClosed | StreamDeleted) -> None:
 def _publish(session: Session, event: PublishRequested) -> None:
     request = StreamRequest.parse(event.name, event.kind, session.app)
 
-    def decided(_: None, error: BaseException | None) -> None:
+    def decided(take: Take | None, error: BaseException | None) -> None:
         if session.closing or session.connection.streams.doing(event.msid) != PUBLISHING:
             return  # gone, or deleted, meanwhile
         if error is not None:
             session.connection.streams.stop(event.msid)
             session.refuse_stream(event.msid, PUBLISH_BAD_NAME, error)
-        accepted = error is None and session.instance.live.publish(session, event)
+        accepted = error is None and session.instance.live.publish(session, event, take)
         session.log.info("publish", stream=request.name, accepted=accepted)
 
     session.ask(admit_publisher(session.instance, session.client, request), decided)

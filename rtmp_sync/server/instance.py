@@ -8,6 +8,7 @@ takeover an instance that had been started goes on: `on_promote`, never `on_app_
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,9 +19,11 @@ from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.fanout import Fanout
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.overdue import Overdue
+from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.shared_objects import SharedObjects
 from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
 from rtmp_sync.server.stream_keys import StreamKeys
+from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Whitelist
@@ -32,7 +35,7 @@ __all__ = ["Instance", "Serving"]
 class Serving(NamedTuple):
     """One application as this origin serves it. config: the `[application_object]`.
     grace_seconds: that lost clients have to come back. stream_keys: for "publish" and "play",
-    where the configuration has some."""
+    where the configuration has some. recordings: this origin's."""
 
     name: str
     application: type[Application]
@@ -43,6 +46,7 @@ class Serving(NamedTuple):
     gop_cache_bytes: int
     grace_seconds: float
     stream_keys: Mapping[str, StreamKeys]
+    recordings: Recordings
     on_refused: Callable[[str, str], None]
 
 
@@ -70,8 +74,19 @@ class Instance:
         self.config = serving.config
         self.log = structlog.get_logger("rtmp_sync.app").bind(instance=self.scope)
         self.shared_objects = SharedObjects(turn, self.scope, serving.grace_seconds)
+        self.registry = StreamRegistry(
+            turn,
+            self.scope,
+            self.shared_objects.fanout,
+            grace_seconds=serving.grace_seconds,
+            wall=time.time,
+        )
         self.live = LiveStreams(
-            turn, gop_cache_bytes=serving.gop_cache_bytes, on_unpublished=self._unpublished
+            turn,
+            self.registry,
+            serving.recordings,
+            gop_cache_bytes=serving.gop_cache_bytes,
+            on_unpublished=self._unpublished,
         )
         # Whether clients may come in; False when on_app_start failed or the origin let go.
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
@@ -120,6 +135,7 @@ class Instance:
         """Run `on_promote`: this origin has taken over and the instance lives on."""
         self._standby = False
         self.shared_objects.inherit()
+        self.registry.inherit()
         for (name, kind), listener in self._listeners.items():
             self.fanout(name, kind).on_sync = listener
         self._listeners.clear()
@@ -146,6 +162,7 @@ class Instance:
         for cancel in list(self._timers):
             cancel()
         self.shared_objects.let_go()
+        self.registry.let_go()
         if not self.ready.done():
             self.ready.set_result(False)
 

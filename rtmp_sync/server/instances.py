@@ -22,6 +22,7 @@ from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.client_info import client_of, info_of, session_key_in
 from rtmp_sync.server.instance import Instance, Serving
 from rtmp_sync.server.overdue import Overdue
+from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.replays import Replays
 from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.tasks import Tasks
@@ -51,12 +52,14 @@ class Instances:
         tasks: Tasks,
         config: Config,
         applications: Mapping[str, type[Application]],
+        recordings: Recordings,
     ) -> None:
         self.refused_calls: dict[tuple[str, str], int] = {}  # by application and user type
         self.slept: Callable[[], bool] = lambda: False  # whether this origin did not run just now
         self._turn = turn
         self._tasks = tasks
         self._config = config
+        self._recordings = recordings
         self._log = structlog.get_logger("rtmp_sync.app")
         self._serving = {
             name: self._serve(name, application) for name, application in applications.items()
@@ -267,6 +270,7 @@ class Instances:
                 for act, path in (("publish", section.publish_keys), ("play", section.play_keys))
                 if path is not None
             },
+            self._recordings,
             lambda user_type, _: self._count_refused(name, user_type),
         )
 

@@ -18,8 +18,12 @@ from rtmp_sync.app import Client
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import MediaReceived, PlayRequested, PublishRequested
 from rtmp_sync.server.outbox import Outbox
+from rtmp_sync.server.recordings import Recordings
+from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.live_stream import LiveMessage, LiveStream
+from rtmp_sync.storage.recorder import Recorder, Take
+from rtmp_sync.storage.segment import metadata_of
 from rtmp_sync.wire import amf0, media
 from rtmp_sync.wire.chunk import encode_message
 from rtmp_sync.wire.constants import (
@@ -39,7 +43,9 @@ from rtmp_sync.wire.constants import (
     PLAY_UNPUBLISH_NOTIFY,
     PUBLISH_BAD_NAME,
     PUBLISH_START,
-    RECORD_NO_ACCESS,
+    RECORD_FAILED,
+    RECORD_START,
+    RECORD_STOP,
     SEEK_NOTIFY,
     STREAM_BEGIN,
     UNPAUSE_NOTIFY,
@@ -101,12 +107,30 @@ class _Player:
 class _Channel:
     """A stream name: what is kept of it, who publishes it, who plays it."""
 
-    __slots__ = ("players", "publisher", "stream")
+    __slots__ = ("_last", "_offset", "players", "publisher", "recorder", "stream")
 
     def __init__(self, stream: LiveStream) -> None:
         self.stream = stream
         self.publisher: tuple[StreamPeer, int] | None = None
         self.players: dict[tuple[StreamPeer, int], _Player] = {}
+        self.recorder: Recorder | None = None
+        self._last = 0  # timestamp of the last message
+        self._offset: int | None = 0  # of this publisher's timestamps; None: by its first one
+
+    def begin(self, publisher: str, *, continues: bool) -> None:
+        """A publisher comes, perhaps to go on with what was published before."""
+        self._offset = None if continues and self.players else 0
+        self.stream.start(publisher)
+
+    def placed(self, timestamp: int) -> int:
+        """Where a timestamp of the publisher's is in the stream: for who went on playing while
+        it was away time does not go back, though it has begun at 0 again."""
+        if self._offset is None:
+            self._offset = self._last + 1 - timestamp
+        if self._offset:
+            timestamp = timestamp + self._offset & 0xFFFFFFFF
+        self._last = timestamp
+        return timestamp
 
     @property
     def idle(self) -> bool:
@@ -120,11 +144,15 @@ class LiveStreams:
     def __init__(
         self,
         turn: Turn,
+        registry: StreamRegistry,
+        recordings: Recordings,
         *,
         gop_cache_bytes: int,
         on_unpublished: Callable[[Client, str], None],
     ) -> None:
         self._turn = turn
+        self._registry = registry
+        self._recordings = recordings
         self._on_unpublished = on_unpublished
         self._gop_cache_bytes = gop_cache_bytes
         self._channels: dict[str, _Channel] = {}
@@ -138,21 +166,30 @@ class LiveStreams:
 
     # Publishing
 
-    def publish(self, peer: StreamPeer, request: PublishRequested) -> bool:
-        """Begin to publish; whether it was accepted."""
+    def is_published(self, name: str) -> bool:
+        """Whether somebody who is still there publishes it."""
+        channel = self._channels.get(name)
+        publisher = channel.publisher if channel is not None else None
+        return publisher is not None and not publisher[0].closing
+
+    def publish(self, peer: StreamPeer, request: PublishRequested, take: Take | None) -> bool:
+        """Begin to publish, and to record if there is a `take`; whether it was accepted."""
         name, msid = stream_name(request.name), request.msid
-        if request.kind != "live":
-            return self._refuse(peer, msid, RECORD_NO_ACCESS, f"{name} cannot be recorded here.")
         channel = self._channel(name)
         if channel.publisher is not None:
             if not channel.publisher[0].closing:
                 return self._refuse(peer, msid, PUBLISH_BAD_NAME, f"{name} is already published.")
-            self.stop(*channel.publisher)
+            self.stop(*channel.publisher, lost=True)
             channel = self._channel(name)
         channel.publisher = (peer, msid)
-        channel.stream.start(peer.client.id)
+        continued = self._registry.continues(name)
+        start_ms = take.start_ms if take is not None else 0
+        self._registry.begin(name, continued or self._registry.new(request.kind, start_ms))
+        channel.begin(peer.client.id, continues=continued is not None)
         self._publishing[peer, msid] = channel
         self._status(peer, msid, PUBLISH_START, f"{name} is now published.")
+        if take is not None:
+            self._record(channel, take)
         for player in channel.players.values():
             player.waits_for_key = True
             self._status(player.peer, player.msid, PLAY_PUBLISH_NOTIFY, f"{name} is now published.")
@@ -164,8 +201,10 @@ class LiveStreams:
         if channel is None:
             return
         stream = channel.stream
-        type, timestamp, payload = event.type, event.timestamp, event.payload
+        type, payload = event.type, event.payload
+        timestamp = channel.placed(event.timestamp)
         flags = 0
+        recorder = channel.recorder
         if type == DATA:
             verb, payload = split_data(payload)
             named = data_name(payload) == "onMetaData"
@@ -175,11 +214,16 @@ class LiveStreams:
                 return
             if named:
                 stream.set_metadata(timestamp, payload)
+                if recorder is not None:
+                    recorder.set_metadata(metadata_of(payload))
+                    recorder = None  # it is what a file begins with, not a part of it
             else:
                 stream.publish(type, flags, timestamp, payload)
         else:
             flags = media.classify(type, payload)
             stream.publish(type, flags, timestamp, payload)
+        if recorder is not None:
+            recorder.put(type, timestamp, payload, flags)
         encoded: dict[tuple[int, int], bytes] = {}
         csid = _CSIDS[type]
         for player in channel.players.values():
@@ -242,8 +286,9 @@ class LiveStreams:
 
     # The end
 
-    def stop(self, peer: StreamPeer, msid: int) -> None:
-        """A message stream publishes or plays no longer."""
+    def stop(self, peer: StreamPeer, msid: int, *, lost: bool = False) -> None:
+        """A message stream publishes or plays no longer. lost: its client is gone, and may come
+        back to go on."""
         player = self._playing.pop((peer, msid), None)
         if player is not None:
             del player.channel.players[peer, msid]
@@ -253,6 +298,12 @@ class LiveStreams:
             return
         name = channel.stream.name
         channel.publisher = None
+        if self._turn.authorised:  # else the next origin knows who published
+            (self._registry.lose if lost else self._registry.end)(name)
+        if channel.recorder is not None:
+            self._recordings.end(channel.recorder)
+            channel.recorder = None
+            self._status(peer, msid, RECORD_STOP, f"{name} is recorded.")
         channel.stream.stop()
         self._status(peer, msid, UNPUBLISH_SUCCESS, f"{name} is now unpublished.")
         for player in channel.players.values():
@@ -265,7 +316,20 @@ class LiveStreams:
     def leave(self, peer: StreamPeer) -> None:
         """A connection is gone, with everything it published and played."""
         for owner, msid in [key for key in (*self._playing, *self._publishing) if key[0] is peer]:
-            self.stop(owner, msid)
+            self.stop(owner, msid, lost=True)
+
+    def _record(self, channel: _Channel, take: Take) -> None:
+        assert channel.publisher is not None
+        peer, msid = channel.publisher
+        name = channel.stream.name
+
+        def failed(reason: str) -> None:
+            if channel.publisher == (peer, msid):
+                text = f"{name} is not recorded any more: {reason}."
+                self._status(peer, msid, RECORD_FAILED, text, level=LEVEL_ERROR)
+
+        channel.recorder = self._recordings.record(take, {}, failed)
+        self._status(peer, msid, RECORD_START, f"Recording {name}.")
 
     def _channel(self, name: str) -> _Channel:
         found = self._channels.get(name)
@@ -307,9 +371,15 @@ class LiveStreams:
         self._turn.schedule()
 
     def _status(
-        self, peer: StreamPeer, msid: int, code: str, description: str, **more: object
+        self,
+        peer: StreamPeer,
+        msid: int,
+        code: str,
+        description: str,
+        level: str = LEVEL_STATUS,
+        **more: object,
     ) -> None:
-        data = peer.connection.status(msid, LEVEL_STATUS, code, description, **more)
+        data = peer.connection.status(msid, level, code, description, **more)
         self._turn.send(peer.outbox, msid, data)
 
     def _refuse(self, peer: StreamPeer, msid: int, code: str, description: str) -> bool:

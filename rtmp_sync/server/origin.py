@@ -39,6 +39,7 @@ from rtmp_sync.server.own_health import MAX_LOOP_LAG_SECONDS, OwnHealth, SelfTes
 from rtmp_sync.server.pair_link import PairLink
 from rtmp_sync.server.persistence import Persistence
 from rtmp_sync.server.probes import PeerProbes
+from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.replication import Replication
 from rtmp_sync.server.rtmp_probe import RtmpProbe
 from rtmp_sync.server.sessions import Sessions
@@ -81,6 +82,7 @@ class Origin:
         peers = (config.replication.peer, config.failover.peer_admin)
         self.load_balancer = LoadBalancerChecks(peer.host for peer in peers if peer is not None)
         self.persistence = Persistence(config, self.state, self.commit)
+        self.recordings = Recordings(config, epoch=lambda: self.authority.epoch)
         self._started_at = now()
         self._pair_link: PairLink | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
@@ -125,7 +127,8 @@ class Origin:
         applications = load_applications(config.apps.directory)
         self.history = await self.persistence.start()
         self._tell_former_life()
-        self.instances = Instances(self.turn, self.tasks, config, applications)
+        self.recordings.begin()
+        self.instances = Instances(self.turn, self.tasks, config, applications, self.recordings)
         self.instances.slept = lambda: self.loop_lag.seconds > MAX_LOOP_LAG_SECONDS
         self.sessions = Sessions(self.turn, self.tasks, self.instances, self.load_balancer, config)
         self._listener = ListenerGate(*config.rtmp.listen, self.sessions)
@@ -167,6 +170,7 @@ class Origin:
             self._log.error("tasks_left", count=self.tasks_left)
         if self._pair_link is not None:
             await self._pair_link.stop()
+        await self.recordings.stop()
         await self.admin.stop()
         self.loop_lag.stop()
         if self._housekeeping is not None:

@@ -41,6 +41,7 @@ from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
+from rtmp_sync.server.stream_admission import StreamRefused
 from rtmp_sync.server.tasks import Done
 from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_CLOSED, LEVEL_ERROR, LEVEL_STATUS
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
@@ -217,6 +218,8 @@ class Session(asyncio.Protocol):
 
     def refuse_stream(self, msid: int, code: str, error: BaseException) -> None:
         """Tell why a stream is not published or played."""
+        if isinstance(error, StreamRefused):
+            code = error.code
         text = str(error) if isinstance(error, Reject) else "The origin failed."
         self.status(msid, LEVEL_ERROR, code, text)
 

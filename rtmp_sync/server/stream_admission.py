@@ -7,20 +7,36 @@ each takeover: nothing of a yes is kept.
 from __future__ import annotations
 
 from rtmp_sync.app import Client
-from rtmp_sync.errors import ConfigError, Reject
+from rtmp_sync.errors import ConfigError, Reject, RemoteProtocolError
 from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.shared_objects import may_access
+from rtmp_sync.storage.media_folders import NameRefused
+from rtmp_sync.storage.recorder import Take
 from rtmp_sync.stream_request import StreamRequest
+from rtmp_sync.wire.constants import RECORD_FAILED, RECORD_NO_ACCESS
 
-__all__ = ["admit_player", "admit_publisher"]
+__all__ = ["StreamRefused", "admit_player", "admit_publisher"]
 
 
-async def admit_publisher(instance: Instance, client: Client, request: StreamRequest) -> None:
-    """Raises Reject."""
+class StreamRefused(Reject):
+    """A refusal with a status code of its own."""
+
+    def __init__(self, code: str, description: str) -> None:
+        super().__init__(description)
+        self.code = code
+
+
+async def admit_publisher(
+    instance: Instance, client: Client, request: StreamRequest
+) -> Take | None:
+    """Where to record what is published, None for nowhere. Raises Reject."""
     if not may_access(client.write_access, request.name):
         raise Reject(f"{request.name} may not be published by this client.")
     await _ask_keys(instance, "publish", request)
     await _ask(instance, "on_publish", client, request)
+    if request.kind == "live" or instance.live.is_published(request.name):
+        return None  # of a name that is taken nothing is written over
+    return await _place(instance, request)
 
 
 async def admit_player(instance: Instance, client: Client, request: StreamRequest) -> None:
@@ -29,6 +45,21 @@ async def admit_player(instance: Instance, client: Client, request: StreamReques
         raise Reject(f"{request.name} may not be played by this client.")
     await _ask_keys(instance, "play", request)
     await _ask(instance, "on_play", client, request)
+
+
+async def _place(instance: Instance, request: StreamRequest) -> Take:
+    name, registry = request.name, instance.registry
+    continued = registry.continues(name)
+    at_least_ms = registry.elapsed_ms(continued) if continued is not None else None
+    try:
+        return await instance.serving.recordings.prepare(
+            instance.app_name, instance.name, name, request.kind, at_least_ms=at_least_ms
+        )
+    except NameRefused as refusal:
+        raise StreamRefused(RECORD_NO_ACCESS, f"{name} cannot be recorded: {refusal}.") from None
+    except (OSError, RemoteProtocolError) as error:
+        instance.log.error("record_failed", stream=name, reason=str(error) or repr(error))
+        raise StreamRefused(RECORD_FAILED, f"{name} cannot be recorded.") from None
 
 
 async def _ask_keys(instance: Instance, act: str, request: StreamRequest) -> None:

@@ -112,7 +112,7 @@ class Recording:
         return Cursor(number, position)
 
     async def headers(self, at: Cursor) -> list[RecordedTag]:
-        """The decoders' configuration for what is at a cursor, as far as it does not come with it."""
+        """The decoders' configuration for what is at a cursor, unless it begins with it."""
         return await self._run(self._read_headers, at)
 
     async def read(self, at: Cursor, max_bytes: int) -> tuple[list[RecordedTag], Cursor | None]:

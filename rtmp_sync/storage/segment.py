@@ -22,7 +22,7 @@ from rtmp_sync.wire import amf0, media
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
 from rtmp_sync.wire.flv import FlvReader, FlvTag, encode_file_header, encode_tag
 
-__all__ = ["FACTS", "FIRST_TAG", "Segment", "facts_in", "read_metadata", "repair"]
+__all__ = ["FACTS", "FIRST_TAG", "Segment", "facts_in", "metadata_of", "read_metadata", "repair"]
 
 FIRST_TAG: Final = 13  # where onMetaData is
 TAG_BYTES: Final = 15  # of a tag beside its data: header and trailing size
@@ -138,7 +138,7 @@ def read_metadata(file: BinaryIO) -> tuple[Metadata, int]:
     first = tags[0] if tags else None
     if first is None or first.type != DATA:
         return {}, FIRST_TAG
-    return _metadata(first.payload), FIRST_TAG + TAG_BYTES + len(first.payload)
+    return metadata_of(first.payload), FIRST_TAG + TAG_BYTES + len(first.payload)
 
 
 def facts_in(metadata: Metadata) -> dict[str, object]:
@@ -182,7 +182,8 @@ def _tags(file: BinaryIO) -> Iterator[FlvTag]:
             first = False
 
 
-def _metadata(payload: bytes) -> Metadata:
+def metadata_of(payload: bytes) -> Metadata:
+    """What an onMetaData message says; {} for any other."""
     try:
         values = amf0.decode(payload)
     except RemoteProtocolError:

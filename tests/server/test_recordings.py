@@ -1,0 +1,237 @@
+"""Recording what is published: over real sockets, into real files."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from rtmp_sync import Origin
+from rtmp_sync.protocol.events import CallAnswered, MediaReceived
+from rtmp_sync.server.stream_registry import ListedStream
+from rtmp_sync.storage.manifest import load_manifest
+from rtmp_sync.storage.segment import read_metadata
+from rtmp_sync.wire import amf0
+from rtmp_sync.wire.constants import DATA, VIDEO
+from rtmp_sync.wire.flv import FlvReader
+from tests.support.origins import running, until
+from tests.support.peer import Peer
+
+AVC = b"\x17\0\0\0\0config"
+METADATA = amf0.encode("@setDataFrame", "onMetaData", {"width": 320.0})
+START, RECORDS = "NetStream.Publish.Start", "NetStream.Record.Start"
+NO_ACCESS, FAILED = "NetStream.Record.NoAccess", "NetStream.Record.Failed"
+
+
+@asynccontextmanager
+async def studio(tmp_path: Path, **storage: Any) -> AsyncIterator[Origin]:
+    storage = {"media": tmp_path / "media", "state": tmp_path / "state", **storage}
+    async with running(tmp_path / "state", storage=storage) as origin:
+        yield origin
+
+
+async def publish(origin: Origin, kind: str = "record", name: str = "s") -> Peer:
+    peer = Peer()
+    await peer.connect(origin.rtmp_port, "probe/live", "")
+    peer.send(peer.rtmp.call("createStream")[1])
+    await peer.event(CallAnswered)
+    peer.send(peer.rtmp.command("publish", 0, None, name, kind, msid=1))
+    return peer
+
+
+def film(peer: Peer, frames: int, *, start: int = 0) -> None:
+    push(peer, DATA, start, METADATA)
+    push(peer, VIDEO, start, AVC)
+    for number in range(frames):
+        payload = (b"\x27" if number % 5 else b"\x17") + b"\1\0\0\0%d" % number
+        push(peer, VIDEO, start + 40 * number, payload)
+
+
+def push(peer: Peer, type: int, timestamp: int, payload: bytes) -> None:
+    peer.send(peer.rtmp.message(type, payload, msid=1, timestamp=timestamp))
+
+
+async def leave(origin: Origin, peer: Peer, *, cleanly: bool = True) -> None:
+    if cleanly:
+        peer.send(peer.rtmp.command("deleteStream", 0, None, 1.0))
+        await peer.until(lambda: "NetStream.Unpublish.Success" in peer.statuses())
+    peer.close()
+    await until(lambda: len(origin.sessions) == 0)
+
+
+def folder(tmp_path: Path, name: str = "s") -> Path:
+    return tmp_path / "media" / "probe" / "live" / f"{name}.rec"
+
+
+async def closed(tmp_path: Path, count: int) -> None:
+    def all_closed() -> bool:
+        known = load_manifest(folder(tmp_path))
+        return len(known) == count and all(one.state != "open" for one in known)
+
+    await until(all_closed)
+
+
+def frames_in(path: Path) -> list[tuple[int, bytes]]:
+    tags = FlvReader().feed(path.read_bytes())
+    return [(tag.timestamp, tag.payload) for tag in tags if tag.type == VIDEO][1:]
+
+
+async def test_a_stream_that_is_published_to_record_is_recorded(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin)
+        await peer.until(lambda: RECORDS in peer.statuses())
+        assert peer.statuses().index(START) < peer.statuses().index(RECORDS)
+        film(peer, 10, start=500)
+        await leave(origin, peer)
+        assert "NetStream.Record.Stop" in peer.statuses()
+        await closed(tmp_path, 1)
+        (info,) = load_manifest(folder(tmp_path))
+        with (folder(tmp_path) / info.file).open("rb") as file:
+            metadata, _ = read_metadata(file)
+        assert (metadata["width"], metadata["duration"]) == (320.0, 0.36)
+        frames = frames_in(folder(tmp_path) / info.file)
+        assert [at for at, _ in frames] == [40 * number for number in range(10)]
+        assert origin.state.find("probe/live", "streams", "V").slots == {}  # type: ignore[union-attr]
+
+
+async def test_recording_again_writes_over_it_and_appending_goes_on(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        for kind, count, starts in (
+            ("record", 1, [0]),
+            ("append", 2, [0, 160]),
+            ("append", 3, [0, 160, 320]),
+            ("record", 1, [0]),
+        ):
+            peer = await publish(origin, kind)
+            await peer.until(lambda peer=peer: RECORDS in peer.statuses())
+            film(peer, 5)
+            await leave(origin, peer)
+            await closed(tmp_path, count)
+            assert [one.start_ms for one in load_manifest(folder(tmp_path))] == starts
+
+
+async def test_who_was_lost_and_comes_back_goes_on_with_its_recording(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin)
+        await peer.until(lambda: RECORDS in peer.statuses())
+        film(peer, 5)
+        await until(lambda: origin.instances)
+        await leave(origin, peer, cleanly=False)
+        await closed(tmp_path, 1)
+        peer = await publish(origin)  # "record" again, as encoders do
+        await peer.until(lambda: RECORDS in peer.statuses())
+        film(peer, 5)
+        await leave(origin, peer)
+        await closed(tmp_path, 2)
+        first, second = load_manifest(folder(tmp_path))
+        assert second.start_ms >= first.start_ms + first.duration_ms
+        assert second.gap_ms == second.start_ms - first.duration_ms
+
+
+async def test_a_recording_goes_on_after_a_restart_of_the_origin_and_its_file_is_repaired(
+    tmp_path: Path,
+) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin)
+        await peer.until(lambda: RECORDS in peer.statuses())
+        film(peer, 5)
+        await until(lambda: any(frames_in(path) for path in folder(tmp_path).glob("*.flv")))
+        first = next(iter(folder(tmp_path).glob("*.flv"))).read_bytes()
+        peer.close()
+        await until(lambda: len(origin.sessions) == 0)
+        registry = next(iter(origin.instances)).registry
+        assert isinstance(registry.continues("s"), ListedStream)
+        await origin.committed()
+    # as if it had been killed: the file is what it was while it was written
+    next(iter(folder(tmp_path).glob("*.flv"))).write_bytes(first[:-3])
+    (folder(tmp_path) / "manifest.json").unlink()
+    async with studio(tmp_path) as origin:
+        await closed(tmp_path, 1)
+        assert load_manifest(folder(tmp_path))[0].state == "repaired"
+        peer = await publish(origin)
+        await peer.until(lambda: RECORDS in peer.statuses())
+        film(peer, 5)
+        await leave(origin, peer)
+        await closed(tmp_path, 2)
+        first_epoch, second_epoch = (one.epoch for one in load_manifest(folder(tmp_path)))
+        assert second_epoch > first_epoch
+
+
+async def test_players_that_stayed_see_time_go_on(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin, "live")
+        player = Peer()
+        await player.connect(origin.rtmp_port, "probe/live", "")
+        player.send(player.rtmp.call("createStream")[1])
+        await player.event(CallAnswered)
+        player.send(player.rtmp.command("play", 0, None, "s", msid=1))
+        await player.until(lambda: "NetStream.Play.Start" in player.statuses())
+        await peer.until(lambda: START in peer.statuses())
+        film(peer, 5, start=90_000)
+        await player.until(lambda: times(player)[-1:] == [90_160])
+        peer.close()
+        await until(lambda: len(origin.sessions) == 1)
+        peer = await publish(origin, "live")
+        await peer.until(lambda: START in peer.statuses())
+        film(peer, 5)  # an encoder starts at 0 again
+        await player.until(lambda: len(times(player)) >= 10)
+        assert times(player) == sorted(times(player))
+        peer.close()
+        player.close()
+
+
+def times(peer: Peer) -> list[int]:
+    seen = [one for one in peer.events if isinstance(one, MediaReceived)]
+    return [one.timestamp for one in seen if one.type == VIDEO and one.payload[1] == 1]
+
+
+@pytest.mark.parametrize("name", ["../s", "/etc/passwd", "a/../../b", "a\0b", ".s", "s.rec"])
+async def test_a_name_that_would_leave_the_folder_is_refused(tmp_path: Path, name: str) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin, name=name)
+        await peer.until(lambda: NO_ACCESS in peer.statuses())
+        assert START not in peer.statuses()
+        peer.close()
+    assert not (tmp_path / "media").exists()
+
+
+async def test_without_a_folder_nothing_is_recorded(tmp_path: Path) -> None:
+    async with running(tmp_path / "state") as origin:
+        peer = await publish(origin)
+        await peer.until(lambda: NO_ACCESS in peer.statuses())
+        peer.close()
+
+
+async def test_a_disk_that_refuses_ends_the_recording_and_not_the_stream(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin)
+        await peer.until(lambda: RECORDS in peer.statuses())
+        folder(tmp_path).parent.mkdir(parents=True, exist_ok=True)
+        folder(tmp_path).write_text("in the way")
+        film(peer, 5)
+        await peer.until(lambda: FAILED in peer.statuses())
+        player = Peer()
+        await player.connect(origin.rtmp_port, "probe/live", "")
+        player.send(player.rtmp.call("createStream")[1])
+        await player.event(CallAnswered)
+        player.send(player.rtmp.command("play", 0, None, "s", msid=1))
+        await player.until(lambda: times(player))
+        peer.close()
+        player.close()
+
+
+async def test_a_name_that_is_taken_is_not_written_over(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin)
+        await peer.until(lambda: RECORDS in peer.statuses())
+        film(peer, 5)
+        await until(lambda: any(frames_in(path) for path in folder(tmp_path).glob("*.flv")))
+        other = await publish(origin)
+        await other.until(lambda: "NetStream.Publish.BadName" in other.statuses())
+        other.close()
+        await until(lambda: len(origin.sessions) == 1)
+        await leave(origin, peer)
+        await closed(tmp_path, 1)
