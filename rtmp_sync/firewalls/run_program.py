@@ -1,0 +1,97 @@
+"""Runs a program to its end, for drivers that know no other way."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+__all__ = ["Ran", "Run", "run_program"]
+
+
+@dataclass(frozen=True, slots=True)
+class Ran:
+    """code: the exit code; minus the signal that ended it."""
+
+    code: int
+    output: str
+    errors: str
+
+    @property
+    def complaint(self) -> str:
+        """The last thing it said, in one line."""
+        lines = [*self.output.splitlines(), *self.errors.splitlines()]
+        said = next((line.strip() for line in reversed(lines) if line.strip()), "")
+        return said or f"exit code {self.code}"
+
+
+class Run(Protocol):
+    """What drivers are given: `run_program`, or a test's."""
+
+    async def __call__(
+        self,
+        command: Sequence[str],
+        *,
+        deadline_seconds: float,
+        text: str = "",
+        variables: Mapping[str, str] | None = None,
+    ) -> Ran: ...
+
+
+async def run_program(
+    command: Sequence[str],
+    *,
+    deadline_seconds: float,
+    text: str = "",
+    variables: Mapping[str, str] | None = None,
+) -> Ran:
+    """Raises OSError when it cannot be started, and TimeoutError, which is one too.
+
+    text: its standard input. variables: added to the environment. At the deadline, and when this
+    is cancelled, it is killed with all that it started, and waited for: what is run next must not
+    be overtaken. It stays in the origin's process group, so that the guard's kill reaches it.
+    """
+    process = await asyncio.create_subprocess_exec(
+        *command,
+        env={**os.environ, **(variables or {})},
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(deadline_seconds):
+            output, errors = await process.communicate(text.encode())
+    except TimeoutError:
+        raise TimeoutError(f"{command[0]} took more than {deadline_seconds:g} s") from None
+    finally:
+        if process.returncode is None:
+            _kill(process.pid)
+            await process.wait()
+    code = process.returncode
+    assert code is not None  # it has ended
+    return Ran(code, output.decode(errors="replace"), errors.decode(errors="replace"))
+
+
+def _kill(pid: int) -> None:
+    """A process and its descendants. Each is stopped before its children are looked up: it could
+    start others meanwhile."""
+    with contextlib.suppress(ProcessLookupError):
+        if hasattr(signal, "SIGSTOP"):
+            os.kill(pid, signal.SIGSTOP)
+        for child in _children(pid):
+            _kill(child)
+        os.kill(pid, signal.SIGKILL if hasattr(signal, "SIGKILL") else signal.SIGTERM)
+
+
+def _children(pid: int) -> list[int]:
+    """Linux tells; elsewhere only the process itself is killed."""
+    found: list[int] = []
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        with contextlib.suppress(OSError):
+            found += map(int, path.read_text().split())
+    return found
