@@ -228,6 +228,8 @@ def main() -> int:
     parser.add_argument("--clients", type=int, default=20)
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 32))
     options = parser.parse_args()
+    if options.front == "door" and options.profile == "fast":
+        parser.error("the front door of `pair` has the default profile's numbers: use haproxy")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     setting = Setting(options.front, options.coordinator, options.profile)
     faults = [FAULTS[name] for name in options.faults.split(",")]
