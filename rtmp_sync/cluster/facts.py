@@ -78,6 +78,7 @@ class Facts:
         self._peer_heard_at = -inf
         self._open_failed = 0
         self._fenced_by = 0
+        self._link_fell_silent = False
         self._link_at = now  # when the link came or went
         self._heard_epoch = 0  # that the peer had read when the last read began
         self._late_by = 0.0  # from a stall to the turn after it
@@ -136,6 +137,7 @@ class Facts:
         self._steps.link_changed()
         self._acks.restart()
         self._link_at = now
+        self._link_fell_silent = not up and self._silent_for(now) > 0.8 * self._timing.ack_timeout
         if not up:
             self._pace.hurry(now)
 
@@ -243,6 +245,8 @@ class Facts:
             authority_until=until,
             cas=seen.cas,
             link_up=link_up,
+            link_since=self._link_at,
+            link_fell_silent=self._link_fell_silent,
             peer=self._peer(now),
             peer_heard_at=self._peer_heard_at,
             noticed_at=now if link_up else max(self._link_at, seen.answered_at),
@@ -290,6 +294,12 @@ class Facts:
         age = peer.health.lb_checks_age
         checked = age + now - heard_at if age >= 0 else None
         return Peer(peer.boot_id, peer.epoch, peer.gate_open, peer.state, peer.position, checked)
+
+    def _silent_for(self, now: float) -> float:
+        """Seconds since the peer was heard; 0 if it never was."""
+        peer = self._link_peer
+        heard_at = peer.heartbeat_at if peer is not None else None
+        return now - heard_at if heard_at is not None else 0.0
 
     def _ack_late(self, node: Node, now: float) -> bool:
         link, head = self._around.replication, self._around.position[1]

@@ -13,8 +13,8 @@ from rtmp_sync.cluster.actions import Happened
 
 __all__ = ["Restraint"]
 
-AT_ONCE = 10  # of one kind; a night of sixty kinds is then no more than the history holds
-AGAIN_SECONDS = 600.0  # until one more of that kind may be told
+AT_ONCE = 30  # of one kind; what repeats itself is of five kinds or so at a time
+AGAIN_SECONDS = 300.0  # until one more of that kind may be told
 
 
 @dataclass(slots=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from math import inf
 from typing import Any
 
 from rtmp_sync.cluster.actions import Action, Cas
@@ -10,7 +11,7 @@ from rtmp_sync.cluster.record import Record
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.view import Claim, Node, Pending, State
 
-__all__ = ["Turn", "claim", "go", "nothing_to_do", "standby", "stay", "write"]
+__all__ = ["Turn", "claim", "go", "heard_at", "nothing_to_do", "standby", "stay", "write"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,10 +62,17 @@ def claim(s: Situation, reason: str, *, waits: bool = True, lossy: bool = False)
         taken_from=s.the_record.holder,
         copy_ends=ends,
         known_head=max(s.the_record.seq, ends + (s.view.lag or 0)),
+        heard_at=heard_at(s),
         noticed_at=s.view.noticed_at if s.other_holds else s.now,
         claimed_at=s.now,
     )
     return replace(turn, node=replace(turn.node, claim=claim))
+
+
+def heard_at(s: Situation) -> float:
+    """When the holder that is to be replaced was last heard of; now, if it still is."""
+    known = s.other_holds and not s.view.link_up and s.view.peer_heard_at > -inf
+    return min(s.view.peer_heard_at, s.view.noticed_at) if known else s.now
 
 
 def standby(s: Situation) -> State:

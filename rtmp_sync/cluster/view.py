@@ -167,6 +167,8 @@ class View:
     cas: CasResult | None = None
     # the peer
     link_up: bool = False
+    link_since: float = -inf  # it is up, or down
+    link_fell_silent: bool = False  # it is down because nothing was heard, not because it ended
     peer: Peer | None = None
     peer_heard_at: float = -inf  # its last sign of life on any link
     noticed_at: float = -inf  # since when nothing is seen of it; now, while something is
@@ -223,6 +225,7 @@ class Claim:
     taken_from: str = ""  # the holder before
     copy_ends: int = 0  # seq of my last Change
     known_head: int = 0  # the highest seq that the holder before is known to have had
+    heard_at: float = 0.0  # the last sign of life of the holder before
     noticed_at: float = 0.0  # when the holder before was last seen, or something wished for this
     claimed_at: float = 0.0
     landed_at: float | None = None  # when it was known to have landed

@@ -9,11 +9,13 @@ import pytest
 from rtmp_sync.cluster.alarms import alarms
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.view import (
+    HAND_EDIT,
     CasResult,
     Node,
     Outcome,
     Pending,
     Policy,
+    Request,
     State,
     Store,
     View,
@@ -24,7 +26,12 @@ from tests.cluster.views import (
     ACTIVE,
     B_ALONE,
     B_HOLDS,
+    B_SERVES,
+    CLAIM,
+    LANDED,
     NOW,
+    PEER,
+    STRANDED_PEER,
     lost,
     node,
     serving,
@@ -47,6 +54,12 @@ def test_a_healthy_pair_has_no_alarm() -> None:
         ({"store": Store.INVALID}, "store"),
         ({"guard_lost": True}, "guard_lost"),
         ({"self_test_fails": 3}, "self_test"),
+        ({"self_test_fails": 3, "self_test_reason": "loop_lag"}, "loop_lag"),
+        ({"lb_checks_age": 3.0, "peer": replace(PEER, lb_checks_age=0.4)}, "lb_path_lost"),
+        (
+            {"request": Request("switchover", HAND_EDIT, NOW), "peer": STRANDED_PEER},
+            "request_pending",
+        ),
         ({"record": replace(A_HOLDS, paused=True)}, "paused"),
         ({"record": A_ALONE}, "degraded"),
         ({"link_up": False}, "peer_unreachable"),
@@ -59,6 +72,38 @@ def test_a_healthy_pair_has_no_alarm() -> None:
 )
 def test_what_is_wrong_has_its_name(facts: dict[str, Any], name: str) -> None:
     assert names(ACTIVE, serving(A_HOLDS, **facts)) == {name}
+
+
+def test_a_store_that_does_not_answer_is_named_by_what_is_wrong_with_it() -> None:
+    gone = serving(A_HOLDS, store=Store.UNREACHABLE)
+    for trouble in ("hung", "no_quorum"):
+        told = alarms(Situation(ACTIVE, gone, NOW), store_trouble=trouble)
+        assert told["store"].startswith(trouble)
+
+
+def test_who_serves_by_the_operators_word_says_so_until_the_store_has_it() -> None:
+    before = replace(ACTIVE, word=A_HOLDS)
+    assert names(before, serving(A_HOLDS, store=Store.UNREACHABLE)) == {"store", "forced_fenced"}
+
+
+def test_heartbeats_that_must_be_there_and_do_not_show_are_a_store_that_cannot_be_trusted() -> None:
+    ready = node(State.READY, ready_epoch=3)
+    hidden = view(B_HOLDS, peer=B_SERVES, beat_changed_at=NOW - 4)
+    assert names(ready, hidden) == {"nas_not_coherent"}
+    for fine in (
+        replace(hidden, beat_changed_at=NOW - 3),
+        replace(hidden, peer=replace(B_SERVES, gate_open=False, state="FENCED")),
+        replace(hidden, link_since=NOW - 1),
+        replace(hidden, read_started=NOW - 1),
+        replace(hidden, leases=True, holder_key=True),
+    ):
+        assert names(ready, fine) == set()
+    promised = replace(ready, promised_until=NOW - 1)  # it held by that, its store being away
+    assert names(promised, hidden) == set()
+
+
+def test_a_claim_that_cannot_be_confirmed_is_told() -> None:
+    assert "cannot_claim" in names(LANDED, lost(CLAIM, store=Store.UNREACHABLE))
 
 
 @pytest.mark.parametrize(

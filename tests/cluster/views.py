@@ -100,7 +100,13 @@ IS_READY = node(State.READY, ready_epoch=3)
 DOUBTS = node(State.SUSPECT, ready_epoch=3)
 CLAIM = B_HOLDS.claimed(ME, 10, "holder_expired")
 CLAIMED = Claim(
-    4, State.SUSPECT, waits=True, taken_from="B", noticed_at=NOW - 3, claimed_at=NOW - 2.8
+    4,
+    State.SUSPECT,
+    waits=True,
+    taken_from="B",
+    heard_at=NOW - 3.5,
+    noticed_at=NOW - 3,
+    claimed_at=NOW - 2.8,
 )
 SENT = node(State.CLAIMING, pending=Pending(CLAIM), claim=CLAIMED, epoch=2)
 LANDED = replace(SENT, pending=None, claim=replace(CLAIMED, landed_at=NOW - 1))

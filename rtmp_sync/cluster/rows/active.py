@@ -77,6 +77,8 @@ def _why_alone(s: Situation) -> tuple[str, str]:
     """For the history, and for people."""
     if s.view.policy.mode == "async":
         return "async", "async waits for nobody"
+    if s.view.link_fell_silent:
+        return "ack_timeout", "nothing is heard of the peer: it hangs, or the way from it is lost"
     if not s.view.link_up:
         return "peer_unreachable", "the link is down"
     if s.peer_listed:  # it is heard, or the link would be down

@@ -132,11 +132,16 @@ def _beginning(s: Situation) -> str:
 
 
 def _steps(claim: Claim, now: float) -> dict[str, int]:
-    """Milliseconds of each; "noticed" is where the first one begins."""
+    """Milliseconds of each, from the last sign of life of the holder before."""
     landed_at = claim.landed_at if claim.landed_at is not None else claim.claimed_at
     free_at = max(landed_at, claim.open_at if claim.open_at is not None else landed_at)
     return steps_ms(
-        claim.noticed_at, claimed=claim.claimed_at, landed=landed_at, waited=free_at, opened=now
+        claim.heard_at,
+        noticed=claim.noticed_at,
+        claimed=claim.claimed_at,
+        landed=landed_at,
+        waited=free_at,
+        opened=now,
     )
 
 

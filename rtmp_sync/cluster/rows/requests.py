@@ -11,7 +11,7 @@ from dataclasses import replace
 from rtmp_sync.cluster.actions import Answer, CloseGate, Happened, Repair
 from rtmp_sync.cluster.record import first_record
 from rtmp_sync.cluster.situation import EMPTY, Situation
-from rtmp_sync.cluster.turn import Turn, claim, go, stay, write
+from rtmp_sync.cluster.turn import Turn, claim, go, heard_at, stay, write
 from rtmp_sync.cluster.view import Claim, State, Store
 
 # While the store was away, epochs may have passed that this node never read of; none of them is
@@ -78,6 +78,7 @@ def open_by_word(s: Situation) -> Turn:
         taken_from=known.holder if s.record is not None else "",
         copy_ends=ends,
         known_head=max(known.seq, ends + (s.view.lag or 0)),
+        heard_at=heard_at(s),
         noticed_at=s.view.noticed_at,
         claimed_at=s.now,
         landed_at=s.now,

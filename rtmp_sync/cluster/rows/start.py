@@ -71,6 +71,7 @@ def take_what_is_mine(s: Situation) -> Turn:
         s.node.state,
         waits=False,
         taken_from=record.by,
+        heard_at=s.now,
         noticed_at=s.now,
         claimed_at=s.now,
     )
@@ -98,7 +99,7 @@ def claim_better_copy(s: Situation) -> Turn:
 def write_first(s: Situation) -> Turn:
     record = first_record(s.nodes, s.view.author)
     turn = write(s, record, "writing the very first record", state=State.CLAIMING)
-    first = Claim(1, s.node.state, waits=False, noticed_at=s.now, claimed_at=s.now)
+    first = Claim(1, s.node.state, waits=False, heard_at=s.now, noticed_at=s.now, claimed_at=s.now)
     return replace(turn, node=replace(turn.node, claim=first))
 
 

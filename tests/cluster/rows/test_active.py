@@ -169,12 +169,21 @@ def test_copies_that_differ_are_recorded_before_they_are_repaired() -> None:
     assert found(decide(recorded.node, landed, NOW + 0.1), do.Repair)
 
 
+LB_PATH_LOST: dict[str, Any] = {
+    "lb_checks_age": 3.0,
+    "peer": replace(PEER, lb_checks_age=0.4),
+    "policy": Policy(lb_path="auto"),
+}
+
+
 @pytest.mark.parametrize(
     ("facts", "reason"),
     [
         ({"request": SWITCH}, "admin"),
         ({"request": Request("switchover", HAND_EDIT, NOW)}, HAND_EDIT),
         ({"self_test_fails": 3}, "self_test"),
+        ({"self_test_fails": 3, "self_test_reason": "self_probe_rtmp"}, "self_probe_rtmp"),
+        (LB_PATH_LOST, "lb_path_lost"),
         ({"guard_lost": True, "policy": Policy(guard_lost="switchover")}, "guard_lost"),
     ],
 )
@@ -189,6 +198,11 @@ def test_what_asks_for_a_planned_switchover(facts: dict[str, Any], reason: str) 
     "facts",
     [
         {"self_test_fails": 2},
+        {**LB_PATH_LOST, "policy": Policy(lb_path="alarm")},
+        {**LB_PATH_LOST, "lb_checks_age": 2.9},
+        {**LB_PATH_LOST, "lb_checks_age": None},
+        {**LB_PATH_LOST, "peer": replace(PEER, lb_checks_age=3.1)},
+        {**LB_PATH_LOST, "peer": PEER},
         {"self_test_fails": 9, "peer": replace(PEER, state="SYNCING")},
         {"self_test_fails": 9, "peer": replace(PEER, epoch=2)},  # READY, of another epoch
         {"self_test_fails": 9, "record": replace(A_HOLDS, paused=True)},

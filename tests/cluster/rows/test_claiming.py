@@ -141,7 +141,7 @@ def test_an_open_gate_makes_it_the_active_one() -> None:
         "epoch": 4,
         "last_seq": CLAIM.seq,
         "reason": CLAIM.reason,
-        "steps": {"claimed": 200, "landed": 1800, "waited": 1000, "opened": 0},
+        "steps": {"noticed": 500, "claimed": 200, "landed": 1800, "waited": 1000, "opened": 0},
     }
 
 

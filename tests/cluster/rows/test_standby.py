@@ -182,3 +182,19 @@ def test_there_is_no_automatic_return() -> None:
 def test_a_node_that_does_not_serve_closes_a_gate_that_is_not_closed(state: State) -> None:
     turn = decide(node(state), view(B_HOLDS, gate="unknown"), NOW)
     assert found(turn, do.CloseGate)
+
+
+def test_doubt_and_trust_are_told() -> None:
+    doubts = decide(IS_READY, view(B_HOLDS, misses=1), NOW)
+    assert found(doubts, do.Happened).fields["on"] is True
+    trusts = decide(DOUBTS, view(B_HOLDS, answers=2), NOW)
+    assert (trusts.state, found(trusts, do.Happened).fields["on"]) == (State.READY, False)
+
+
+def test_who_joins_the_second_node_hears_that_it_stays_active() -> None:
+    before = node(State.SYNCING)
+    joined = decide(before, view(B_HOLDS, copy_in_sync=True), NOW)
+    fields = found(joined, do.Happened).fields
+    assert (fields["sticky"], fields["failback"]) == ("B", "available")
+    again = replace(before, ready_epoch=3)
+    assert not decide(again, view(B_HOLDS, copy_in_sync=True), NOW).actions

@@ -16,7 +16,6 @@ from rtmp_sync.cluster.failover import (
 )
 from rtmp_sync.cluster.situation import AHEAD_SECONDS
 from rtmp_sync.cluster.view import (
-    Claim,
     Identity,
     Peer,
     Policy,
@@ -117,8 +116,10 @@ def test_a_switchover_gives_its_epoch_without_a_claim_or_a_wait(state: State) ->
     turn = decide(node(state), view(record), NOW)
     assert turn.state is State.CLAIMING
     assert not turn.actions
-    given = Claim(3, state, waits=False, taken_from="B", noticed_at=NOW, claimed_at=NOW)
-    assert turn.node.claim == given
+    claim = turn.node.claim
+    assert claim is not None
+    assert (claim.epoch, claim.back, claim.waits, claim.taken_from) == (3, state, False, "B")
+    assert claim.heard_at == claim.noticed_at == claim.claimed_at == NOW
 
 
 def test_an_epoch_that_this_boot_served_already_is_not_served_again() -> None:
