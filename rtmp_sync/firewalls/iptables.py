@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls.base import GateState, Report
+from rtmp_sync.firewalls.driver_needs import fixed_port, net_admin, programs
 from rtmp_sync.firewalls.iptables_rules import Rules
 from rtmp_sync.firewalls.listen_address import literal
 from rtmp_sync.firewalls.listener import ListenerGate
-from rtmp_sync.firewalls.net_admin import fixed_port, net_admin, programs
 from rtmp_sync.firewalls.packet_filter import FilterGate
 from rtmp_sync.firewalls.run_program import Run, run_program
 

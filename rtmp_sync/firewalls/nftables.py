@@ -17,8 +17,8 @@ import structlog
 
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls.base import GateState, Report
+from rtmp_sync.firewalls.driver_needs import fixed_port, net_admin
 from rtmp_sync.firewalls.listener import ListenerGate
-from rtmp_sync.firewalls.net_admin import fixed_port, net_admin
 from rtmp_sync.firewalls.nft_library import Nft, NftError, load
 from rtmp_sync.firewalls.nft_table import Listing, Table
 from rtmp_sync.firewalls.packet_filter import FilterGate

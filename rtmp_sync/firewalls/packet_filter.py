@@ -18,10 +18,12 @@ from rtmp_sync.firewalls.base import GateState, Report
 from rtmp_sync.firewalls.listener import ListenerGate
 from rtmp_sync.server.clock import now
 
-__all__ = ["FilterGate", "PacketFilter"]
+__all__ = ["READINGS", "FilterGate", "PacketFilter"]
 
 # The first time that a gate opens, nobody has said yet for how long.
 OPEN_SECONDS = 1.0
+
+READINGS = 4  # in the time for which one counts
 
 # `close` and `verify` wait so long for the filter: then the listener's word counts alone, and
 # what the filter does is seen later.
@@ -35,7 +37,7 @@ class PacketFilter(Protocol):
     deadline of its own, and may be cancelled."""
 
     fresh_seconds: float
-    """How old a reading may be; a quarter as old, it is read again."""
+    """How old a reading may be. It is read again READINGS times meanwhile."""
 
     async def open(self, epoch: int, until: float) -> None: ...
 
@@ -63,6 +65,7 @@ class FilterGate:
         self._until = 0.0
         self._seen: GateState = "unknown"
         self._seen_at = 0.0
+        self._looked_at = 0.0
         self._reported_at = 0.0
         self._settling: asyncio.Task[str] | None = None
         self._turn = asyncio.Lock()
@@ -92,7 +95,7 @@ class FilterGate:
 
     async def verify(self) -> GateState:
         fresh = self._filter.fresh_seconds
-        if self._settling is None and now() - self._seen_at > fresh / 4:
+        if self._settling is None and now() - self._looked_at > fresh / READINGS:
             self._begin(self._look)
         if now() - self._seen_at > fresh:  # this process slept, or the filter is slow
             await self._be_patient()
@@ -129,12 +132,17 @@ class FilterGate:
             self._settling = None
 
     async def _look(self) -> str:
-        """Read the filter back, and repair it. Returns what is wrong with it."""
+        """Read the filter back, and repair it. Returns what is wrong with it.
+
+        What cannot be read is what it was, for as long as that counts.
+        """
         wanted, started_at = self._wanted, now()
+        self._looked_at = started_at
         try:
             seen = await self._filter.verify()
         except OSError as error:
-            return self._saw("unknown", started_at, _text(error))
+            self._mismatch(_text(error))
+            return _text(error)
         if seen == wanted:
             return self._saw(seen, started_at, "")
         self._mismatch(f"wanted {wanted}, found {_FOUND[seen]}")
@@ -143,7 +151,8 @@ class FilterGate:
     async def _set(self) -> str:
         """Make the filter what is wanted, and read it back. Returns what is wrong with it."""
         self._seen, self._seen_at = "unknown", 0.0
-        wanted, started_at = self._wanted, now()
+        wanted = self._wanted
+        self._looked_at = started_at = now()
         try:
             if wanted == "open":
                 await self._filter.open(self._epoch, self._until)

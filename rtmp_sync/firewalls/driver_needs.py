@@ -1,4 +1,4 @@
-"""What the kernel's packet filters ask of a process, for `config check`."""
+"""What drivers ask of the machine and of the configuration, for `config check`."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from rtmp_sync.errors import ConfigError
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
 
-__all__ = ["fixed_port", "net_admin", "programs"]
+__all__ = ["executable", "fixed_port", "net_admin", "programs"]
 
 CAP_NET_ADMIN = 12  # linux/capability.h
 
@@ -36,10 +36,15 @@ def fixed_port(config: Config) -> Iterator[ConfigError]:
 
 def programs(config: Config, package: str, *names: str) -> Iterator[ConfigError]:
     """One error for all that are missing. package: where Debian has them."""
-    missing = [name for name in names if shutil.which(name) is None]
+    missing = [name for name in names if not executable(name)]
     if missing:
         fix = f"{', '.join(missing)} not found in PATH; on Debian: apt-get install {package}"
         yield ConfigError("firewall.driver", config.firewall.driver, fix)
+
+
+def executable(program: str) -> bool:
+    """A path, or a name that is found in PATH."""
+    return shutil.which(program) is not None
 
 
 def _may_filter() -> bool:
