@@ -43,6 +43,7 @@ def status(origin: Origin) -> dict[str, Any]:
         "pid": os.getpid(),
         "guard_pid": _guard_pid(origin),
         "holder": record.holder if record is not None else origin.node_id,
+        "rev": record.rev if record is not None else 0,
         "mode": origin.config.replication.mode,
         "coordinator": origin.config.coordinator,
         "paused": record.paused if record is not None else False,
@@ -134,7 +135,9 @@ def _peer(origin: Origin) -> dict[str, Any]:
         "link": "up" if connected else "down" if replication is not None else "none",
         "boot_id": peer.boot_id if peer is not None else None,
         "heartbeat_age_ms": round(age * 1000) if age is not None else None,
+        "epoch": peer.position[0] if peer is not None else None,
         "head_seq": peer.head_seq if peer is not None else None,
+        "gate_open": peer.gate_open if peer is not None else None,
     }
 
 

@@ -32,6 +32,7 @@ import sys
 from typing import Any, BinaryIO
 
 KEEP_RECORDS = 128  # at least 100 stay: the history, and what an old writer must collide with
+SHOWN_RECORDS = 32  # enough to find a valid one
 MAX_FILE_BYTES = 65_536
 
 # What link() says where there are no hard links.
@@ -114,6 +115,15 @@ class Folder:
         _sync_directory(os.path.dirname(self.line_path) or ".")
         self._prune()
         return {}
+
+    def records(self) -> Reply:
+        """The newest records, whatever they hold, newest first; and the line."""
+        revs = sorted(self._numbered("rec"), reverse=True)[:SHOWN_RECORDS]
+        contents = ((rev, _read(self._name(f"rec.{rev}"))) for rev in revs)
+        return {
+            "records": [[rev, content] for rev, content in contents if content is not None],
+            "line": self._line()[0],
+        }
 
     def nonce(self, node: str, content: str | None) -> Reply:
         """Write this node's, or read the other one's."""
@@ -332,6 +342,8 @@ def _answer(folder: Folder, request: dict[str, Any]) -> Reply:
             return folder.cas(**request)
         if operation == "nonce":
             return folder.nonce(**request)
+        if operation == "records":
+            return folder.records()
         return folder.project(**request)
     except OSError as error:
         return {"error": _text(error), "missing": isinstance(error, FileNotFoundError)}
