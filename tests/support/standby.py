@@ -19,6 +19,7 @@ from rtmp_sync.plugins import load_applications
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.instances import Instances
+from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.replication import Replication
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
@@ -48,7 +49,13 @@ class Standby:
 
     async def start(self, origin_config: Config) -> None:
         self.applications = load_applications(origin_config.apps.directory)
-        self.instances = Instances(self.turn, Tasks(), origin_config, self.applications)
+        self.instances = Instances(
+            self.turn,
+            Tasks(),
+            origin_config,
+            self.applications,
+            Recordings(origin_config, epoch=lambda: self.authority.epoch),
+        )
         await self.come_back()
         await self.proxy.start(("127.0.0.1", self._port))
 
