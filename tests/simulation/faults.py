@@ -86,7 +86,7 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "disk_hung": ("crash", "cut"),
     "store": ("crash", "power", "cut"),
     "pause": ("crash", "vm"),
-    "revoke": ("crash", "switchover", "cut", "flaky"),
+    "revoke": ("crash", "switchover", "cut", "flaky", "store_slow"),
     "leader": ("crash", "power", "cut", "switchover"),
     "force_fenced": ("crash", "cut"),
 }

@@ -48,8 +48,9 @@ def sabotage(
 
 
 def only(weights: Mapping[str, float], **others: Any) -> Mix:
-    """Nothing but these faults, on pairs in `semi`; `others`: fields of the mix."""
-    return replace(DEFAULT_MIX, weights=weights, modes={"semi": 1.0}, **others)
+    """Nothing but these faults, on pairs in `semi` with a NAS; `others`: fields of the mix."""
+    fields = {"weights": weights, "modes": {"semi": 1.0}, "etcd": 0.0, **others}
+    return replace(DEFAULT_MIX, **fields)
 
 
 @contextmanager
