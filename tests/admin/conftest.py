@@ -67,6 +67,7 @@ class ShownOrigin:
         self.watchdog.record = SimpleNamespace(
             sync=(SimpleNamespace(node="B"),),
             holder="A",
+            rev=12,
             nodes=("A", "B"),
             paused=False,
             lists=lambda node, boot_id: self.listed,
@@ -83,7 +84,9 @@ class ShownOrigin:
             boot_id="boot-2",
             state="READY",
             protocol=2,
+            position=(3, 17),
             head_seq=17,
+            gate_open=False,
             hb_age=lambda now: 0.125,
         )
         self.replication: Any = SimpleNamespace(
