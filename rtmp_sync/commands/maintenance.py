@@ -17,7 +17,7 @@ from typing import Any
 
 from rtmp_sync.commands import terminal
 from rtmp_sync.commands.node_process import ByHand, NodeProcess, OfPair, OfSystemd
-from rtmp_sync.commands.nodes import Look, Node, active, look
+from rtmp_sync.commands.nodes import Look, Node, Unreachable, active, look
 from rtmp_sync.commands.orders import move
 
 __all__ = ["maintain"]
@@ -149,17 +149,16 @@ def _move(
 def _until_in_sync(
     nodes: Sequence[Node], mine: str, other: str, seconds: float, tell: Callable[[str], None]
 ) -> None:
-    """The node is a standby that could take over, and the one that serves counts on it."""
+    """The one that serves counts on the node again, and that could take over at once."""
     deadline = time.monotonic() + seconds
     told = ""
     while True:
         looks = look(nodes)
-        found = next((one for one in looks if one.id == mine), None)
-        serving = active(looks)
-        ready = found is not None and found.status is not None and found.status["state"] == "READY"
-        if ready and serving is not None and serving.status and mine in serving.status["sync"]:
+        found, serving = next((one for one in looks if one.id == mine), None), active(looks)
+        listed = serving is not None and serving.status and mine in serving.status["sync"]
+        if found is not None and listed and _could_take_over(found):
             return
-        said = found.status["state"] if found and found.status else "silent"
+        said = found.status["state"] if found is not None and found.status else "silent"
         if said != told:
             tell(f"waiting until {mine} is in sync: it is {said}")
             told = said
@@ -169,6 +168,17 @@ def _until_in_sync(
                 "Look at its log, then at `rtmp-sync status`"
             )
         time.sleep(LOOK_SECONDS)
+
+
+def _could_take_over(standby: Look) -> bool:
+    """As a load balancer is told; by a paused pair nobody is told so."""
+    if standby.status is None or standby.status["state"] != "READY":
+        return False
+    try:
+        status, _ = standby.node.request("GET", "/health/standby")
+    except Unreachable:
+        return False
+    return status == 200 or bool(standby.status["paused"])
 
 
 def _tell(report: dict[str, Any], other: str, *, as_json: bool) -> None:

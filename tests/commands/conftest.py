@@ -15,7 +15,11 @@ from tests.support.admin_api import STANDBY, STATUS, Api, pair_directory, servin
 @pytest.fixture
 def apis() -> Iterator[tuple[Api, Api]]:
     """Of A, which serves, and B, which is ready."""
-    pair = (Api({"/status": (200, STATUS)}), Api({"/status": (200, STANDBY)}))
+    healthy = (200, "well")
+    pair = (
+        Api({"/status": (200, STATUS), "/health/standby": healthy}),
+        Api({"/status": (200, STANDBY), "/health/standby": healthy}),
+    )
     with serving(*pair):
         yield pair
 

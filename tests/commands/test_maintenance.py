@@ -184,6 +184,15 @@ def test_an_origin_that_does_not_come_back_in_sync_is_told(
     assert "B is SYNCING after 1 s; A serves" in capsys.readouterr().err
 
 
+def test_a_standby_that_could_not_take_over_is_not_back_unless_the_pair_is_paused(
+    maintain: Maintain, apis: tuple[Api, Api]
+) -> None:
+    apis[1].answers["/health/standby"] = (503, "not yet")
+    assert maintain("B", "--unit", "origin", "--restart", "--wait", "1") == 1
+    apis[1].says(paused=True)
+    assert maintain("B", "--unit", "origin", "--restart", "--wait", "1") == 0
+
+
 def test_an_unknown_node_is_wrong_use(
     maintain: Maintain, capsys: pytest.CaptureFixture[str]
 ) -> None:
