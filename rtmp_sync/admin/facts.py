@@ -46,6 +46,7 @@ def status(origin: Origin) -> dict[str, Any]:
         "rev": record.rev if record is not None else 0,
         "mode": origin.config.replication.mode,
         "coordinator": origin.config.coordinator,
+        "store": origin.watchdog.store,
         "paused": record.paused if record is not None else False,
         "history_id": journal.history_id,
         "complete": complete(origin),
@@ -137,6 +138,7 @@ def _peer(origin: Origin) -> dict[str, Any]:
         "heartbeat_age_ms": round(age * 1000) if age is not None else None,
         "epoch": peer.position[0] if peer is not None else None,
         "head_seq": peer.head_seq if peer is not None else None,
+        "flaps": origin.watchdog.ledger.flaps,
         "gate_open": peer.gate_open if peer is not None else None,
     }
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import signal
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 from tests.checker.logs import Log
@@ -27,6 +28,7 @@ from .store import Nas
 WHOLE_SECONDS = 60.0
 HEARD_SECONDS = 8.0  # for what an operator must be told
 POLL_SECONDS = 0.05
+PORT_SECONDS = 1.0  # from a health check that says so to a connect
 CLOCK_SLACK = 0.2  # between our noting a fault and its being done
 
 
@@ -92,13 +94,16 @@ class Scene:
             self.ports.ignore(node, since, until + 1.0)
         self.site.machines[node].signal(signal.SIGCONT)
 
-    def power_off(self, node: str) -> None:
-        """The cable is dead first: of dead processes the kernel still sends what they wrote."""
-        machine = self.site.machines[node]
-        self.site.network.unplug(machine.host)
-        machine.signal(signal.SIGSTOP)
-        self.site.store.power_off(node)
-        self.gates.ended(machine.as_node(), machine.power_off())
+    def power_off(self, *nodes: str) -> None:
+        """At once. The cable is dead first: of dead processes the kernel still sends what they
+        wrote."""
+        machines = [self.site.machines[node] for node in nodes]
+        for machine in machines:
+            self.site.network.unplug(machine.host)
+            machine.signal(signal.SIGSTOP)
+        for machine in machines:
+            self.site.store.power_off(machine.node)
+            self.gates.ended(machine.as_node(), machine.power_off())
 
     def power_on(self, node: str) -> None:
         self.site.store.power_on(node)
@@ -127,18 +132,22 @@ class Scene:
         self.check(what, True)
         return found
 
-    async def serves(self, node: str, *, seconds: float) -> bool:
-        """The node opens within so many seconds of the fault; noted is when its port did."""
-        left = self.struck_at + seconds - now()
-        done = await self.comes(
-            f"{node} serves within {seconds:g} s",
-            lambda: self.site.healthy(node, "active"),
-            seconds=max(0.0, left),
-        )
-        opened = self.ports.opened(node, self.struck_at)
-        if done and opened is not None:
-            self.note(f"{node} open after {opened - self.struck_at:.2f} s")
-        return bool(done)
+    async def serves(self, node: str, *, seconds: float, since: float | None = None) -> bool:
+        """The node opens within so many seconds of the fault, or of `since`; noted is when its
+        port did."""
+        since = self.struck_at if since is None else since
+        left = max(0.0, since + seconds - now())
+        what = f"{node} serves within {seconds:g} s"
+        if not await self.comes(what, lambda: self.site.healthy(node, "active"), seconds=left):
+            return False
+
+        async def opened() -> float | None:
+            return self.ports.opened(node, since)
+
+        with suppress(Overdue):
+            at = await within(PORT_SECONDS, "its port is open", opened)
+            self.note(f"{node} open after {at - since:.2f} s")
+        return True
 
     async def nobody_serves(self, *, seconds: float) -> None:
         """For so long no port opens, once whoever was open is closed."""
@@ -188,6 +197,17 @@ class Scene:
             ]
             self.note(f"{node} told {', '.join(dict.fromkeys(names)) or 'nothing'}")
         return found
+
+    async def decision(self, node: str, *names: str) -> str:
+        """One of these events, by which the node says why it serves: name and reason."""
+
+        async def look() -> str:
+            for event in reversed(await self.site.history(node)):
+                if event["event"] in names and event["clock"] > self.struck_at:
+                    return f"{event['event']} {event.get('reason', '')}".strip()
+            return ""
+
+        return str(await self.comes(f"{node} says why it serves", look))
 
     async def alarm(self, node: str, name: str, *, seconds: float = HEARD_SECONDS) -> Any:
         """The node raises this alarm; its text."""

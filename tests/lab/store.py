@@ -36,8 +36,8 @@ class Store(Protocol):
 
 
 class Nas:
-    """A folder that each node has mounted in a place of its own. Hung, full or stale for one
-    node or for all."""
+    """A folder that each node has mounted in a place of its own, while it has power. Hung, full
+    or stale for one node or for all."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder / "nas"
@@ -59,7 +59,7 @@ class Nas:
         return self.folder / f"{LINE}.d"
 
     def keys(self, node: str) -> Mapping[str, object]:
-        return {"pair_file": self.mounts[node].path / LINE}
+        return {"pair_file": self._place(node) / LINE}
 
     def edit(self, content: bytes) -> None:
         """As an editor does it: a new file in the old one's place."""
@@ -82,11 +82,14 @@ class Nas:
         self.mounts[node].heal()
 
     def power_off(self, node: str) -> None:
-        self.mounts[node].close()
+        self.mounts.pop(node).close()
 
     def power_on(self, node: str) -> None:
-        path = self._folder / f"nas-{node}"
-        self.mounts[node] = FuseDisk(path, self.folder, server="tests.lab.fuse_nas")
+        server = "tests.lab.fuse_nas"
+        self.mounts[node] = FuseDisk(self._place(node), self.folder, server=server)
+
+    def _place(self, node: str) -> Path:
+        return self._folder / f"nas-{node}"
 
     def heal(self) -> None:
         for mount in self.mounts.values():

@@ -11,6 +11,7 @@ from rtmp_sync.wire.chunk import Message
 from tests.lab.fault import Faults
 from tests.lab.scene import ORIGIN, Scene
 from tests.support.envelopes import ACCEPTOR, flipped, once, twice
+from tests.support.pair import now
 
 fault = Faults()
 
@@ -59,7 +60,7 @@ async def disk_full(scene: Scene) -> None:
     await scene.acknowledged(30)
     await scene.serves_on("A", seconds=4.0)
     scene.kill("A", ORIGIN)
-    await scene.comes("B serves then", lambda: scene.site.healthy("B", "active"))
+    await scene.serves("B", seconds=8.0, since=now())
     ballast.unlink()
     await scene.whole("B")
     await scene.quiet("A", "persist_failed", seconds=20.0)
@@ -137,9 +138,7 @@ async def dies_in_first_copy(scene: Scene) -> None:
     await scene.nobody_serves(seconds=3.0)
     scene.site.link.bytes_per_second = None
     scene.power_on("A")
-    await scene.comes(
-        "A serves from its disk", lambda: scene.site.healthy("A", "active"), seconds=20
-    )
+    await scene.serves("A", seconds=20.0, since=now())
     await scene.whole("A")
     await scene.event("A", "reclaimed")
 
@@ -163,9 +162,7 @@ async def dies_degraded(scene: Scene) -> None:
     await scene.alarm("B", "no_eligible_standby", seconds=15.0)
     await scene.nobody_serves(seconds=3.0)
     scene.power_on("A")
-    await scene.comes(
-        "A serves from its disk", lambda: scene.site.healthy("A", "active"), seconds=20
-    )
+    await scene.serves("A", seconds=20.0, since=now())
     await scene.whole("A")
 
 
@@ -178,7 +175,7 @@ async def dies_degraded(scene: Scene) -> None:
 async def dies_degraded_but_may(scene: Scene) -> None:
     scene.may_lose = True
     await _degraded_and_dead(scene)
-    await scene.comes("B serves", lambda: scene.site.healthy("B", "active"), seconds=20)
+    await scene.serves("B", seconds=20.0, since=now())
     event = await scene.event("B", "failover", lost_range=lambda text: str(text).startswith("("))
     if event:
         scene.note(f"lost_range={event['lost_range']}")

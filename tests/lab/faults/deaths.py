@@ -104,15 +104,14 @@ async def pause_host(scene: Scene) -> None:
 )
 async def both_restart(scene: Scene) -> None:
     scene.strike("power off both")
-    for node in ("A", "B"):
-        scene.power_off(node)
+    scene.power_off("A", "B")
     for node in ("A", "B"):
         scene.power_on(node)
     await scene.whole(seconds=30.0)
     active = await scene.site.active()
     if scene.check("one serves", active is not None) and active is not None:
-        scene.note(f"{active.id} serves")
-        await scene.event(active.id, "cold_start")
+        why = await scene.decision(active.id, "cold_start", "reclaimed", "failover")
+        scene.note(f"{active.id} serves: {why}")
 
 
 @fault(

@@ -6,6 +6,7 @@ import asyncio
 
 from tests.lab.fault import Faults
 from tests.lab.scene import ORIGIN, Scene
+from tests.support.pair import now
 
 fault = Faults()
 
@@ -22,7 +23,7 @@ async def gate_command_fails(scene: Scene) -> None:
     scene.site.seize_table("B")
     scene.kill("A", ORIGIN)
     await scene.alarm("B", "gate_mismatch")
-    await scene.comes("A serves again", lambda: scene.site.healthy("A", "active"), seconds=30.0)
+    await scene.serves("A", seconds=30.0, since=now())
     opened = scene.ports.opened("A", scene.struck_at)
     if opened is not None:
         scene.note(f"A open again after {opened - scene.struck_at:.2f} s")
@@ -129,5 +130,5 @@ async def paused(scene: Scene) -> None:
     await scene.nobody_serves(seconds=6.0)
     code, answer = await scene.site.post("B", "/resume")
     scene.check("the resume is recorded", code == 200, answer)
-    await scene.comes("B serves then", lambda: scene.site.healthy("B", "active"), seconds=15.0)
+    await scene.serves("B", seconds=15.0, since=now())
     await scene.whole("B")

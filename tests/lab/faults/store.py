@@ -6,6 +6,7 @@ import asyncio
 
 from tests.lab.fault import Faults
 from tests.lab.scene import Scene
+from tests.support.pair import now
 
 fault = Faults()
 
@@ -75,8 +76,7 @@ async def garbage(scene: Scene) -> None:
         scene.check("it hints at `config repair`", "config repair" in str(text), text)
         await scene.serves_on("A", seconds=1.5)
     scene.check("nothing was written over it", scene.nas.line.read_bytes().startswith(b"\xff"))
-    for node in ("A", "B"):
-        scene.power_off(node)
+    scene.power_off("A", "B")
     for node in ("A", "B"):
         scene.power_on(node)
     await scene.whole(seconds=30.0)
@@ -175,6 +175,6 @@ async def full(scene: Scene) -> None:
         scene.nas.heal()
     else:
         await scene.etcd.make_room()
-    await scene.comes("B serves once there is room", lambda: scene.site.healthy("B", "active"))
+    await scene.serves("B", seconds=8.0, since=now())
     scene.power_on("A")
     await scene.whole("B")
