@@ -69,6 +69,7 @@ def counters(origin: Origin) -> Iterator[Figure]:
         ledger.events["digest_mismatch"],
         "comparisons that found the two copies different",
     )
+    yield Figure("flaps", ledger.flaps, "times the active origin was in doubt and answered again")
     disk = origin.persistence
     yield Figure("persist_failures", disk.failures, "times that the own disk failed")
     yield Figure("compactions", disk.compactions, "snapshots written to the own disk")

@@ -61,7 +61,7 @@ KINDS: Mapping[str, float] = {
     "leader": 2.0,  # etcd has none: nobody is answered, no lease ends
     "revoke": 1.5,  # somebody revokes the holder's lease, or deletes its key
     # the load balancer
-    "lb_path": 2.0,  # it does not reach the node
+    "lb_path": 3.0,  # it does not reach the node
     # operators
     "switchover": 5,
     "edit": 2,  # the pair file is edited
