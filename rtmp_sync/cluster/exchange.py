@@ -39,6 +39,7 @@ from rtmp_sync.wire.records import (
     Role,
     SnapshotChunk,
     SnapshotEnd,
+    StoreNonce,
     Switchover,
     SyncContinue,
     SyncFull,
@@ -195,7 +196,7 @@ class Exchange:
         self.replays.send_due()
         return more
 
-    def say(self, record: PromiseRequest | Switchover | Fence | Bye) -> None:
+    def say(self, record: PromiseRequest | Switchover | Fence | StoreNonce | Bye) -> None:
         self.link.send(record)
 
     def messages_to_send(self) -> list[tuple[int, bytes]]:
@@ -269,6 +270,8 @@ class Exchange:
                 self._hooks.on_fence(record.epoch, record.holder)
         elif isinstance(record, Switchover):
             self._receive_switchover(record, epoch)
+        elif isinstance(record, StoreNonce):
+            self._hooks.on_store_nonce(record.nonce)
         elif isinstance(record, Bye):
             raise end_said_by(record)
         else:

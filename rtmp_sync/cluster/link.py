@@ -46,18 +46,19 @@ __all__ = ["PROTOCOLS", "Link", "LinkIdentity", "Protocols", "end_said_by", "key
 
 
 class Protocols(NamedTuple):
-    """The versions that a node speaks, both ends included. Two in a row, so that a pair can be
-    upgraded node by node.
+    """The versions that a node speaks, both ends included. Two in a row at least, so that a pair
+    can be upgraded node by node.
 
     1  the first
     2  Replay
+    3  StoreNonce
     """
 
     min: int
     max: int
 
 
-PROTOCOLS: Final = Protocols(1, 2)
+PROTOCOLS: Final = Protocols(1, 3)
 
 _SAID_UNPROVEN: Final = (Reason.BAD_SECRET, Reason.OTHER_PAIR, Reason.OTHER_PROTOCOL)
 

@@ -35,6 +35,7 @@ class PairLink:
             on_caught_up=watchdog.on_caught_up,
             on_fence=watchdog.on_fence,
             on_switchover=watchdog.on_switchover,
+            on_store_nonce=watchdog.on_store_nonce,
             on_replay=origin.instances.replays.begin,
             give_promise=watchdog.give_promise,
             on_same_id=self._same_id,

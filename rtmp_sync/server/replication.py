@@ -30,7 +30,14 @@ from rtmp_sync.server.replication_link import ReplicationLink
 from rtmp_sync.server.replication_refusals import Refusals
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
-from rtmp_sync.wire.records import NONCE_BYTES, Fence, PromiseRequest, Replay, Switchover
+from rtmp_sync.wire.records import (
+    NONCE_BYTES,
+    Fence,
+    PromiseRequest,
+    Replay,
+    StoreNonce,
+    Switchover,
+)
 from rtmp_sync.wire.refusals import LinkRefused, Reason, reason_of
 
 __all__ = ["Replication", "ReplicationHooks"]
@@ -277,9 +284,15 @@ class Replication(LinkFacts):
         """Tell the peer that there is a higher epoch than its own."""
         self._say(Fence(epoch, holder))
 
+    def name_nonce(self, nonce: str) -> None:
+        """Tell the peer what this node has just put into the store."""
+        exchange = self.exchange
+        if exchange is not None and exchange.link.knows(StoreNonce):
+            self._say(StoreNonce(nonce))
+
     # Inside
 
-    def _say(self, record: Switchover | Fence) -> None:
+    def _say(self, record: Switchover | Fence | StoreNonce) -> None:
         if self._current is not None and self._current.exchange is not None:
             self._current.exchange.say(record)
             self._current.flush()

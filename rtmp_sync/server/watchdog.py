@@ -33,6 +33,7 @@ from rtmp_sync.server.overseer import Overseer
 from rtmp_sync.server.performer import Performer
 from rtmp_sync.server.prober import Prober, Probes
 from rtmp_sync.server.requests import Requests, Result
+from rtmp_sync.server.store_coherence import StoreCoherence
 from rtmp_sync.server.store_reader import StoreReader
 from rtmp_sync.server.wall_clock import WallClock
 
@@ -83,6 +84,9 @@ class Watchdog:
             noticed=self._noticed,
         )
         self._reader = StoreReader(coordinator, self.member, self._saw)
+        self._coherence = StoreCoherence(
+            coordinator, name=self._name_nonce, judged=self._judge_store
+        )
         self._prober = Prober(
             effects,
             self.member,
@@ -108,7 +112,12 @@ class Watchdog:
         nodes = await self._coordinator.start()
         if nodes is not None:
             await self._learn(nodes)
-        loops = (self._beat_loop(), self._reader.run(), self._prober.run())
+        loops = (
+            self._beat_loop(),
+            self._reader.run(),
+            self._prober.run(),
+            self._coherence.run(),
+        )
         self._loops = [asyncio.ensure_future(loop) for loop in loops]
         self._turning = asyncio.ensure_future(self._turn_loop())
         for task in (*self._loops, self._turning):
@@ -128,6 +137,7 @@ class Watchdog:
             await _cancel(task)
         await self._performer.end()
         await self._prober.close()
+        await self._coherence.stop()
         await self._coordinator.stop()
         self._overseer.close()
 
@@ -186,7 +196,18 @@ class Watchdog:
 
     @property
     def alarms(self) -> dict[str, str]:
-        return self.member.alarms(now())
+        """Name -> what it means now."""
+        found = self.member.alarms(now())
+        if self._coherence.coherent is False:
+            found["nas_not_coherent"] = "what the other origin writes to the store shows here late"
+        return found
+
+    @property
+    def store(self) -> dict[str, object]:
+        """How the store does. coherent: whether each node sees at once what the other one
+        writes; None while that was not tested, and where it need not be. What is said of safety
+        does not hold while it is False."""
+        return {"condition": self._coordinator.condition, "coherent": self._coherence.coherent}
 
     def health_active(self) -> bool:
         """The gate is open and the authority is valid."""
@@ -219,7 +240,14 @@ class Watchdog:
 
     def on_link(self, up: bool) -> None:
         self.member.link_changed(up, now())
+        self._coherence.link_changed(up)
         self._noticed()
+
+    def on_store_nonce(self, nonce: str) -> None:
+        me = self.member.observer.identity.node_id
+        for node in self.member.nodes or ():
+            if node != me:
+                self._coherence.named(node, nonce)
 
     def on_role(self, _peer: LinkPeer) -> None:
         self._noticed()
@@ -287,6 +315,14 @@ class Watchdog:
                 self._effects.history.record("clock_step", seconds=round(step, 3))
             self._hold_gate()
             await asyncio.sleep(min(self._timing.guard_interval, HOLD_SECONDS))
+
+    def _name_nonce(self, nonce: str) -> None:
+        if (link := self._effects.replication) is not None:
+            link.name_nonce(nonce)
+
+    def _judge_store(self, coherent: bool) -> None:
+        event = "nas_coherent" if coherent else "nas_not_coherent"
+        self._effects.history.record(event)
 
     # -- deciding -----------------------------------------------------------------------
 

@@ -197,6 +197,13 @@ class Replay(NamedTuple):
     arguments: bytes
 
 
+class StoreNonce(NamedTuple):
+    """What the sender has just put into the store: whoever reads it from now on sees it there,
+    unless its reads are stale. Since version 3."""
+
+    nonce: str
+
+
 Record = (
     Hello
     | Challenge
@@ -218,6 +225,7 @@ Record = (
     | DigestResponse
     | Bye
     | Replay
+    | StoreNonce
 )
 
 # Kind, record, the types of its fields. Numbers are the protocol's: never given twice.
@@ -242,6 +250,7 @@ _TABLE: Final[tuple[tuple[int, type[Record], tuple[type, ...]], ...]] = (
     (18, DigestResponse, (int, bytes)),
     (19, Bye, (str, str)),
     (20, Replay, (int, str, bytes, str, bytes)),
+    (21, StoreNonce, (str,)),
 )
 _BY_KIND: Final = {kind: (record, types) for kind, record, types in _TABLE}
 _KIND_OF: Final = {record: kind for kind, record, _ in _TABLE}
@@ -255,7 +264,7 @@ _LANE_OF: Final[dict[type[Record], int]] = {
     Replay: LANE_DELTA,  # it comes after what the call changed
 }
 # The protocol version that a kind came with; all others are of version 1.
-_SINCE: Final[dict[type[Record], int]] = {Replay: 2}
+_SINCE: Final[dict[type[Record], int]] = {Replay: 2, StoreNonce: 3}
 
 _MAC_HEAD: Final = struct.Struct(">BQQB")
 _DISK_HEAD: Final = struct.Struct(">II")

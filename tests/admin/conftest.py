@@ -29,6 +29,7 @@ class ShownWatchdog:
     state: str = "ACTIVE"
     role: str = "active"
     record: Any = None
+    store: dict[str, object] = field(default_factory=lambda: {"condition": "ok", "coherent": None})
     alarms: dict[str, str] = field(default_factory=dict)
     active: bool = True
     standby: bool = False

@@ -119,3 +119,20 @@ async def test_a_call_above_the_longest_message_is_left_out_and_the_link_goes_on
     pair.a.write(1)
     await until(lambda: same(pair.a, pair.b))
     assert pair.a.log.links == [True]
+
+
+async def test_what_is_in_the_store_is_named_to_a_node_that_knows_of_that(started):
+    pair = await started(Protocols(1, 3), Protocols(1, 3))
+    await pair.connect()
+    pair.a.replication.name_nonce("1 abc")
+    await until(lambda: pair.b.log.nonces == ["1 abc"])
+
+
+async def test_an_older_node_is_named_nothing(started):
+    pair = await started(Protocols(1, 3), NEW)
+    await pair.connect()
+    pair.a.replication.name_nonce("1 abc")
+    pair.a.write(3)
+    await until(lambda: same(pair.a, pair.b))
+    assert pair.b.log.nonces == []
+    assert pair.b.log.links == [True]

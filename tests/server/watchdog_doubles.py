@@ -122,6 +122,10 @@ class LinkDouble:
         self.repairs = 0
         self.reported: dict[str, object] = {}
 
+    def name_nonce(self, nonce: str) -> None:
+        if self.connected and self.other is not None:
+            self.other.origin.watchdog.on_store_nonce(nonce)
+
     def report(self, **facts: object) -> None:
         self.reported = facts
 

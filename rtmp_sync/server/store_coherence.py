@@ -1,0 +1,99 @@
+"""Does each node see at once what the other one puts into the store?
+
+File mode rests on that: a NAS mounted with attribute caching shows old files, and a node that
+reads old files goes on serving when it must not. So each node writes something new, names it
+over the link, and the other one reads. Several times in a row, since the first look at a file
+is never a cached one; then now and then, for as long as the link works.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from typing import Protocol
+
+from rtmp_sync.errors import StoreError
+
+__all__ = ["NonceStore", "StoreCoherence"]
+
+SOON_SECONDS, LATER_SECONDS = 1.0, 60.0
+SOON_ROUNDS = 3  # within the three seconds for which NFS keeps attributes at least
+
+
+class NonceStore(Protocol):
+    """The part of a coordinator that this needs; see `coordinators.base`."""
+
+    async def write_nonce(self) -> str | None: ...
+    async def read_nonce(self, node: str) -> str | None: ...
+
+
+class StoreCoherence:
+    """`name` tells the other node; `judged` is called when it is not coherent, or is again.
+
+    coherent: None until something was read, and for a store that needs no test. Nothing here
+    is cancelled while it is under way but at the end: that would cost the store's helper.
+    """
+
+    def __init__(
+        self, store: NonceStore, *, name: Callable[[str], None], judged: Callable[[bool], None]
+    ) -> None:
+        self.coherent: bool | None = None
+        self._store = store
+        self._name = name
+        self._judged = judged
+        self._linked = asyncio.Event()
+        self._anew = asyncio.Event()  # the link has come: begin from the first round
+        self._named: tuple[str, str] | None = None
+        self._reading: asyncio.Task[None] | None = None
+
+    def link_changed(self, up: bool) -> None:
+        """A link is a chance to test; without one nobody says what is there."""
+        if up:
+            self._linked.set()
+            self._anew.set()
+        else:
+            self._linked.clear()
+
+    def named(self, node: str, nonce: str) -> None:
+        """The other node has put this into the store."""
+        self._named = node, nonce
+        if self._reading is None or self._reading.done():
+            self._reading = asyncio.ensure_future(self._look())
+
+    async def run(self) -> None:
+        """Write and name, round after round."""
+        rounds = 0
+        while True:
+            await self._linked.wait()
+            if self._anew.is_set():
+                self._anew.clear()
+                rounds = 0
+            with suppress(StoreError):  # another alarm says so
+                nonce = await self._store.write_nonce()
+                if nonce is None:
+                    return
+                self._name(nonce)
+                rounds += 1
+            with suppress(TimeoutError):
+                async with asyncio.timeout(SOON_SECONDS if rounds < SOON_ROUNDS else LATER_SECONDS):
+                    await self._anew.wait()
+
+    async def stop(self) -> None:
+        """After `run` was ended."""
+        if self._reading is not None:
+            self._reading.cancel()
+            await asyncio.wait([self._reading])
+
+    async def _look(self) -> None:
+        while self._named is not None:
+            (node, nonce), self._named = self._named, None
+            with suppress(StoreError):  # as above
+                seen = await self._store.read_nonce(node)
+                if self._named is None:  # else it may be the next one that was seen
+                    self._judge(seen == nonce)
+
+    def _judge(self, coherent: bool) -> None:
+        before, self.coherent = self.coherent, coherent
+        if coherent is not (before is not False):
+            self._judged(coherent)
