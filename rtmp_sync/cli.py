@@ -288,6 +288,15 @@ def config_check(config: ConfigOption, as_json: JsonOption = False) -> int:
 app.command("check-config", help="The same as `config check`.", rich_help_panel=LOOK)(config_check)
 
 
+@config_app.command("repair")
+@on_pair
+def config_repair(nodes: Nodes, yes: YesOption = False, as_json: JsonOption = False) -> int:
+    """Mend the pair file and its records. Shows what is wrong and what it would do, then asks."""
+    from rtmp_sync.commands.repair_config import repair_config
+
+    return repair_config(nodes(), yes=yes, as_json=as_json)
+
+
 @config_app.command("reference")
 def config_reference() -> int:
     """Print docs/configuration.md."""

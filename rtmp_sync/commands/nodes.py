@@ -28,13 +28,15 @@ class Unreachable(Exception):
 class Node:
     """One origin's admin API. `id` is "" until it answered when only its address is known.
 
-    folder: of the node in the directory of a `pair`; None elsewhere.
+    config: its configuration, if that is how it was found. folder: of the node in the directory
+    of a `pair`; None elsewhere.
     """
 
     id: str
     admin: Address
     user: str | None = None
     password: str | None = None
+    config: Path | None = None
     folder: Path | None = None
 
     def get(self, path: str) -> Any:
@@ -162,10 +164,10 @@ def _configured(path: Path) -> list[Node]:
     """The origin of this configuration, and the other one if `admin.peer` tells where it is."""
     config = load_config(path)
     password = config.password() if config.admin.password_file is not None else None
-    node = Node(config.node.id, config.admin.listen.dialable, config.admin.user, password)
+    node = Node(config.node.id, config.admin.listen.dialable, config.admin.user, password, path)
     if config.admin.peer is None:
         return [node]
-    return [node, replace(node, id="", admin=config.admin.peer)]
+    return [node, replace(node, id="", admin=config.admin.peer, config=None)]
 
 
 def _pair(directory: Path) -> list[Node]:
