@@ -35,12 +35,12 @@ from rtmp_sync.server.prober import Prober, Probes
 from rtmp_sync.server.requests import Requests, Result
 from rtmp_sync.server.store_coherence import StoreCoherence
 from rtmp_sync.server.store_reader import StoreReader
+from rtmp_sync.server.tenure import HOLD_SECONDS, Tenure
 from rtmp_sync.server.wall_clock import WallClock
 
 __all__ = ["Result", "Watchdog"]
 
 LEAVE_SECONDS = 3.0  # for the last record of a clean stop
-HOLD_SECONDS = 0.25  # the kernel closes a gate that it does not hear of for a second
 
 
 class Watchdog:
@@ -74,6 +74,7 @@ class Watchdog:
         self._policy = policy
         self._overseer = overseer
         self._wake = asyncio.Event()
+        self._tenure = Tenure(effects, self.member, self._authority_over)
         self._requests = Requests(self.member, self._wake.set)
         self._performer = Performer(
             effects,
@@ -97,11 +98,9 @@ class Watchdog:
         self._turning: asyncio.Task[None] | None = None
         self._loops: list[asyncio.Task[None]] = []
         self._errands: set[asyncio.Task[object]] = set()
-        self._deadline: asyncio.TimerHandle | None = None
         self._nodes_known = False
         self._guard_lost = False
         self._told = ""  # the last sentence that said what was done
-        self._mismatch = ""  # what the gate is that it should not be
         self._wall_clock = WallClock()
         self._log = structlog.get_logger("rtmp_sync.watchdog")
 
@@ -131,8 +130,7 @@ class Watchdog:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LEAVE_SECONDS):
                 await self._leave()
-        if self._deadline is not None:
-            self._deadline.cancel()
+        self._tenure.stop()
         for task in (*self._loops, *self._errands):
             await _cancel(task)
         await self._performer.end()
@@ -289,7 +287,7 @@ class Watchdog:
 
     def _noticed(self) -> None:
         """The member knows something new: what it allows changes at once, the rest follows."""
-        self._extend_authority()
+        self._tenure.extend()
         self._reader.look()
         self._wake.set()
 
@@ -313,7 +311,7 @@ class Watchdog:
                 self._effects.history.record("guard_lost")
             if step := self._wall_clock.step():
                 self._effects.history.record("clock_step", seconds=round(step, 3))
-            self._hold_gate()
+            self._tenure.hold_gate()
             await asyncio.sleep(min(self._timing.guard_interval, HOLD_SECONDS))
 
     def _name_nonce(self, nonce: str) -> None:
@@ -351,7 +349,7 @@ class Watchdog:
         member.clients_are(self._effects.drain(member.state is State.DRAINING))
         await self._performer.perform(turn.actions)
         self._effects.authority.gate_open = await self._look_at_gate() == "open"
-        self._extend_authority()
+        self._tenure.extend()
         self._reader.look()
         if (link := self._effects.replication) is not None:
             if member.peer_counts:  # since this turn's record, perhaps
@@ -366,14 +364,8 @@ class Watchdog:
             )
 
     async def _look_at_gate(self) -> GateState:
-        """Read it back; what is not as this origin left it is somebody else's doing."""
         gate = await self._effects.gate.verify()
         self.member.gate_is(gate)
-        expected = "open" if self._effects.authority.gate_open else "closed"
-        mismatch = "" if gate == expected else gate
-        if mismatch and mismatch != self._mismatch:
-            self._effects.history.record("gate_mismatch", expected=expected, found=gate)
-        self._mismatch = mismatch
         return gate
 
     def _report(self, turn: Turn, former: State) -> None:
@@ -387,29 +379,9 @@ class Watchdog:
         if acted:
             self._told = turn.sentence
 
-    def _extend_authority(self) -> None:
-        """Give the origin the authority that the member has; take it else."""
-        authority, (epoch, until) = self._effects.authority, self.member.authority
-        if now() >= until:
-            authority.revoke()
-            return
-        authority.grant(epoch, until)
-        self._hold_gate()
-        if self._deadline is not None:
-            self._deadline.cancel()
-        loop = asyncio.get_running_loop()
-        wait = min(max(0.0, until - now()), 3600.0)  # without a coordinator it is infinite
-        self._deadline = loop.call_later(wait, self._check_deadline)
-
-    def _hold_gate(self) -> None:
-        """A gate that the kernel closes by itself stays open for as long as this node may serve."""
-        authority = self._effects.authority
-        if authority.gate_open and authority.valid(now()):
-            self._effects.gate.hold(authority.deadline)
-
-    def _check_deadline(self) -> None:
-        """The authority ran out: close, even if a turn is under way and waits."""
-        if self.member.serving and not self._effects.authority.valid(now()):
+    def _authority_over(self) -> None:
+        """Close, even if a turn is under way and waits."""
+        if self.member.serving:
             self._send_on_errand(self._performer.close_gate())
         self._wake.set()
 
