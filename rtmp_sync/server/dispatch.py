@@ -13,6 +13,7 @@ import pyamf
 
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import (
+    BufferLengthSet,
     CallAnswered,
     CommandReceived,
     ConnectRequested,
@@ -29,11 +30,14 @@ from rtmp_sync.protocol.events import (
     StreamDeleted,
 )
 from rtmp_sync.protocol.netstream import PLAYING, PUBLISHING
-from rtmp_sync.server.stream_admission import admit_player, admit_publisher
+from rtmp_sync.server.recorded import Request
+from rtmp_sync.server.stream_admission import admit_player, admit_publisher, find_recording
 from rtmp_sync.storage.recorder import Take
+from rtmp_sync.storage.recording import Recording
 from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import (
+    AUDIO,
     LEVEL_ERROR,
     LEVEL_STATUS,
     PLAY_FAILED,
@@ -41,6 +45,7 @@ from rtmp_sync.wire.constants import (
     PLAY_STOP,
     PUBLISH_BAD_NAME,
     SEEK_FAILED,
+    VIDEO,
 )
 
 if TYPE_CHECKING:
@@ -79,6 +84,7 @@ def _create_stream(session: Session, event: StreamCreateRequested) -> None:
 
 
 def _end_stream(session: Session, event: StreamClosed | StreamDeleted) -> None:
+    session.instance.recorded.stop(session, event.msid)
     session.instance.live.stop(session, event.msid)
 
 
@@ -99,34 +105,68 @@ def _publish(session: Session, event: PublishRequested) -> None:
 
 def _play(session: Session, event: PlayRequested) -> None:
     request = StreamRequest.parse(event.name, "play", session.app)
+    msid = event.msid
 
-    def decided(_: None, error: BaseException | None) -> None:
-        if session.closing or session.connection.streams.doing(event.msid) != PLAYING:
+    def decided(recording: Recording | None, error: BaseException | None) -> None:
+        instance, streams = session.instance, session.connection.streams
+        gone = session.closing or streams.doing(msid) != PLAYING
+        if gone and recording is not None:
+            session.ask(recording.close(), lambda _, error: None)
+        if gone:
             return
+        if error is not None or recording is None:
+            instance.recorded.stop(session, msid)
+        if error is not None or recording is not None:
+            instance.live.stop(session, msid)
         if error is not None:
-            session.instance.live.stop(session, event.msid)
-            session.connection.streams.stop(event.msid)
-            session.refuse_stream(event.msid, PLAY_FAILED, error)
-        accepted = error is None and session.instance.live.play(session, event)
-        session.log.info("play", stream=request.name, accepted=accepted)
+            streams.stop(msid)
+            session.refuse_stream(msid, PLAY_FAILED, error)
+        elif recording is not None:
+            start_ms = int(max(0.0, event.start))
+            duration_ms = int(event.duration) if event.duration >= 0 else None
+            wanted = Request(request.name, recording, start_ms, duration_ms)
+            instance.recorded.play(session, msid, wanted, event.reset)
+        else:
+            instance.live.play(session, event)
+        kind = "recorded" if recording is not None else "live"
+        session.log.info("play", stream=request.name, kind=kind, accepted=error is None)
 
-    session.ask(admit_player(session.instance, session.client, request), decided)
+    question = admit_player(session.instance, session.client, request, event.start)
+    session.ask(question, decided)
 
 
 def _receive_audio(session: Session, event: ReceiveAudio) -> None:
-    session.instance.live.want(session, event.msid, media.AUDIO, event.flag)
+    if session.instance.recorded.is_playing(session, event.msid):
+        session.instance.recorded.want(session, event.msid, AUDIO, event.flag)
+    else:
+        session.instance.live.want(session, event.msid, media.AUDIO, event.flag)
 
 
 def _receive_video(session: Session, event: ReceiveVideo) -> None:
-    session.instance.live.want(session, event.msid, media.VIDEO, event.flag)
+    if session.instance.recorded.is_playing(session, event.msid):
+        session.instance.recorded.want(session, event.msid, VIDEO, event.flag)
+    else:
+        session.instance.live.want(session, event.msid, media.VIDEO, event.flag)
 
 
 def _pause(session: Session, event: PauseRequested) -> None:
-    session.instance.live.pause(session, event.msid, event.paused)
+    if session.instance.recorded.is_playing(session, event.msid):
+        session.instance.recorded.pause(session, event.msid, event.paused)
+    else:
+        session.instance.live.pause(session, event.msid, event.paused)
 
 
 def _seek(session: Session, event: SeekRequested) -> None:
-    session.status(event.msid, LEVEL_ERROR, SEEK_FAILED, "A live stream cannot be sought.")
+    if session.instance.recorded.is_playing(session, event.msid):
+        session.instance.recorded.seek(session, event.msid, event.position)
+    else:
+        text = "A live stream cannot be sought."
+        session.status(event.msid, LEVEL_ERROR, SEEK_FAILED, text)
+
+
+def _buffer_length(session: Session, event: BufferLengthSet) -> None:
+    if session.joined:
+        session.instance.recorded.set_buffer(session, event.msid, event.milliseconds)
 
 
 def _call_answered(session: Session, event: CallAnswered) -> None:
@@ -169,7 +209,17 @@ def _fc_unsubscribe(session: Session, event: CommandReceived) -> None:
 
 
 def _stream_length(session: Session, event: CommandReceived) -> None:
-    session.answer(event.transaction, replies.result(0.0))  # nothing is recorded
+    """In seconds; 0 of what is live or not there."""
+    request = StreamRequest.parse(_first_text(session, event), "play", session.app)
+
+    def found(recording: Recording | None, error: BaseException | None) -> None:
+        seconds = 0.0
+        if recording is not None:
+            seconds = recording.duration_ms / 1000
+            session.ask(recording.close(), lambda _, error: None)
+        session.answer(event.transaction, replies.result(seconds))
+
+    session.ask(find_recording(session.instance, request.name), found)
 
 
 def _close(session: Session, event: CommandReceived) -> None:
@@ -207,4 +257,5 @@ _EVENTS: Final[dict[type, Callable[[Session, Any], None]]] = {
     ReceiveVideo: _receive_video,
     PauseRequested: _pause,
     SeekRequested: _seek,
+    BufferLengthSet: _buffer_length,
 }

@@ -19,6 +19,7 @@ from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.fanout import Fanout
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.overdue import Overdue
+from rtmp_sync.server.recorded import RecordedStreams
 from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.shared_objects import SharedObjects
 from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
@@ -81,6 +82,7 @@ class Instance:
             grace_seconds=serving.grace_seconds,
             wall=time.time,
         )
+        self.recorded = RecordedStreams(turn)
         self.live = LiveStreams(
             turn,
             self.registry,

@@ -39,7 +39,6 @@ from rtmp_sync.wire.constants import (
     PLAY_PUBLISH_NOTIFY,
     PLAY_RESET,
     PLAY_START,
-    PLAY_STREAM_NOT_FOUND,
     PLAY_UNPUBLISH_NOTIFY,
     PUBLISH_BAD_NAME,
     PUBLISH_START,
@@ -54,11 +53,17 @@ from rtmp_sync.wire.constants import (
 )
 from rtmp_sync.wire.messages import CLEAR_DATA_FRAME, data_name, split_data
 
-__all__ = ["LiveStreams", "StreamPeer", "stream_name"]
+__all__ = [
+    "DATA_START_MESSAGE",
+    "SAMPLE_ACCESS_MESSAGE",
+    "LiveStreams",
+    "StreamPeer",
+    "stream_name",
+]
 
 _CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA: CSID_STREAM}
-_SAMPLE_ACCESS: Final = amf0.encode("|RtmpSampleAccess", False, False)
-_DATA_START: Final = amf0.encode("onStatus", {"code": DATA_START})
+SAMPLE_ACCESS_MESSAGE: Final = amf0.encode("|RtmpSampleAccess", False, False)
+DATA_START_MESSAGE: Final = amf0.encode("onStatus", {"code": DATA_START})
 
 
 class StreamPeer(Protocol):
@@ -240,13 +245,10 @@ class LiveStreams:
 
     # Playing
 
-    def play(self, peer: StreamPeer, request: PlayRequested) -> bool:
-        """Begin to play, now or when somebody publishes; whether it was accepted."""
+    def play(self, peer: StreamPeer, request: PlayRequested) -> None:
+        """Begin to play, now or when somebody publishes."""
         name, msid = stream_name(request.name), request.msid
         self.stop(peer, msid)
-        # librtmp asks for second 0 unless it was told "live"; what is live is played all the same
-        if request.start >= 0 and name not in self.names:
-            return self._refuse(peer, msid, PLAY_STREAM_NOT_FOUND, f"{name} is not recorded.")
         channel = self._channel(name)
         player = _Player(peer, msid, channel)
         channel.players[peer, msid] = self._playing[peer, msid] = player
@@ -255,10 +257,9 @@ class LiveStreams:
         if request.reset:
             self._status(peer, msid, PLAY_RESET, f"Playing and resetting {name}.", details=name)
         self._status(peer, msid, PLAY_START, f"Started playing {name}.", details=name)
-        for payload in (_SAMPLE_ACCESS, _DATA_START):
+        for payload in (SAMPLE_ACCESS_MESSAGE, DATA_START_MESSAGE):
             self._turn.send(peer.outbox, msid, connection.message(DATA, payload, msid=msid))
         self._catch_up(player)
-        return True
 
     def want(self, peer: StreamPeer, msid: int, kind: int, wanted: bool) -> None:
         """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""

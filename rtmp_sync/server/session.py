@@ -322,6 +322,7 @@ class Session(asyncio.Protocol):
         self.joined = False
         self.client.unlink()
         try:
+            self.instance.recorded.leave(self)
             self.instance.live.leave(self)
             # A client with a session key releases what it does not want to find again. Of the
             # others a load balancer may have cut off those of an origin that slept.

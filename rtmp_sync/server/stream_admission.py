@@ -12,10 +12,20 @@ from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.shared_objects import may_access
 from rtmp_sync.storage.media_folders import NameRefused
 from rtmp_sync.storage.recorder import Take
+from rtmp_sync.storage.recording import Recording
 from rtmp_sync.stream_request import StreamRequest
-from rtmp_sync.wire.constants import RECORD_FAILED, RECORD_NO_ACCESS
+from rtmp_sync.wire.constants import (
+    PLAY_FAILED,
+    PLAY_STREAM_NOT_FOUND,
+    RECORD_FAILED,
+    RECORD_NO_ACCESS,
+)
 
-__all__ = ["StreamRefused", "admit_player", "admit_publisher"]
+__all__ = ["StreamRefused", "admit_player", "admit_publisher", "find_recording"]
+
+# What `play` may ask for: -1 is what is live, -2 (or nothing) that or else a recording, anything
+# from 0 on a recording from there. Players send thousandths, the specification has seconds.
+LIVE_ONLY = (-1.0, -1000.0)
 
 
 class StreamRefused(Reject):
@@ -39,12 +49,35 @@ async def admit_publisher(
     return await _place(instance, request)
 
 
-async def admit_player(instance: Instance, client: Client, request: StreamRequest) -> None:
-    """Raises Reject."""
+async def admit_player(
+    instance: Instance, client: Client, request: StreamRequest, start: float
+) -> Recording | None:
+    """The recording to play; None for what is live, now or later. start: as asked for, see
+    `LIVE_ONLY`. Raises Reject."""
     if not may_access(client.read_access, request.name):
         raise Reject(f"{request.name} may not be played by this client.")
     await _ask_keys(instance, "play", request)
     await _ask(instance, "on_play", client, request)
+    is_live = instance.live.is_published(request.name)
+    if start in LIVE_ONLY or (start < 0 and is_live):
+        return None
+    recording = await find_recording(instance, request.name)
+    # librtmp asks for second 0 unless it was told "live"; what is live is played all the same
+    if recording is None and start >= 0 and not is_live:
+        raise StreamRefused(PLAY_STREAM_NOT_FOUND, f"{request.name} is not recorded.")
+    return recording
+
+
+async def find_recording(instance: Instance, name: str) -> Recording | None:
+    """Raises Reject when there may be one and it cannot be read."""
+    try:
+        return await instance.serving.recordings.find(instance.app_name, instance.name, name)
+    except NameRefused:
+        return None  # it can still be the name of a live stream
+    except (OSError, RemoteProtocolError) as error:
+        reason = str(error) or "the disk does not answer"
+        instance.log.error("play_failed", stream=name, reason=reason)
+        raise StreamRefused(PLAY_FAILED, f"{name} cannot be read.") from None
 
 
 async def _place(instance: Instance, request: StreamRequest) -> Take:

@@ -90,6 +90,11 @@ class Recording:
         return max((one.start_ms + one.last_ms for one in self._files), default=0)
 
     @property
+    def size(self) -> int:
+        """Of its files, in bytes."""
+        return sum(one.end for one in self._files)
+
+    @property
     def metadata(self) -> dict[str, object]:
         """For players: what the publisher said, and the length of the whole in seconds."""
         told = self._files[0].metadata if self._files else {}

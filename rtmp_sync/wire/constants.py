@@ -127,6 +127,7 @@ PAUSE_NOTIFY: Final = "NetStream.Pause.Notify"
 UNPAUSE_NOTIFY: Final = "NetStream.Unpause.Notify"
 SEEK_NOTIFY: Final = "NetStream.Seek.Notify"
 SEEK_FAILED: Final = "NetStream.Seek.Failed"
+SEEK_INVALID_TIME: Final = "NetStream.Seek.InvalidTime"
 DATA_START: Final = "NetStream.Data.Start"
 STREAM_FAILED: Final = "NetStream.Failed"
 
