@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import os
 import signal
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -52,20 +52,22 @@ async def run_program(
 ) -> Ran:
     """Raises OSError when it cannot be started, and TimeoutError, which is one too.
 
-    text: its standard input. variables: added to the environment. At the deadline, and when this
-    is cancelled, it is killed with all that it started, and waited for: what is run next must not
-    be overtaken. It stays in the origin's process group, so that the guard's kill reaches it.
+    text: its standard input (Linux). variables: added to the environment. At the deadline, and
+    when this is cancelled, it is killed with all that it started, and waited for: what is run next
+    must not be overtaken. It stays in the origin's process group, so that the guard's kill reaches
+    it.
     """
-    process = await asyncio.create_subprocess_exec(
-        *command,
-        env={**os.environ, **(variables or {})},
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
+    with _input(text) as stdin:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            env={**os.environ, **(variables or {})},
+            stdin=stdin,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+        )
     try:
         async with asyncio.timeout(deadline_seconds):
-            output, errors = await process.communicate(text.encode())
+            output, errors = await process.communicate()
     except TimeoutError:
         raise TimeoutError(f"{command[0]} took more than {deadline_seconds:g} s") from None
     finally:
@@ -75,6 +77,22 @@ async def run_program(
     code = process.returncode
     assert code is not None  # it has ended
     return Ran(code, output.decode(errors="replace"), errors.decode(errors="replace"))
+
+
+@contextlib.contextmanager
+def _input(text: str) -> Iterator[int]:
+    """Descriptor of a file in memory: unlike a pipe, nobody has to write to it while the program
+    runs, or has ended (which uvloop takes for a mistake of ours)."""
+    if not text:
+        yield asyncio.subprocess.DEVNULL
+        return
+    descriptor = os.memfd_create("input")
+    try:
+        os.write(descriptor, text.encode())
+        os.lseek(descriptor, 0, os.SEEK_SET)
+        yield descriptor
+    finally:
+        os.close(descriptor)
 
 
 def _kill(pid: int) -> None:
