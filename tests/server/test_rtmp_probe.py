@@ -129,6 +129,6 @@ async def test_the_watchdog_hears_of_a_port_that_does_not_answer(tmp_path: Path)
     failover = {"probe_interval": 0.02, "probe_deadline": 0.01}
     async with running(tmp_path, failover=failover) as origin:
         with no_descriptors_left():
-            await until(lambda: "self_test" in origin.watchdog.alarms)
-        await until(lambda: "self_test" not in origin.watchdog.alarms)
+            await until(lambda: "self_probe_rtmp" in origin.watchdog.alarms)
+        await until(lambda: "self_probe_rtmp" not in origin.watchdog.alarms)
         assert origin.watchdog.health_active()  # there is nobody to serve instead
