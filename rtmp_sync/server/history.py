@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import json
 from collections import Counter, deque
+from collections.abc import Iterable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,7 @@ class History:
         self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
         self._unwritten: deque[Event] = deque(maxlen=MAX_EVENTS)  # while the disk hangs
         self._writing: asyncio.Future[None] | None = None
+        self._separator = ""  # after a line that a crash cut short
         self._log = structlog.get_logger("rtmp_sync.history")
         self._load()
 
@@ -64,10 +66,11 @@ class History:
         if self._path is None:
             return
         try:
-            lines = self._path.read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError):
+            text = self._path.read_text(encoding="utf-8", errors="replace")
+        except OSError:
             return
-        for line in lines[-MAX_EVENTS:]:
+        self._separator = "" if text.endswith("\n") or not text else "\n"
+        for line in text.splitlines()[-MAX_EVENTS:]:
             with contextlib.suppress(ValueError):  # a line that a crash cut short
                 self._events.append(json.loads(line))
 
@@ -95,8 +98,22 @@ class History:
             return
         with contextlib.suppress(FileNotFoundError):
             if await aiofiles.os.path.getsize(self._path) > MAX_FILE_BYTES:
-                await aiofiles.os.unlink(self._path)
-                entries = list(self._events)
-        text = "".join(json.dumps(entry, default=str) + "\n" for entry in entries)
+                await self._begin_anew(self._path)
+                return
+        text = self._separator + _lines(entries)
         async with aiofiles.open(self._path, "a", encoding="utf-8") as file:
             await file.write(text)
+        self._separator = ""
+
+    async def _begin_anew(self, path: Path) -> None:
+        """With what is in memory, which has the newest entries too. Beside the file first: a
+        crash leaves the old one or the new one."""
+        temporary = path.with_name(path.name + ".new")
+        async with aiofiles.open(temporary, "w", encoding="utf-8") as file:
+            await file.write(_lines(self._events))
+        await aiofiles.os.replace(temporary, path)
+        self._separator = ""
+
+
+def _lines(entries: Iterable[Event]) -> str:
+    return "".join(json.dumps(entry, default=str) + "\n" for entry in entries)

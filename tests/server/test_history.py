@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,23 @@ async def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None
     assert names(History(path)) == ["whole"]
 
 
+async def test_what_comes_after_a_line_that_was_cut_short_is_whole(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    path.write_bytes(json.dumps({"event": "whole"}).encode() + b'\n{"event": "h\xc3')
+    history = History(path)
+    history.record("next")
+    await history.flush()
+    assert names(History(path)) == ["whole", "next"]
+
+
+async def test_the_steps_of_a_failover_are_there_after_a_restart(tmp_path: Path) -> None:
+    steps = {"noticed": 0, "claimed": 3, "landed": 5, "waited": 3500, "opened": 4}
+    history = History(tmp_path / "history")
+    history.record("failover", to="B", steps=steps)
+    await history.flush()
+    assert History(tmp_path / "history").events()[0]["steps"] == steps
+
+
 async def test_a_full_file_begins_anew_with_what_is_in_memory(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -53,7 +71,9 @@ async def test_a_full_file_begins_anew_with_what_is_in_memory(
     for number in range(50):
         history.record("event", number=number)
         await history.flush()
-    assert names(History(tmp_path / "history"))
+    numbers = [event["number"] for event in History(tmp_path / "history").events()]
+    assert numbers == list(range(50))
+    assert os.listdir(tmp_path) == ["history"]
     assert (tmp_path / "history").stat().st_size < 50_000
 
 

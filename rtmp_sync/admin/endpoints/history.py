@@ -1,4 +1,4 @@
-"""GET /history: what happened on this origin since its process started, oldest first."""
+"""GET /history: the last events of this node, of its former lives too, oldest first."""
 
 from __future__ import annotations
 
