@@ -7,6 +7,7 @@ Heavy modules are imported by the command that needs them, so that all of them s
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -35,6 +36,12 @@ app.add_typer(config_app, name="config")
 
 RUN, LOOK, MOVE, CARE = "Run", "Look", "Move the service", "Care for the pair"
 
+
+def command(panel: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """A command of the top level, in that part of the help."""
+    return app.command(rich_help_panel=panel, epilog=EXIT_CODES)
+
+
 # click's own base of "wrong use", wherever this version of typer keeps click.
 _UsageError: type[Exception] = typer.BadParameter.__mro__[2]
 
@@ -54,7 +61,7 @@ DrainOption = Annotated[
 ]
 
 
-@app.command(rich_help_panel=RUN)
+@command(RUN)
 def serve(
     config: ConfigOption,
     no_guard: Annotated[
@@ -67,7 +74,7 @@ def serve(
     return run(config, guarded=not no_guard)
 
 
-@app.command(rich_help_panel=RUN)
+@command(RUN)
 def pair(
     directory: DirectoryOption = PAIR_DIRECTORY,
     port: Annotated[
@@ -84,7 +91,7 @@ def pair(
     return run_pair(directory, port=port, apps=apps, drill=drill)
 
 
-@app.command(rich_help_panel=RUN)
+@command(RUN)
 def drill(
     directory: DirectoryOption = PAIR_DIRECTORY,
     writers: Annotated[int, typer.Option("--writers", min=1, help="Clients that write.")] = 8,
@@ -96,7 +103,7 @@ def drill(
     return run_drill(directory, writers=writers, as_json=as_json)
 
 
-@app.command(rich_help_panel=LOOK)
+@command(LOOK)
 @on_pair
 def status(
     nodes: Nodes,
@@ -109,7 +116,7 @@ def status(
     return show_status(nodes(), watch=watch, as_json=as_json)
 
 
-@app.command(rich_help_panel=LOOK)
+@command(LOOK)
 @on_pair
 def history(
     nodes: Nodes,
@@ -124,7 +131,7 @@ def history(
     return show_history(nodes(), follow=follow, as_json=as_json)
 
 
-@app.command(rich_help_panel=MOVE)
+@command(MOVE)
 @on_pair
 def switchover(nodes: Nodes, drain: DrainOption = None, as_json: JsonOption = False) -> int:
     """Give the service to the other origin, losing nothing."""
@@ -133,7 +140,7 @@ def switchover(nodes: Nodes, drain: DrainOption = None, as_json: JsonOption = Fa
     return switch_over(nodes(), drain_seconds=drain, as_json=as_json)
 
 
-@app.command(rich_help_panel=MOVE)
+@command(MOVE)
 @on_pair
 def drain(
     nodes: Nodes,
@@ -148,7 +155,7 @@ def drain(
     return run(nodes(), seconds=seconds, as_json=as_json)
 
 
-@app.command(rich_help_panel=MOVE)
+@command(MOVE)
 @on_pair
 def failback(nodes: Nodes, drain: DrainOption = None, as_json: JsonOption = False) -> int:
     """Return the service to the first node of the pair, losing nothing."""
@@ -157,7 +164,7 @@ def failback(nodes: Nodes, drain: DrainOption = None, as_json: JsonOption = Fals
     return fail_back(nodes(), drain_seconds=drain, as_json=as_json)
 
 
-@app.command(rich_help_panel=MOVE)
+@command(MOVE)
 @on_pair
 def failover(
     nodes: Nodes,
@@ -203,7 +210,7 @@ def failover(
     )
 
 
-@app.command(rich_help_panel=CARE)
+@command(CARE)
 @on_pair
 def pause(
     nodes: Nodes,
@@ -216,7 +223,7 @@ def pause(
     return run(nodes(), reason=reason, as_json=as_json)
 
 
-@app.command(rich_help_panel=CARE)
+@command(CARE)
 @on_pair
 def resume(nodes: Nodes, as_json: JsonOption = False) -> int:
     """Switch automatic takeovers on again."""
@@ -225,7 +232,7 @@ def resume(nodes: Nodes, as_json: JsonOption = False) -> int:
     return run(nodes(), as_json=as_json)
 
 
-@app.command(rich_help_panel=CARE)
+@command(CARE)
 @on_pair
 def resync(nodes: Nodes, yes: YesOption = False, as_json: JsonOption = False) -> int:
     """Have the standby take a whole new copy. Meanwhile nothing can take over."""
@@ -234,7 +241,7 @@ def resync(nodes: Nodes, yes: YesOption = False, as_json: JsonOption = False) ->
     return run(nodes(), yes=yes, as_json=as_json)
 
 
-@app.command(rich_help_panel=CARE)
+@command(CARE)
 @on_pair
 def maintenance(
     nodes: Nodes,
@@ -277,7 +284,7 @@ def maintenance(
     )
 
 
-@config_app.command("check")
+@config_app.command("check", epilog=EXIT_CODES)
 def config_check(config: ConfigOption, as_json: JsonOption = False) -> int:
     """Say what is wrong with a configuration."""
     from rtmp_sync.commands.check_config import check_config
@@ -285,10 +292,12 @@ def config_check(config: ConfigOption, as_json: JsonOption = False) -> int:
     return check_config(config, as_json=as_json)
 
 
-app.command("check-config", help="The same as `config check`.", rich_help_panel=LOOK)(config_check)
+app.command(
+    "check-config", help="The same as `config check`.", rich_help_panel=LOOK, epilog=EXIT_CODES
+)(config_check)
 
 
-@config_app.command("repair")
+@config_app.command("repair", epilog=EXIT_CODES)
 @on_pair
 def config_repair(nodes: Nodes, yes: YesOption = False, as_json: JsonOption = False) -> int:
     """Mend the pair file and its records. Shows what is wrong and what it would do, then asks."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -11,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from rtmp_sync import cli
+from tests.support.admin_api import Api, pair_directory
+from tests.support.pair import ROOT
 
 
 def test_wrong_use_is_one_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,3 +98,49 @@ def test_python_m_rtmp_sync_is_the_same_command(tmp_path: Path) -> None:
     )
     assert result.returncode == 2
     assert result.stderr.startswith("--dir = ")
+
+
+@pytest.mark.parametrize("command", [*PAIR_COMMANDS, "serve", "pair", "check-config"])
+def test_each_command_tells_its_exit_codes(
+    command: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run([command, "--help"]) == 0
+    assert "Exit codes: 0 done, 1 failed, 2 wrong use" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("line", "offers"),
+    [
+        ("rtmp-sync maint", {"maintenance"}),
+        ("rtmp-sync maintenance ", {"A", "B"}),
+        ("rtmp-sync maintenance B", {"B"}),
+        ("rtmp-sync failover --to A", {"A"}),
+        ("rtmp-sync maintenance --dir elsewhere ", set()),
+    ],
+)
+def test_the_shell_completes_commands_and_nodes(
+    tmp_path: Path, line: str, offers: set[str]
+) -> None:
+    folder = tmp_path / "var" / "pair"
+    folder.mkdir(parents=True)
+    apis = (Api({}), Api({}))
+    pair_directory(folder, apis)
+    for api in apis:
+        api.server_close()
+    program = "from rtmp_sync.cli import main; main()"
+    words = {"COMP_WORDS": line, "COMP_CWORD": str(len(line.split(" ")) - 1)}
+    completed = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env={
+            **os.environ,
+            **words,
+            "_RTMP_SYNC_COMPLETE": "complete_bash",
+            "PYTHONPATH": str(ROOT),
+        },
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert completed.stderr == ""
+    assert set(completed.stdout.split()) == offers

@@ -262,6 +262,23 @@ async def test_wrong_use_has_exit_code_2_and_what_fails_1(pair: Pair) -> None:
     assert "use `rtmp-sync switchover`" in await run(pair, "failover", "--force", code=1)
 
 
+async def test_a_deleted_pair_file_is_written_again_by_repair(pair: Pair) -> None:
+    active, _ = await pair.settled()
+    line = pair.line()
+    (pair.directory / "MainOriginConfig.txt").unlink()
+
+    async def is_missed() -> bool:
+        status = await pair.status(active)
+        return status is not None and "config_missing" in status["alarms"]
+
+    await within(10, "the pair file is missed", is_missed)
+    assert "add --yes" in await run(pair, "config", "repair", code=2)
+    assert (await told(pair, "config", "repair", "--yes"))["done"]
+    assert pair.line() == line
+    assert "nothing is to be mended" in await run(pair, "config", "repair")
+    assert await pair.healthy(active, "active")
+
+
 async def test_of_two_orders_at_once_one_is_refused(pair: Pair) -> None:
     await pair.settled()
     async with NetConnection() as client:

@@ -10,6 +10,7 @@ import pytest
 from rtmp_sync import NetConnection, Origin
 from rtmp_sync.protocol.events import StatusReceived
 from rtmp_sync.wire.constants import (
+    AUDIO,
     CAPS_MULTITRACK,
     CAPS_RECONNECT,
     CONNECT_APP_SHUTDOWN,
@@ -86,6 +87,26 @@ async def test_nobody_new_is_let_in_while_draining(origin: Origin) -> None:
     origin.sessions.drain(False)
     answer = await Peer().connect(origin.rtmp_port, "probe/room", "x", "User")
     assert answer.ok
+
+
+async def test_publishers_and_players_are_asked_too_and_go_on_until_then(origin: Origin) -> None:
+    async with NetConnection() as publisher, NetConnection() as player:
+        said: list[object] = []
+        for client in (publisher, player):
+            await client.connect(url(origin, "probe/live"), "x", "User")
+            client.on_status = lambda info: said.append(info["code"])
+        published = await publisher.create_stream()
+        await published.publish("s", "live")
+        played = await player.create_stream()
+        await played.play("s")
+        origin.sessions.drain(True)
+        await until(lambda: said == [CONNECT_RECONNECT_REQUEST] * 2)
+        published.send(AUDIO, 40, b"\xaf\x01sound")
+        async for message in played:
+            if message.type == AUDIO:  # after what every player is told first
+                assert message.payload == b"\xaf\x01sound"
+                break
+        assert publisher.reconnects == player.reconnects == 0
 
 
 async def test_our_client_loses_no_call_to_a_drain_that_is_called_off(origin: Origin) -> None:
