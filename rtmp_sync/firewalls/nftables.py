@@ -44,9 +44,9 @@ class NftablesFilter:
 
     fresh_seconds = 1.0
 
-    def __init__(self, table: Table) -> None:
+    def __init__(self, table: Table, nft: Nft) -> None:
         self._table = table
-        self._nft = Nft()
+        self._nft = nft
         self._installed: Listing | None = None
         self._until = 0.0
         self._open = False
@@ -65,7 +65,7 @@ class NftablesFilter:
     async def verify(self) -> GateState:
         try:
             listing = await self._nft.call(self._read)
-        except (NftError, ValueError):  # there is no such table, or it is not ours any more
+        except NftError:  # there is no such table, or it is not ours any more
             return "unknown"
         if self._installed is None or listing.content != self._installed.content:
             return "unknown"
@@ -120,12 +120,16 @@ class NftablesFilter:
             self._nft.run(self._table.shut())
 
     def _read(self) -> Listing:
-        return self._table.parse(self._nft.run(self._table.listing(), as_json=True))
+        answer = self._nft.run(self._table.listing(), as_json=True)
+        try:
+            return self._table.parse(answer)
+        except (LookupError, TypeError, ValueError) as error:
+            raise NftError(f"nft's answer is not understood: {error}") from error
 
 
 def _filter(config: Config) -> NftablesFilter:
     host, port = config.rtmp.listen
-    return NftablesFilter(Table(config.node.id, host, port, config.firewall.allow))
+    return NftablesFilter(Table(config.node.id, host, port, config.firewall.allow), Nft())
 
 
 def make(config: Config, listener: ListenerGate, report: Report) -> FilterGate:
