@@ -101,12 +101,11 @@ class Config(Section):
 
     def password(self) -> str:
         """The password of `admin.user`; raises ConfigError."""
-        secret = _read_secret("admin.password_file", self.admin.password_file)
-        try:
-            return secret.decode()
-        except UnicodeDecodeError:
-            key, value = "admin.password_file", str(self.admin.password_file)
-            raise ConfigError(key, value, "the password must be UTF-8 text") from None
+        return _read_password("admin.password_file", self.admin.password_file)
+
+    def etcd_password(self) -> str:
+        """The password of `failover.etcd_user`; raises ConfigError."""
+        return _read_password("failover.etcd_password_file", self.failover.etcd_password_file)
 
     def check(self, *, store: bool = True) -> list[str]:
         """Look at everything outside the file that it names.
@@ -183,6 +182,14 @@ def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
             value = _merged(old, value)
         result[key] = value
     return result
+
+
+def _read_password(key: str, path: Path | None) -> str:
+    secret = _read_secret(key, path)
+    try:
+        return secret.decode()
+    except UnicodeDecodeError:
+        raise ConfigError(key, str(path), "the password must be UTF-8 text") from None
 
 
 def _read_secret(key: str, path: Path | None) -> bytes:

@@ -43,6 +43,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
     findings = _Findings()
     _check_secrets(config, findings)
     _check_tls(config, findings)
+    _check_etcd(config, findings)
     if store:
         _check_pair_file(config, findings)
     _check_drivers(config, findings)
@@ -92,6 +93,25 @@ def _check_tls(config: Config, findings: _Findings) -> None:
     else:
         if warning is not None:
             findings.warnings.append(warning)
+
+
+def _check_etcd(config: Config, findings: _Findings) -> None:
+    from rtmp_sync.config_tls import etcd_tls, open_key_warning
+
+    failover = config.failover
+    try:
+        tls = etcd_tls(failover)
+    except ConfigError as error:
+        findings.errors.append(error)
+    else:
+        if tls is not None and failover.etcd_key is not None:
+            warning = open_key_warning("failover.etcd_key", failover.etcd_key)
+            findings.warnings += [warning] if warning is not None else []
+    name = "failover.etcd_password_file"
+    if (path := failover.etcd_password_file) is None:
+        return
+    if _secret_size(name, path, findings) == 0:
+        findings.error(name, str(path), "is empty; write the password into it")
 
 
 def _check_pair_file(config: Config, findings: _Findings) -> None:

@@ -40,6 +40,7 @@ def broken_rules(config: Config) -> list[ConfigError]:
     return [
         *_pair_is_complete(config),
         *_coordinator_has_its_store(config),
+        *_etcd_keys_fit(config),
         *_admin_is_complete(config),
         *_addresses_differ(config),
         *_peer_is_another(config),
@@ -129,6 +130,20 @@ def _coordinator_has_its_store(config: Config) -> Iterator[ConfigError]:
     elif config.node.id.casefold() not in names:
         fix = f"must be one of failover.nodes ({', '.join(failover.nodes)})"
         yield ConfigError("node.id", config.node.id, fix)
+
+
+def _etcd_keys_fit(config: Config) -> Iterator[ConfigError]:
+    failover = config.failover
+    needs = (
+        ("etcd_certificate", "etcd_key", "a certificate needs its key"),
+        ("etcd_key", "etcd_certificate", "a key needs its certificate"),
+        ("etcd_certificate", "etcd_ca", "give the authority of the etcd members' certificates"),
+        ("etcd_user", "etcd_password_file", "a user needs a password file"),
+        ("etcd_password_file", "etcd_user", "a password needs a user name"),
+    )
+    for given, needed, fix in needs:
+        if getattr(failover, given) is not None and getattr(failover, needed) is None:
+            yield ConfigError(f"failover.{needed}", NOT_GIVEN, fix)
 
 
 def _admin_is_complete(config: Config) -> Iterator[ConfigError]:

@@ -148,6 +148,18 @@ class FailoverSection(Section):
         "/rtmp_sync/default"
     )
     """Key prefix of this pair in etcd; each pair needs its own."""
+    etcd_ca: ConfigPath | None = None
+    """TLS to etcd: PEM file with the authority that its members' certificates come from. They
+    must name the addresses above."""
+    etcd_certificate: ConfigPath | None = None
+    """PEM file with this origin's certificate, for an etcd that asks for one. With `etcd_user`
+    its subject must have no common name: etcd refuses others on its JSON gateway."""
+    etcd_key: ConfigPath | None = None
+    """PEM file with that certificate's key, without a passphrase, mode 0600."""
+    etcd_user: Annotated[str, Field(min_length=1)] | None = None
+    """Name of an etcd user that may read and write below `etcd_prefix`."""
+    etcd_password_file: ConfigPath | None = None
+    """File with that user's password, mode 0600."""
     nodes: list[NodeId] = []
     """With etcd: the two node ids in slot order, the same on both origins."""
     peer_admin: PeerAddress | None = None

@@ -1,7 +1,9 @@
-"""TLS of the replication link, made from the keys `replication.tls_*`.
+"""TLS from PEM files: of the replication link (`replication.tls_*`) and to etcd
+(`failover.etcd_ca`, `etcd_certificate`, `etcd_key`).
 
-Both origins have a certificate of one authority, `tls_ca`, and both verify the other's. Host
-names are not looked at: which node it is, the shared secret proves.
+Of the link: both origins have a certificate of one authority, `tls_ca`, and both verify the
+other's. Host names are not looked at: which node it is, the shared secret proves. Of etcd the
+host names are looked at, since nothing else says who answers there.
 """
 
 from __future__ import annotations
@@ -14,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from rtmp_sync.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rtmp_sync.config_sections import ReplicationSection
+    from rtmp_sync.config_sections import FailoverSection, ReplicationSection
 
-__all__ = ["LinkTls", "check_link_tls", "link_tls"]
+__all__ = ["LinkTls", "check_link_tls", "etcd_tls", "link_tls", "open_key_warning"]
 
 
 class LinkTls(NamedTuple):
@@ -31,9 +33,27 @@ def link_tls(section: ReplicationSection) -> LinkTls | None:
     certificate, key, ca = section.tls_certificate, section.tls_key, section.tls_ca
     if certificate is None or key is None or ca is None:  # all or none: `broken_rules`
         return None
-    accepts = _context(ssl.PROTOCOL_TLS_SERVER, certificate, key, ca)
-    dials = _context(ssl.PROTOCOL_TLS_CLIENT, certificate, key, ca)
+    accepts, dials = (
+        _context(kind, _File("replication.tls_ca", ca))
+        for kind in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT)
+    )
+    for context in (accepts, dials):
+        named = _File("replication.tls_certificate", certificate)
+        _load_certificate(context, named, _File("replication.tls_key", key))
     return LinkTls(accepts, dials)
+
+
+def etcd_tls(section: FailoverSection) -> ssl.SSLContext | None:
+    """None: etcd is spoken to in the clear. Raises ConfigError."""
+    if section.etcd_ca is None:
+        return None
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, _File("failover.etcd_ca", section.etcd_ca))
+    context.check_hostname = True
+    certificate, key = section.etcd_certificate, section.etcd_key
+    if certificate is not None and key is not None:  # both or none: `broken_rules`
+        named = _File("failover.etcd_certificate", certificate)
+        _load_certificate(context, named, _File("failover.etcd_key", key))
+    return context
 
 
 def check_link_tls(section: ReplicationSection) -> str | None:
@@ -54,42 +74,59 @@ def check_link_tls(section: ReplicationSection) -> str | None:
         path = str(section.tls_certificate)
         raise ConfigError("replication.tls_certificate", path, fix) from None
     assert section.tls_key is not None  # as the two others
-    mode = section.tls_key.stat().st_mode
+    return open_key_warning("replication.tls_key", section.tls_key)
+
+
+def open_key_warning(name: str, path: Path) -> str | None:
+    """That others may read the file, if they may."""
+    mode = path.stat().st_mode
     if mode & (stat.S_IRWXG | stat.S_IRWXO):
         fix = f"others may read it (mode {stat.S_IMODE(mode):04o}); chmod 600 it"
-        return str(ConfigError("replication.tls_key", str(section.tls_key), fix))
+        return str(ConfigError(name, str(path), fix))
     return None
 
 
-def _context(protocol: ssl._SSLMethod, certificate: Path, key: Path, ca: Path) -> ssl.SSLContext:
-    context = ssl.SSLContext(protocol)
+class _File(NamedTuple):
+    """A PEM file and the configuration key that names it."""
+
+    name: str
+    path: Path
+
+
+def _context(kind: ssl._SSLMethod, ca: _File) -> ssl.SSLContext:
+    context = ssl.SSLContext(kind)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
-    named = {"tls_certificate": certificate, "tls_key": key, "tls_ca": ca}
-    for name, path in named.items():
-        try:
-            content = path.read_bytes()
-        except OSError as error:
-            fix = f"cannot be read ({error.strerror}); give the path of a PEM file"
-            raise ConfigError(f"replication.{name}", str(path), fix) from None
-        kind = b"PRIVATE KEY-----" if name == "tls_key" else b"-----BEGIN CERTIFICATE-----"
-        if kind not in content:
-            what = "private key" if name == "tls_key" else "certificate"
-            fix = f"holds no {what} in PEM form"
-            raise ConfigError(f"replication.{name}", str(path), fix)
+    _look_for("certificate", ca)
     try:
-        context.load_verify_locations(ca)
+        context.load_verify_locations(ca.path)
     except ssl.SSLError as error:
         fix = f"holds no certificate that can be read ({_reason(error)})"
-        raise ConfigError("replication.tls_ca", str(ca), fix) from None
+        raise ConfigError(ca.name, str(ca.path), fix) from None
+    return context
+
+
+def _load_certificate(context: ssl.SSLContext, certificate: _File, key: _File) -> None:
+    _look_for("certificate", certificate)
+    _look_for("private key", key)
     try:
-        context.load_cert_chain(certificate, key, password=_no_passphrase)
+        context.load_cert_chain(certificate.path, key.path, password=_no_passphrase)
     except ssl.SSLError as error:
         raise _unfit(certificate, key, error) from None
     except _PassphraseWanted:
         fix = "is encrypted; store it without a passphrase, mode 0600"
-        raise ConfigError("replication.tls_key", str(key), fix) from None
-    return context
+        raise ConfigError(key.name, str(key.path), fix) from None
+
+
+def _look_for(what: str, file: _File) -> None:
+    kind = b"PRIVATE KEY-----" if what == "private key" else b"-----BEGIN CERTIFICATE-----"
+    try:
+        content = file.path.read_bytes()
+    except OSError as error:
+        fix = f"cannot be read ({error.strerror}); give the path of a PEM file"
+        raise ConfigError(file.name, str(file.path), fix) from None
+    if kind not in content:
+        raise ConfigError(file.name, str(file.path), f"holds no {what} in PEM form")
 
 
 class _PassphraseWanted(Exception):
@@ -100,13 +137,13 @@ def _no_passphrase() -> str:
     raise _PassphraseWanted
 
 
-def _unfit(certificate: Path, key: Path, error: ssl.SSLError) -> ConfigError:
+def _unfit(certificate: _File, key: _File, error: ssl.SSLError) -> ConfigError:
     """Which of the two files is wrong."""
     if error.reason == "KEY_VALUES_MISMATCH":
-        fix = f"is not the key of replication.tls_certificate ({certificate})"
-        return ConfigError("replication.tls_key", str(key), fix)
-    fix = f"cannot be used with replication.tls_key ({_reason(error)}); both must be PEM files"
-    return ConfigError("replication.tls_certificate", str(certificate), fix)
+        fix = f"is not the key of {certificate.name} ({certificate.path})"
+        return ConfigError(key.name, str(key.path), fix)
+    fix = f"cannot be used with {key.name} ({_reason(error)}); both must be PEM files"
+    return ConfigError(certificate.name, str(certificate.path), fix)
 
 
 def _shake_hands(tls: LinkTls) -> None:

@@ -56,14 +56,21 @@ LEASE_MARGIN_SECONDS = 1.0
 
 
 def make(config: Config, *, boot_id: str, last_epoch: int, owner: str) -> EtcdCoordinator:
-    """A third of the authority per request: three may fail before it runs out."""
-    from rtmp_sync.coordinators.etcd_gateway import GatewayClient
+    """A third of the authority per request: three may fail before it runs out. Raises
+    ConfigError."""
+    from rtmp_sync.config_tls import etcd_tls
+    from rtmp_sync.coordinators.etcd_gateway import Account, GatewayClient
 
     failover, timing = config.failover, config.timing()
-    deadline = (timing.ttl - LEASE_MARGIN_SECONDS) / 3
+    user = failover.etcd_user
     first, second = failover.nodes
     return EtcdCoordinator(
-        GatewayClient(failover.etcd, deadline_seconds=deadline),
+        GatewayClient(
+            failover.etcd,
+            deadline_seconds=(timing.ttl - LEASE_MARGIN_SECONDS) / 3,
+            tls=etcd_tls(failover),
+            account=Account(user, config.etcd_password()) if user is not None else None,
+        ),
         config.node.id,
         boot_id,
         nodes=(first, second),

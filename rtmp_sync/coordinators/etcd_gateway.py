@@ -49,6 +49,7 @@ _INVALID_ARGUMENT = 3  # what etcd 3.4 says of a token that it does not know any
 
 # A record has at most 64 KiB; base64 and two keys of it are far below.
 MAX_ANSWER_BYTES = 1024 * 1024
+MAX_TEXT_BYTES = 200  # of one that is not JSON, for people
 
 # A watch whose member's host is gone looks like a quiet one.
 WATCH_SILENCE_SECONDS = 30.0
@@ -195,11 +196,16 @@ class GatewayClient:
             async with self._http().post(
                 member + path, json=body, headers=self._headers()
             ) as response:
-                answer = json.loads(await _content(response))
+                content = await _content(response)
         except (aiohttp.ClientConnectorError, aiohttp.ConnectionTimeoutError) as error:
             return _Failed(f"cannot be reached ({_reason(error)})", sent=False)
         except (aiohttp.ClientError, TimeoutError, OSError, ValueError) as error:
             return _Failed(_reason(error))
+        try:
+            answer = json.loads(content)
+        except ValueError:  # what stands before the API speaks no JSON
+            text = content[:MAX_TEXT_BYTES].decode(errors="replace").strip()
+            return _Failed(text, sure=400 <= response.status < 500)
         if not isinstance(answer, dict):
             return _Failed("an answer of another shape")
         if response.status == 200:

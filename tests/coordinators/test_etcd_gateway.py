@@ -149,6 +149,18 @@ async def test_an_answer_of_another_shape_tells_nothing(members: Members, answer
         await write(members.client(await members.member(answer)))
 
 
+@pytest.mark.parametrize(("status", "error"), [(400, StoreError), (502, StoreTimeout)])
+async def test_what_is_not_json_is_passed_on_to_people(
+    members: Members, status: int, error: type[StoreError]
+) -> None:
+    async def answer(_request: web.Request) -> web.Response:
+        return web.Response(text="CommonName is ignored\n", status=status)
+
+    with pytest.raises(StoreError, match="CommonName is ignored") as raised:
+        await write(members.client(await members.member(answer)))
+    assert type(raised.value) is error
+
+
 async def test_a_member_that_ends_the_connection_tells_nothing(members: Members) -> None:
     async def answer(request: web.Request) -> web.Response:
         assert request.transport is not None

@@ -22,14 +22,27 @@ class Authority:
         )
         _openssl(*request.split(), "-keyout", str(self._key), "-out", str(self.certificate))
 
-    def sign(self, name: str, *, days: int = 1, use: str = "") -> tuple[Path, Path]:
-        """(certificate, key). use: its extended key usage, "" for any."""
+    def sign(
+        self,
+        name: str,
+        *,
+        days: int = 1,
+        use: str = "",
+        address: str = "",
+        common_name: bool = True,
+    ) -> tuple[Path, Path]:
+        """(certificate, key). use: its extended key usage, "" for any. address: the IP address
+        that it is good for, "" for none. common_name: the name is that, or else an
+        organization's."""
         key, request = self._folder / f"{name}.key", self._folder / f"{name}.csr"
         certificate = self._folder / f"{name}.pem"
-        make = f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN={name}"
+        subject = f"/{'CN' if common_name else 'O'}={name}"
+        make = f"req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj {subject}"
         _openssl(*make.split(), "-keyout", str(key), "-out", str(request))
         extensions = self._folder / f"{name}.ext"
-        extensions.write_text(f"extendedKeyUsage = {use}\n" if use else "")
+        lines = [f"extendedKeyUsage = {use}\n"] if use else []
+        lines += [f"subjectAltName = IP:{address}\n"] if address else []
+        extensions.write_text("".join(lines))
         key.chmod(0o600)
         _openssl(
             *f"x509 -req -days {days} -CAcreateserial".split(),

@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import socket
+import ssl
 import subprocess
 import time
 import urllib.error
@@ -28,7 +29,8 @@ START_SECONDS = 60.0  # an election, on a machine that does much else
 @dataclass
 class EtcdMember:
     """One etcd process. `within`: what its command begins with, for example to run it in a
-    network namespace; `directory` may be on a disk that misbehaves."""
+    network namespace; `directory` may be on a disk that misbehaves; `tls`: how this test talks
+    to it, if not in the clear (what etcd itself needs for that are `options`)."""
 
     name: str
     directory: Path
@@ -36,6 +38,7 @@ class EtcdMember:
     client_port: int
     peer_port: int
     within: tuple[str, ...] = ()
+    tls: ssl.SSLContext | None = None
     process: subprocess.Popen[bytes] | None = None
     frozen: bool = False
 
@@ -44,11 +47,15 @@ class EtcdMember:
         return Address(self.host, self.client_port)
 
     @property
+    def client_url(self) -> str:
+        return f"{'https' if self.tls is not None else 'http'}://{self.address}"
+
+    @property
     def peer_url(self) -> str:
         return f"http://{self.host}:{self.peer_port}"
 
     def start(self, members: Sequence[EtcdMember], options: Sequence[str] = ()) -> None:
-        client = f"http://{self.address}"
+        client = self.client_url
         command = (
             *self.within,
             *(require("etcd"), "--name", self.name, "--data-dir", str(self.directory)),
@@ -85,9 +92,9 @@ class EtcdMember:
     def ask(self, path: str, body: dict[str, Any], *, seconds: float = 5.0) -> dict[str, Any]:
         """A request to its JSON gateway. Raises OSError."""
         request = urllib.request.Request(
-            f"http://{self.address}/v3{path}", json.dumps(body).encode(), method="POST"
+            f"{self.client_url}/v3{path}", json.dumps(body).encode(), method="POST"
         )
-        with urllib.request.urlopen(request, timeout=seconds) as response:
+        with urllib.request.urlopen(request, timeout=seconds, context=self.tls) as response:
             answer: dict[str, Any] = json.load(response)
         return answer
 
