@@ -90,7 +90,7 @@ class History:
         self._writing = None
         if not writing.cancelled() and (error := writing.exception()) is not None:
             self._log.warning("history_not_written", error=str(error))
-        if self._unwritten:
+        elif self._unwritten:
             self._begin_writing()
 
     async def _append(self, entries: list[Event]) -> None:
@@ -101,8 +101,15 @@ class History:
                 await self._begin_anew(self._path)
                 return
         text = self._separator + _lines(entries)
-        async with aiofiles.open(self._path, "a", encoding="utf-8") as file:
+        try:
+            file = await aiofiles.open(self._path, "a", encoding="utf-8")
+        except OSError:  # no descriptor is left, say: the next event takes these with it
+            self._unwritten = deque((*entries, *self._unwritten), maxlen=MAX_EVENTS)
+            raise
+        try:
             await file.write(text)
+        finally:
+            await file.close()
         self._separator = ""
 
     async def _begin_anew(self, path: Path) -> None:

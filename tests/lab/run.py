@@ -22,6 +22,7 @@ from .site import Site
 WRITERS, WATCHERS, RATE = 6, 1, 20.0
 WARM_UP = 60  # acknowledged writes before the fault
 FAULT_SECONDS = 240.0
+MAX_TOLD = 300  # characters of a failed check
 MILLISECONDS = 1000.0
 
 
@@ -43,7 +44,7 @@ class Lab:
                     f"{coordinator} {fault.number:2} {verdict} {result.seconds:5.1f} s  {fault.how}"
                 )
                 for check in result.failed:
-                    self._tell(f"        not: {check}")
+                    self._tell(f"        not: {str(check)[:MAX_TOLD]}")
                 results.append(result)
         finally:
             await self.close()

@@ -29,6 +29,7 @@ WHOLE_SECONDS = 60.0
 HEARD_SECONDS = 8.0  # for what an operator must be told
 POLL_SECONDS = 0.05
 PORT_SECONDS = 1.0  # from a health check that says so to a connect
+MAX_WORDS = 200  # of an exception
 CLOCK_SLACK = 0.2  # between our noting a fault and its being done
 
 
@@ -278,7 +279,8 @@ class Scene:
             for at in log.guard_kills:
                 self.gates.ended(self.site.machines[node].as_node(), at)
             fell = [line for line in log.problems if "Traceback" in line or '"exception"' in line]
-            self.check(f"nothing fell over in {node}", not fell, "\n".join(fell[:2]))
+            last_words = fell[0][-MAX_WORDS:] if fell else ""
+            self.check(f"nothing fell over in {node}", not fell, last_words)
         broken = self.load.history.problems()
         if self.may_lose and broken:
             self.note(f"{len(broken)} acknowledged writes or looks gone, as stated")

@@ -84,3 +84,13 @@ async def test_a_folder_that_cannot_be_written_stops_nothing(tmp_path: Path) -> 
     history.record("two")
     await history.flush()
     assert names(history) == ["one", "two"]
+
+
+async def test_what_could_not_be_written_is_written_with_the_next_event(tmp_path: Path) -> None:
+    history = History(tmp_path / "missing" / "history")
+    history.record("one")
+    await history.flush()
+    (tmp_path / "missing").mkdir()
+    history.record("two")
+    await history.flush()
+    assert names(History(tmp_path / "missing" / "history")) == ["one", "two"]

@@ -10,6 +10,7 @@ import pytest
 PACKAGES = {
     "etcd": "etcd-server",
     "etcdctl": "etcd-client",
+    "faketime": "faketime",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
     "haproxy": "haproxy",
