@@ -24,8 +24,11 @@ def resync(nodes: Sequence[Node], *, yes: bool, as_json: bool) -> int:
         answer = order(nodes, "/resync", {})
         tell(str(answer["result"]))
         if len(nodes) > 1:
-            started = time.monotonic()
-            while not _complete(look(nodes), copies):
+            started, told = time.monotonic(), ""
+            while not _complete(looks := look(nodes), copies):
+                if (states := _states(looks)) != told:
+                    tell(states)
+                    told = states
                 if time.monotonic() - started > COPY_SECONDS:
                     raise terminal.CommandFailed(
                         f"resync: the copy is not complete after {COPY_SECONDS:.0f} s: "
@@ -39,6 +42,11 @@ def resync(nodes: Sequence[Node], *, yes: bool, as_json: bool) -> int:
     elif len(nodes) > 1:
         terminal.console().print(f"in sync again after {answer['seconds']:.1f} s")
     return 0
+
+
+def _states(looks: Sequence[Look]) -> str:
+    """How far it is: `A ACTIVE, B SYNCING`."""
+    return ", ".join(f"{one.id} {one.status['state'] if one.status else 'silent'}" for one in looks)
 
 
 def _copies(one: Look) -> int:
