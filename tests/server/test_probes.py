@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import TestServer
 
-from rtmp_sync.server.probes import AdminPing, understand_ping
+from rtmp_sync.server.probes import AdminPing, PeerProbes, understand_ping
+from tests.support.origins import config_of, running
 
 SUCCESS = b"<result><level>status</level><code>NetConnection.Call.Success</code></result>"
 
@@ -103,3 +105,28 @@ def unused_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port: int = server.getsockname()[1]
     return port
+
+
+async def test_every_way_that_the_configuration_has_is_a_probe(tmp_path: Path) -> None:
+    password = tmp_path / "password"
+    password.write_text("secret-words")
+    async with running(tmp_path / "peer") as peer:
+        failover = {
+            "probe_deadline": 10.0,
+            "peer_admin": str(peer.admin.addresses[1]),
+            "peer_rtmp": f"127.0.0.1:{peer.rtmp_port}",
+        }
+        admin = {"user": "admin", "password_file": password}
+        probes = PeerProbes(config_of(tmp_path / "me", failover=failover, admin=admin))
+        assert probes.admin is not None
+        assert probes.rtmp is not None
+        assert await probes.admin() is None  # it has no such user
+        assert await probes.rtmp() is True
+        await probes.close()
+    assert await probes.rtmp() is False
+
+
+async def test_a_single_origin_asks_nobody(tmp_path: Path) -> None:
+    probes = PeerProbes(config_of(tmp_path))
+    assert (probes.admin, probes.rtmp) == (None, None)
+    await probes.close()

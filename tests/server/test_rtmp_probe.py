@@ -17,6 +17,7 @@ from rtmp_sync.server.rtmp_probe import ANSWER_BYTES, OwnProbes, RtmpProbe
 from tests.support.origins import running, until, url
 
 PATIENT, BRIEF = 10.0, 0.1  # deadlines: of what answers, and of what never does
+PATIENTLY = {"probe_interval": 20.0, "probe_deadline": PATIENT}
 
 
 @contextlib.asynccontextmanager
@@ -81,7 +82,7 @@ async def test_a_port_that_refuses_and_a_host_that_does_not_exist_are_failures()
 async def full(tmp_path: Path) -> AsyncIterator[Origin]:
     """An origin that has as many clients as it takes: one."""
     async with (
-        running(tmp_path, rtmp={"max_connections": 1}) as origin,
+        running(tmp_path, rtmp={"max_connections": 1}, failover=PATIENTLY) as origin,
         NetConnection(reconnect=False) as client,
     ):
         await client.connect(url(origin, "probe"), "ann", "User")
@@ -102,7 +103,7 @@ async def test_a_stranger_is_no_probe_of_ours(full: Origin) -> None:
 
 
 async def test_an_origin_without_file_descriptors_fails_its_own_check(tmp_path: Path) -> None:
-    async with running(tmp_path) as origin:
+    async with running(tmp_path, failover=PATIENTLY) as origin:
         with no_descriptors_left():
             test = await origin.check_self(port_open=lambda: True)
         assert (test.ok, test.reason) == (False, "self_probe_rtmp")
@@ -110,7 +111,7 @@ async def test_an_origin_without_file_descriptors_fails_its_own_check(tmp_path: 
 
 
 async def test_a_port_that_need_not_be_open_is_not_asked(tmp_path: Path) -> None:
-    async with running(tmp_path) as origin:
+    async with running(tmp_path, failover=PATIENTLY) as origin:
         with no_descriptors_left():
             assert (await origin.check_self(port_open=lambda: False)).ok
             answers = iter([True, False])  # it was closed on purpose meanwhile
@@ -121,12 +122,12 @@ async def test_where_a_proxys_header_is_expected_of_this_machine_the_probe_has_o
     tmp_path: Path,
 ) -> None:
     rtmp = {"proxy_protocol_from": ["127.0.0.0/8"]}
-    async with running(tmp_path, rtmp=rtmp) as origin:
+    async with running(tmp_path, rtmp=rtmp, failover=PATIENTLY) as origin:
         assert (await origin.check_self(port_open=lambda: True)).rtmp
 
 
 async def test_the_watchdog_hears_of_a_port_that_does_not_answer(tmp_path: Path) -> None:
-    failover = {"probe_interval": 0.02, "probe_deadline": 0.01}
+    failover = {"probe_interval": 0.5, "probe_deadline": 0.4}
     async with running(tmp_path, failover=failover) as origin:
         with no_descriptors_left():
             await until(lambda: "self_probe_rtmp" in origin.watchdog.alarms)
