@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import socket
 import stat
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,6 +18,7 @@ __all__ = ["check_files"]
 
 SECRET_BYTES_MIN = 16  # what it keys is truncated to 16 bytes: less would be its weak point
 PASSWORD_BYTES_SHORT = 8
+ETCD_PATIENCE_SECONDS = 1.0  # to connect to each member
 
 _GATES_FOR_ALL = ("listener", "none")  # while open
 
@@ -46,6 +48,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
     _check_etcd(config, findings)
     if store:
         _check_pair_file(config, findings)
+        _check_etcd_members(config, findings)
     _check_drivers(config, findings)
     _check_folders(config, findings)
     _check_proxies(config, findings)
@@ -112,6 +115,17 @@ def _check_etcd(config: Config, findings: _Findings) -> None:
         return
     if _secret_size(name, path, findings) == 0:
         findings.error(name, str(path), "is empty; write the password into it")
+
+
+def _check_etcd_members(config: Config, findings: _Findings) -> None:
+    """A warning each: one that is down now is what the others are for."""
+    members = config.failover.etcd if config.coordinator == "etcd" else []
+    for address in members:
+        try:
+            socket.create_connection(address, ETCD_PATIENCE_SECONDS).close()
+        except OSError as error:
+            fix = f"cannot be reached now ({error.strerror or error}); look whether it runs"
+            findings.warn("failover.etcd", str(address), fix)
 
 
 def _check_pair_file(config: Config, findings: _Findings) -> None:

@@ -3,6 +3,7 @@ missing."""
 
 from __future__ import annotations
 
+import socket
 from pathlib import Path
 
 import pytest
@@ -43,7 +44,7 @@ def load(folder: Path, failover: str) -> Config:
 
 def test_the_coordinator_follows_from_the_members(folder: Path) -> None:
     config = load(folder, RIGHT)
-    assert config.check() == []
+    assert config.check(store=False) == []
     assert config.coordinator == "etcd"
     assert config.failover.etcd == [Address("10.0.0.3", 2379), Address("10.0.0.4", 2379)]
 
@@ -72,10 +73,18 @@ def test_what_is_wrong_is_named_with_its_fix(folder: Path, failover: str, line: 
 
 
 def test_a_node_is_found_in_whatever_case(folder: Path) -> None:
-    assert load(folder, 'etcd = ["h:1"]\nnodes = ["b", "a"]').check() == []
+    assert load(folder, 'etcd = ["h:1"]\nnodes = ["b", "a"]').check(store=False) == []
 
 
 def test_both_places_may_be_given_when_one_is_named(folder: Path) -> None:
     (folder / "pair.txt").write_text("A\\B")
     both = RIGHT + '\npair_file = "pair.txt"\ncoordinator = "file"'
     assert load(folder, both).coordinator == "file"
+
+
+def test_members_that_cannot_be_reached_are_a_warning_each(folder: Path) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        well = f"127.0.0.1:{server.getsockname()[1]}"
+        failover = f'etcd = ["{well}", "127.0.0.1:1"]\nnodes = ["A", "B"]'
+        (warning,) = load(folder, failover).check()
+    assert warning.startswith("failover.etcd = '127.0.0.1:1': cannot be reached now")
