@@ -10,7 +10,7 @@ from unittest.mock import patch
 from rtmp_sync.cluster import failover, member
 from rtmp_sync.cluster.exchange import Exchange
 from rtmp_sync.cluster.record import Record
-from rtmp_sync.cluster.rows import claiming
+from rtmp_sync.cluster.rows import claiming, start
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.turn import Turn, stay
 from rtmp_sync.cluster.view import Node, View
@@ -70,8 +70,8 @@ def promise_that_binds_no_longer_than_believed() -> Iterator[None]:
 def claim_that_leaves_sync_as_it_was() -> Iterator[None]:
     claimed = Record.claimed
 
-    def leave(self: Record, *arguments: Any) -> Record:
-        return replace(claimed(self, *arguments), sync=self.sync)
+    def leave(self: Record, *arguments: Any, **above: Any) -> Record:
+        return replace(claimed(self, *arguments, **above), sync=self.sync)
 
     with patch.object(Record, "claimed", leave):
         yield
@@ -84,11 +84,13 @@ def switchover_whose_record_still_says_released() -> Iterator[None]:
     def hand_over(self: Record, *arguments: Any) -> Record:
         return replace(handed_over(self, *arguments), released=True)
 
-    def adoptable(s: Situation) -> bool:
-        record = s.the_record if s.i_hold else None
-        return record is not None and record.reason == "switchover" and s.node.epoch < record.epoch
+    def was_given(s: Situation) -> bool:
+        return s.the_record.reason == "switchover" and s.node.epoch < s.the_record.epoch
 
-    with patch.object(Record, "handed_over", hand_over), row("named", guard=adoptable):
+    with (
+        patch.object(Record, "handed_over", hand_over),
+        patch.object(start, "_was_given", was_given),
+    ):
         yield
 
 
