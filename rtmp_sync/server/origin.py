@@ -89,6 +89,7 @@ class Origin:
         self._wrong: ConfigError | None = None
         self._stop_asked = asyncio.Event()
         self._gate_tried = asyncio.Event()
+        self._gate_error = ""
         self._log = structlog.get_logger("rtmp_sync.origin").bind(node=self.node_id)
 
     @property
@@ -156,8 +157,7 @@ class Origin:
             await self._gate_tried.wait()
             if not self.authority.gate_open:
                 await self.stop()
-                fix = "cannot be listened on; free the port, or give another one"
-                raise ConfigError("rtmp.listen", str(config.rtmp.listen), fix)
+                raise self._not_opened()
         self.overseer.started()
 
     async def stop(self) -> None:
@@ -225,6 +225,7 @@ class Origin:
             self.history.record("gate_opened", epoch=epoch)
         else:
             self.history.record("gate_not_opened", epoch=epoch, error=error)
+        self._gate_error = error
         self._gate_tried.set()
         return is_open
 
@@ -286,6 +287,14 @@ class Origin:
         return {"clients": len(self.sessions), "instances": len(self.instances)}
 
     # Inside
+
+    def _not_opened(self) -> ConfigError:
+        driver = self.config.firewall.driver
+        if driver in ("listener", "none"):
+            fix = "cannot be listened on; free the port, or give another one"
+            return ConfigError("rtmp.listen", str(self.config.rtmp.listen), fix)
+        fix = f'does not open ({self._gate_error}); correct it, or use driver = "listener"'
+        return ConfigError("firewall.driver", driver, fix)
 
     def _own_port(self) -> RtmpProbe:
         """Asks the public port as a client on this machine would."""

@@ -21,7 +21,7 @@ from tests.support.gates import PORT, ROOT, client, connects
 from tests.support.namespaces import Host, Namespaces
 from tests.support.pair import within
 from tests.support.programs import require
-from tests.support.single import toml
+from tests.support.single import free_ports, toml
 
 SECONDS = 20.0
 
@@ -211,6 +211,34 @@ def test_without_rights_an_origin_says_so_in_one_line(
     assert said.stdout + said.stderr == (
         f"firewall.driver = '{driver}': needs root or CAP_NET_ADMIN "
         '(systemd: AmbientCapabilities=CAP_NET_ADMIN); give it, or use driver = "listener"\n'
+    )
+
+
+def test_an_origin_whose_gate_does_not_open_says_why_in_one_line(tmp_path: Path) -> None:
+    rtmp, admin, health = (f"127.0.0.1:{port}" for port in free_ports(3))
+    tables: dict[str, dict[str, object]] = {
+        "node": {"id": "solo"},
+        "rtmp": {"listen": rtmp},
+        "admin": {"listen": admin},
+        "health": {"listen": health},
+        "apps": {"directory": ROOT / "apps"},
+        "storage": {"state": tmp_path / "state"},
+        "firewall": {"driver": "command"},
+    }
+    config = tmp_path / "origin.toml"
+    config.write_text(
+        toml(tables)
+        + 'open_command = ["sh", "-c", "echo the cloud says no; exit 3"]\n'
+        + 'close_command = ["true"]\nverify_command = ["false"]\n'
+    )
+    said = subprocess.run(
+        [sys.executable, "-m", "rtmp_sync", "serve", "--no-guard", "--config", config],
+        cwd=ROOT, capture_output=True, text=True, check=False, timeout=SECONDS,
+    )  # fmt: skip
+    assert said.returncode == 2
+    assert said.stderr.splitlines()[-1] == (
+        "firewall.driver = 'command': does not open (open_command: the cloud says no); "
+        'correct it, or use driver = "listener"'
     )
 
 
