@@ -55,10 +55,6 @@ def _of_the_store(s: Situation, trouble: str, line: str, stale_reads: int) -> di
         found["nas_not_coherent"] = (
             f"{stale_reads} reads of the store were stale: switch attribute caching off"
         )
-    elif s.beats_hidden:
-        found["nas_not_coherent"] = (
-            "the active origin's heartbeats do not show here: switch attribute caching off"
-        )
     pending, tried = s.node.pending, s.view.cas
     if pending is not None and pending.unknown_since is not None:
         found["outcome_unknown"] = f"whether record {pending.record.rev} was written is unknown"

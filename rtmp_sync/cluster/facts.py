@@ -245,7 +245,6 @@ class Facts:
             authority_until=until,
             cas=seen.cas,
             link_up=link_up,
-            link_since=self._link_at,
             link_fell_silent=self._link_fell_silent,
             peer=self._peer(now),
             peer_heard_at=self._peer_heard_at,

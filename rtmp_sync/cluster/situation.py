@@ -208,18 +208,6 @@ class Situation:
         return self.now - self.view.beat_changed_at >= self.view.timing.t_conf
 
     @property
-    def beats_hidden(self) -> bool:
-        """The holder is open, and asked for no promise: its heartbeats are in the store, and my
-        reads do not show them."""
-        view, peer, record = self.view, self.talking_peer, self.record
-        if view.leases or view.store is not Store.OK or peer is None or record is None:
-            return False
-        serves = peer.gate_open and record.held_by(record.other(self.me), peer.boot_id)
-        since = max(view.beat_changed_at, self.node.promised_until, view.link_since)
-        same = peer.epoch == record.epoch
-        return serves and same and view.read_started - since >= view.timing.binding
-
-    @property
     def let_go(self) -> str:
         """2. why the active one has let go; "" while it has not."""
         if not self.other_holds:

@@ -167,7 +167,6 @@ class View:
     cas: CasResult | None = None
     # the peer
     link_up: bool = False
-    link_since: float = -inf  # it is up, or down
     link_fell_silent: bool = False  # it is down because nothing was heard, not because it ended
     peer: Peer | None = None
     peer_heard_at: float = -inf  # its last sign of life on any link

@@ -26,7 +26,6 @@ from tests.cluster.views import (
     ACTIVE,
     B_ALONE,
     B_HOLDS,
-    B_SERVES,
     CLAIM,
     LANDED,
     NOW,
@@ -84,22 +83,6 @@ def test_a_store_that_does_not_answer_is_named_by_what_is_wrong_with_it() -> Non
 def test_who_serves_by_the_operators_word_says_so_until_the_store_has_it() -> None:
     before = replace(ACTIVE, word=A_HOLDS)
     assert names(before, serving(A_HOLDS, store=Store.UNREACHABLE)) == {"store", "forced_fenced"}
-
-
-def test_heartbeats_that_must_be_there_and_do_not_show_are_a_store_that_cannot_be_trusted() -> None:
-    ready = node(State.READY, ready_epoch=3)
-    hidden = view(B_HOLDS, peer=B_SERVES, beat_changed_at=NOW - 4)
-    assert names(ready, hidden) == {"nas_not_coherent"}
-    for fine in (
-        replace(hidden, beat_changed_at=NOW - 3),
-        replace(hidden, peer=replace(B_SERVES, gate_open=False, state="FENCED")),
-        replace(hidden, link_since=NOW - 1),
-        replace(hidden, read_started=NOW - 1),
-        replace(hidden, leases=True, holder_key=True),
-    ):
-        assert names(ready, fine) == set()
-    promised = replace(ready, promised_until=NOW - 1)  # it held by that, its store being away
-    assert names(promised, hidden) == set()
 
 
 def test_a_claim_that_cannot_be_confirmed_is_told() -> None:
