@@ -92,6 +92,9 @@ class Folder:
             _unlink(temporary)
         if landed:  # the name is there: whatever fails from here on, nothing was refused
             _sync_directory(self.path)
+        if landed and rev % KEEP_RECORDS == 0:  # also while nobody projects the line
+            with contextlib.suppress(OSError):
+                self._prune()
         highest, record = self._highest()
         if landed and highest > rev:
             # Somebody went on from here, or this revision's place was a pruned one.
