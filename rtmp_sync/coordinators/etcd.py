@@ -167,8 +167,9 @@ class EtcdCoordinator:
 
     async def _read(self, *, beat: bool) -> Reading:
         started = now()
-        if beat and self._lease is not None:
-            await self._renew_if_due(self._lease)
+        lease = self._lease
+        if beat and lease is not None and started >= lease.renewed_at + self._renew_interval:
+            await self._renew(lease)
         stored, holder = await self._look()
         record = self._understand(stored)
         if record is not None and beat and self._may_take_over(record, holder):
@@ -296,18 +297,18 @@ class EtcdCoordinator:
 
     # -- the lease ----------------------------------------------------------------------
 
-    async def _renew_if_due(self, lease: _Lease) -> None:
+    async def _renew(self, lease: _Lease) -> None:
         sent_at = now()
-        if sent_at < lease.renewed_at + self._renew_interval:
-            return
         if await self._client.keepalive(lease.id):
             lease.renewed_at = sent_at
         elif self._lease is lease:
             self._lease = None
 
     async def _live_lease(self) -> _Lease:
-        """One that is known to live, unless somebody revoked it."""
-        if self._lease is None or now() >= self._authority_end():
+        """One that lives for its whole time from now on."""
+        if self._lease is not None:
+            await self._renew(self._lease)
+        if self._lease is None:
             sent_at = now()
             self._lease = _Lease(await self._client.grant(math.ceil(self._ttl)), sent_at)
         return self._lease

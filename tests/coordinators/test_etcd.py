@@ -188,11 +188,24 @@ async def test_who_lost_its_lease_claims_the_next_epoch_with_another_one(
     synced = await _in_sync(a)
     (lease,) = await store.cluster.leases()
     await store.cluster.revoke(lease)
-    claimed = synced.claimed(author("a1", "again"), 1, "reclaimed")
-    # What it takes for its lease is not one any more; etcd says so, and nothing has happened.
-    assert "lease not found" in await refused(a, claimed)
-    await landed(a, claimed)
+    await landed(a, synced.claimed(author("a1", "again"), 1, "reclaimed"))
+    assert await store.cluster.leases() != [lease]
     assert await serves(a)
+
+
+async def test_a_lease_that_is_revoked_at_the_last_instant_refuses_the_claim(
+    store: EtcdStore,
+) -> None:
+    class Revoking(GatewayClient):
+        async def grant(self, ttl_seconds: int) -> int:
+            lease = await super().grant(ttl_seconds)
+            await store.cluster.revoke(lease)
+            return lease
+
+    a = store.coordinator(Revoking(store.cluster.addresses, deadline_seconds=10), "A", "a1")
+    for _ in range(2):  # each with a lease of its own
+        assert "lease not found" in await refused(a, FIRST)
+    assert (await a.read(beat=False)).sighting.record is None
 
 
 async def test_a_boot_may_claim_over_its_own_key(a: EtcdCoordinator, b: EtcdCoordinator) -> None:
