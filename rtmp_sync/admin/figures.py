@@ -42,6 +42,10 @@ def gauges(origin: Origin) -> Iterator[Figure]:
     yield Figure("backlog_changes", backlog, "the same, counted")
     yield Figure("waiting_bytes", commit.waiting_bytes, "what waits to be acknowledged")
     yield Figure("outbox_bytes", origin.sessions.waiting_bytes, "what waits for clients")
+    yield Figure("loop_lag_seconds", origin.self_test().loop_lag, "how late the event loop runs")
+    if (age := origin.load_balancer.age(now())) is not None:
+        yield Figure("lb_checks_age_seconds", age, "since the load balancer looked here")
+    yield from _renewals(origin)
     replication = origin.replication
     if replication is None:
         return
@@ -50,6 +54,13 @@ def gauges(origin: Origin) -> Iterator[Figure]:
     yield Figure("link_queue_bytes", replication.queued_bytes, "what waits for the other origin")
     if (peer := replication.peer) is not None:
         yield Figure("peer_head_seq", peer.head_seq, "last Change of the other origin, as heard")
+
+
+def _renewals(origin: Origin) -> Iterator[Figure]:
+    renewals = origin.watchdog.renewals
+    yield Figure("renew_seconds", renewals.last_seconds, "the last renewal of the authority took")
+    worst = renewals.worst_seconds(now())
+    yield Figure("renew_worst_seconds", worst, "the slowest one of the last minute or two took")
 
 
 def counters(origin: Origin) -> Iterator[Figure]:
@@ -70,6 +81,9 @@ def counters(origin: Origin) -> Iterator[Figure]:
         "comparisons that found the two copies different",
     )
     yield Figure("flaps", ledger.flaps, "times the active origin was in doubt and answered again")
+    renewals = origin.watchdog.renewals
+    yield Figure("renewals", renewals.count, "renewals of the authority to serve")
+    yield Figure("renewals_failed", renewals.failed, "renewals that the store did not take")
     disk = origin.persistence
     yield Figure("persist_failures", disk.failures, "times that the own disk failed")
     yield Figure("compactions", disk.compactions, "snapshots written to the own disk")

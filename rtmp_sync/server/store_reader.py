@@ -9,6 +9,7 @@ from rtmp_sync.cluster.member import Member
 from rtmp_sync.coordinators.base import Coordinator, Reading
 from rtmp_sync.errors import StoreError
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.renewals import Renewals
 
 __all__ = ["StoreReader"]
 
@@ -19,6 +20,7 @@ class StoreReader:
     def __init__(
         self, coordinator: Coordinator, member: Member, saw: Callable[[Reading | None], None]
     ) -> None:
+        self.renewals = Renewals()
         self._coordinator = coordinator
         self._member = member
         self._saw = saw
@@ -42,12 +44,16 @@ class StoreReader:
             await self._pause()
 
     async def _read(self) -> None:
+        began, beats = now(), self._member.beats
         try:
-            reading = await self._coordinator.read(beat=self._member.beats)
+            reading = await self._coordinator.read(beat=beats)
         except StoreError:
+            self.renewals.failed += beats
             self._member.could_not_read(self._coordinator.condition)
             self._saw(None)
             return
+        if beats:
+            self.renewals.took(now() - began, now())
         self._member.renamed(self._coordinator.node_id)
         self._member.saw(
             reading.sighting,

@@ -32,6 +32,7 @@ from rtmp_sync.server.effects import Effects
 from rtmp_sync.server.overseer import Overseer
 from rtmp_sync.server.performer import Performer
 from rtmp_sync.server.prober import Prober, Probes
+from rtmp_sync.server.renewals import Renewals
 from rtmp_sync.server.requests import Requests, Result
 from rtmp_sync.server.store_coherence import StoreCoherence
 from rtmp_sync.server.store_reader import StoreReader
@@ -206,6 +207,11 @@ class Watchdog:
         writes; None while that was not tested, and where it need not be. What is said of safety
         does not hold while it is False."""
         return {"condition": self._coordinator.condition, "coherent": self._coherence.coherent}
+
+    @property
+    def renewals(self) -> Renewals:
+        """Of the authority to serve; none were made while this origin only stood by."""
+        return self._reader.renewals
 
     def health_active(self) -> bool:
         """The gate is open and the authority is valid."""

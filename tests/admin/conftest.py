@@ -18,6 +18,7 @@ from rtmp_sync.cluster.ledger import Ledger
 from rtmp_sync.config import Config
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.load_balancer import LoadBalancerChecks
+from rtmp_sync.server.renewals import Renewals
 from rtmp_sync.server.watchdog import Result
 
 PASSWORD = "open sesame"
@@ -34,6 +35,7 @@ class ShownWatchdog:
     active: bool = True
     standby: bool = False
     ledger: Ledger = field(default_factory=Ledger)
+    renewals: Renewals = field(default_factory=Renewals)
     answer: Result = field(default_factory=lambda: Result(True, "A serves"))
     asked: list[tuple[str, str, dict[str, Any]]] = field(default_factory=list)
 
@@ -113,7 +115,7 @@ class ShownOrigin:
         counts = Counter(event["event"] for event in self.events)
         self.history = SimpleNamespace(events=lambda: self.events, counts=counts, record=self.note)
         self.persistence = SimpleNamespace(written_seq=17, failed=False, failures=2, compactions=4)
-        self.test = ShownTest(ok=True, persist_failed=False)
+        self.test = ShownTest(ok=True, persist_failed=False, loop_lag=0.003)
 
     def note(self, event: str, **fields: Any) -> None:
         self.events.append({"at": AT, "clock": now(), "event": event, **fields})

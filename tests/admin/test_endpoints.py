@@ -9,6 +9,7 @@ import pytest
 
 from rtmp_sync.admin.rate_limit import API
 from rtmp_sync.cluster.actions import Happened
+from rtmp_sync.server.clock import now
 from rtmp_sync.server.probes import understand_ping
 from tests.admin.conftest import PASSWORD, Http, ShownOrigin
 
@@ -155,12 +156,18 @@ async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOr
     origin.watchdog.ledger.happened(Happened("failover", {"reason": "hung"}))
     origin.watchdog.ledger.happened(Happened("digest_mismatch"))
     origin.watchdog.ledger.acted("take-over")
+    origin.watchdog.renewals.took(0.25, now())
     code, body = await http.ask("/metrics")
     assert code == 200
     for line in (
         'rtmp_sync_role{role="active"} 1.0',
         'rtmp_sync_role{role="standby"} 0.0',
         "rtmp_sync_gate_open 1.0",
+        "rtmp_sync_loop_lag_seconds 0.003",
+        "rtmp_sync_renew_seconds 0.25",
+        "rtmp_sync_renew_worst_seconds 0.25",
+        "rtmp_sync_renewals_total 1.0",
+        "rtmp_sync_renewals_failed_total 0.0",
         "rtmp_sync_epoch 3.0",
         "rtmp_sync_head_seq 17.0",
         "rtmp_sync_acked_seq 16.0",
