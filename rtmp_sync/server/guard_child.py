@@ -21,7 +21,7 @@ __all__ = ["CLEAN", "FAILED", "STOP_SECONDS", "GuardChild"]
 
 CLEAN, FAILED = 0, 1
 
-START_SECONDS = 30.0  # until the first sign of life: imports, loading a large journal
+START_SECONDS = 120.0  # until the first sign of life: a large journal loads, and nobody serves
 STOP_SECONDS = 10.0  # for a clean stop
 WELL_STATES = ("READY", "ACTIVE")
 
