@@ -46,10 +46,14 @@ class Flicker:
 
     connects: int = 0
     failed: int = 0
-    bytes_failed: int = 0
+    sessions_failed: int = 0
     slowest_ms: float = 0.0
     seconds: float = 0.0
     moments: list[str] = field(default_factory=list)
+
+    def note(self, what: str) -> None:
+        self.moments.append(f"at {self.seconds:.1f} s: {what}")
+        print(self.moments[-1], file=sys.stderr, flush=True)
 
 
 def connect_once(host: Host, address: str) -> None:
@@ -110,19 +114,21 @@ def measure_flicker(net: Namespaces, seconds: float) -> Flicker:
             connect_once(visitor, origin.ipv4)
         except OSError as error:
             seen.failed += 1
-            seen.moments.append(f"connect at {seen.seconds:.1f} s: {error}")
+            seen.note(f"connect: {error}")
         seen.connects += 1
         seen.slowest_ms = max(seen.slowest_ms, (now() - began) * 1000)
         try:
             echo(session)
         except OSError as error:
-            seen.bytes_failed += 1
-            seen.moments.append(f"session at {seen.seconds:.1f} s: {error}")
+            seen.sessions_failed += 1
+            seen.note(f"session: {error}")
             session.close()
-            session = client(visitor, origin.ipv4)
+            with contextlib.suppress(OSError):  # the next round counts it
+                session = client(visitor, origin.ipv4)
         time.sleep(TICK_SECONDS)
         seen.seconds = now() - started_at
     session.close()
+    seen.moments += [*gate.log, f"the gate's process was late by {gate.say('late')} at worst"]
     gate.stop()
     return seen
 
@@ -170,7 +176,7 @@ def show_flicker(seen: Flicker) -> list[list[object]]:
         ["connects", seen.connects],
         ["connects that failed", seen.failed],
         ["slowest connect", seen.slowest_ms],
-        ["bytes on the session that failed", seen.bytes_failed],
+        ["times the session failed", seen.sessions_failed],
     ]
 
 
@@ -188,7 +194,7 @@ def main() -> int:
     with Namespaces() as net:
         if options.minutes:
             seen = measure_flicker(net, options.minutes * 60)
-            rows, failed = show_flicker(seen), seen.failed + seen.bytes_failed
+            rows, failed = show_flicker(seen), seen.failed + seen.sessions_failed
             notes = seen.moments
         else:
             moments = random.Random(options.seed)

@@ -36,6 +36,9 @@ SWITCH_SECONDS = 1.0  # the kernel closes the port so long after the last refres
 GAIN_SECONDS = 0.1
 
 
+SLOW_SECONDS = SWITCH_SECONDS / 4  # this machine has too little time for its user space
+
+
 class NftablesFilter:
     """A PacketFilter (packet_filter.py), and a Closer (base.py).
 
@@ -82,12 +85,15 @@ class NftablesFilter:
             self._refreshing = asyncio.ensure_future(self._refresh())
 
     async def _refresh(self) -> None:
+        started_at = now()
         try:
             await self._nft.call(self._refresh_now)
         except OSError as error:  # the next reading finds out what is wrong, and repairs it
-            self._log.warning("gate_not_refreshed", error=str(error))
+            self._log.warning("gate_not_refreshed", error=str(error) or "no answer")
         finally:
             self._refreshing = None
+            if (seconds := now() - started_at) > SLOW_SECONDS:
+                self._log.warning("gate_refreshed_slowly", seconds=round(seconds, 3))
 
     # -- in the thread --------------------------------------------------------------------
 

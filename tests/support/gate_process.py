@@ -9,6 +9,7 @@ line each on its standard input and answers with one:
     lapse         nobody extends the authority any more; it ends in 10 s
     close         "done"
     verify        "open", "closed" or "unknown"
+    late          milliseconds by which it was late to hold the gate, at worst
     events        those that the gate reported, as JSON
     stop          the clean end; "done"
 """
@@ -56,6 +57,7 @@ class GateProcess:
         listener = ListenerGate(*config.rtmp.listen, lambda: Echo(self._sessions))
         self._gate: Gate = make_gate(config, listener, self._report)
         self._holding: asyncio.Task[None] | None = None
+        self._late_seconds = 0.0
 
     async def run(self) -> None:
         await self._gate.start()
@@ -78,6 +80,8 @@ class GateProcess:
                 await self._close()
             case ["verify"]:
                 return await self._gate.verify()
+            case ["late"]:
+                return f"{self._late_seconds * 1000:.0f} ms"
             case ["events"]:
                 return json.dumps(self._events)
             case ["stop"]:
@@ -98,7 +102,9 @@ class GateProcess:
         while True:
             self._gate.hold(now() + AUTHORITY_SECONDS)
             await self._gate.verify()
+            awake_at = now() + HOLD_SECONDS
             await asyncio.sleep(HOLD_SECONDS)
+            self._late_seconds = max(self._late_seconds, now() - awake_at)
 
     async def _close(self) -> None:
         self._let_go(now())

@@ -39,6 +39,7 @@ class RemoteGate:
             stdout=subprocess.PIPE,
             text=True,
         )
+        self.log: list[str] = []
         assert self._heard() == "ready"
 
     def say(self, line: str) -> str:
@@ -82,6 +83,7 @@ class RemoteGate:
         while line := self.process.stdout.readline():
             if not line[:4].isdecimal():  # a line of the log begins with the year
                 return line.strip()
+            self.log.append(line.strip())
         raise AssertionError(f"the gate's process ended with {self.process.wait(10)}")
 
 
