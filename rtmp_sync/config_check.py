@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import socket
 import stat
 from pathlib import Path
@@ -173,10 +174,22 @@ def _check_gate(config: Config, findings: _Findings) -> None:
     from rtmp_sync.firewalls import check
 
     findings.errors.extend(check(config))
-    firewall = config.firewall
+    firewall, peer = config.firewall, config.failover.peer_admin
     if firewall.allow and firewall.driver in _GATES_FOR_ALL:
         fix = f'driver = "{firewall.driver}" lets everybody in; use "nftables", or leave it out'
         findings.warn("firewall.allow", firewall.allow, fix)
+    elif firewall.allow and peer is not None and not _holds(firewall.allow, peer.host):
+        fix = f"lacks the other origin ({peer.host}), whose probes of this port fail; add it"
+        findings.warn("firewall.allow", firewall.allow, fix)
+
+
+def _holds(networks: list[str], host: str) -> bool:
+    """A host name may be anywhere."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return True
+    return any(address in ipaddress.ip_network(network) for network in networks)
 
 
 def _check_folders(config: Config, findings: _Findings) -> None:
