@@ -4,17 +4,15 @@ from __future__ import annotations
 
 # ruff: noqa: ASYNC240  (a test may touch a local file on its loop)
 import asyncio
-import codecs
 import errno
 import os
 import signal
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from rtmp_sync.cluster.record import Author, InSync, Record, encode, first_record
+from rtmp_sync.cluster.record import Author, Record, encode, first_record
 from rtmp_sync.cluster.view import Outcome
 from rtmp_sync.coordinators import file_io
 from rtmp_sync.coordinators.base import Reading
@@ -48,15 +46,6 @@ async def b(pair_file: Path) -> AsyncIterator[FileCoordinator]:
     coordinator = FileCoordinator(pair_file, "B", deadline_seconds=10)
     yield coordinator
     await coordinator.stop()
-
-
-async def read_until_line(coordinator: FileCoordinator, path: Path, content: bytes) -> Reading:
-    """Read until the projection is in place."""
-    async with asyncio.timeout(10):
-        while True:
-            reading = await coordinator.read(beat=False)
-            if path.read_bytes() == content:
-                return reading
 
 
 def test_a_record_is_whole_though_the_system_takes_it_in_pieces(
@@ -171,73 +160,6 @@ async def test_a_store_that_cannot_be_reached_is_no_wrong_configuration(tmp_path
 # -- records -------------------------------------------------------------------------
 
 
-async def test_a_record_is_read_back_as_it_was_written(
-    a: FileCoordinator, b: FileCoordinator
-) -> None:
-    attempt = await a.cas(FIRST)
-    assert attempt.result.outcome is Outcome.LANDED
-    assert attempt.highest == FIRST
-    assert (await b.read(beat=False)).sighting.record == FIRST
-
-
-async def test_of_two_attempts_at_one_revision_one_lands(
-    a: FileCoordinator, b: FileCoordinator
-) -> None:
-    await a.cas(FIRST)
-    mine = FIRST.synced(author("A", "n-a"), 1, "in_sync", InSync("B", "b1"))
-    theirs = FIRST.claimed(author("B", "n-b"), 1, "holder_expired")
-    attempts = await asyncio.gather(a.cas(mine), b.cas(theirs))
-    outcomes = sorted(attempt.result.outcome.value for attempt in attempts)
-    assert outcomes == ["landed", "lost"]
-    record = (await a.read(beat=False)).sighting.record
-    assert all(attempt.highest == record for attempt in attempts)
-
-
-async def test_racing_processes_land_exactly_one_record_a_revision(pair_file: Path) -> None:
-    rounds, racers = 25, 4
-    coordinators = [
-        FileCoordinator(pair_file, "AB"[n % 2], deadline_seconds=30, owner=f"racer{n}")
-        for n in range(racers)
-    ]
-    await coordinators[0].cas(FIRST)
-    landed: dict[int, list[str]] = {}
-
-    async def race(number: int) -> None:
-        coordinator = coordinators[number]
-        for attempt_number in range(rounds):
-            record = (await coordinator.read(beat=False)).sighting.record
-            assert record is not None
-            nonce = f"{number}-{attempt_number}"
-            after = record.unchanged(author("A", nonce), 0)
-            attempt = await coordinator.cas(after)
-            if attempt.result.outcome is Outcome.LANDED:
-                landed.setdefault(after.rev, []).append(nonce)
-
-    await asyncio.gather(*(race(number) for number in range(racers)))
-    record = (await coordinators[0].read(beat=False)).sighting.record
-    assert record is not None
-    assert sorted(landed) == list(range(2, record.rev + 1))
-    assert all(len(nonces) == 1 for nonces in landed.values())
-    for coordinator in coordinators:
-        await coordinator.stop()
-
-
-async def test_a_repeated_attempt_that_had_landed_has_landed(a: FileCoordinator) -> None:
-    await a.cas(FIRST)
-    assert (await a.cas(FIRST)).result.outcome is Outcome.LANDED
-
-
-async def test_an_attempt_that_others_built_upon_has_landed(
-    a: FileCoordinator, b: FileCoordinator
-) -> None:
-    await a.cas(FIRST)
-    await b.cas(FIRST.claimed(author("B", "n"), 0, "x"))
-    attempt = await a.cas(FIRST)
-    assert attempt.result.outcome is Outcome.LANDED
-    assert attempt.highest is not None
-    assert attempt.highest.rev == 2
-
-
 async def test_an_attempt_into_a_pruned_revision_is_lost(
     pair_file: Path, a: FileCoordinator
 ) -> None:
@@ -263,16 +185,6 @@ async def test_at_least_a_hundred_records_stay(pair_file: Path, a: FileCoordinat
             await a.read(beat=False)
     kept = [path for path in folder.iterdir() if path.name.startswith("rec.")]
     assert 100 <= len(kept) < 150
-
-
-async def test_a_damaged_record_is_invalid_and_not_absent(
-    pair_file: Path, a: FileCoordinator
-) -> None:
-    await a.cas(FIRST)
-    Path(f"{pair_file}.d/rec.1").write_bytes(b"{}")
-    sighting = (await a.read(beat=False)).sighting
-    assert sighting.record is None
-    assert sighting.invalid
 
 
 async def test_a_full_store_refuses_and_nothing_has_landed(
@@ -361,138 +273,6 @@ async def test_a_helper_ends_with_its_origin(a: FileCoordinator) -> None:
     assert process.stdin is not None
     process.stdin.close()
     assert await asyncio.wait_for(process.wait(), 10) == 0
-
-
-# -- the line ------------------------------------------------------------------------
-
-
-async def test_the_line_follows_the_record_and_is_no_request(
-    pair_file: Path, a: FileCoordinator, b: FileCoordinator
-) -> None:
-    await b.read(beat=False)
-    await a.cas(FIRST)
-    await b.cas(FIRST.claimed(author("B", "n"), 0, "x"))
-    await read_until_line(b, pair_file, b"A\\B\\secondaryUP")
-    for _ in range(3):
-        reading = await b.read(beat=False)
-        assert (reading.line, reading.wished_holder) == ("valid", None)
-    assert pair_file.stat().st_nlink == 2
-
-
-@pytest.mark.parametrize("in_place", [True, False])
-async def test_an_operators_reset_is_a_request_once_it_is_stable(
-    pair_file: Path, b: FileCoordinator, in_place: bool
-) -> None:
-    await b.read(beat=False)
-    await b.cas(replace(FIRST.claimed(author("B", "n"), 0, "x"), rev=1))
-    await read_until_line(b, pair_file, b"A\\B\\secondaryUP")
-    if not in_place:  # an editor that writes a new file and renames it
-        pair_file.unlink()
-    pair_file.write_bytes(b"a\\b\r\n")
-    assert (await b.read(beat=False)).wished_holder is None
-    assert (await b.read(beat=False)).wished_holder == "A"
-    assert (await b.read(beat=False)).wished_holder == "A"
-    assert pair_file.read_bytes() == b"a\\b\r\n"  # left until it is granted
-
-
-@pytest.mark.parametrize(
-    "content",
-    [
-        b"A\\B\r\n",
-        b"  a \\ b  \r\n\r\n",
-        b"\xef\xbb\xbfA\\B\r\n",
-        "A\\B\r\n".encode("utf-16"),
-        "A\\B\r\n".encode("utf-16-le"),
-        codecs.BOM_UTF16_BE + "A\\B\r\n".encode("utf-16-be"),
-        "a\\b".encode("utf-16-be"),
-        b"A\\B",  # what an older projection said, saved by somebody
-    ],
-)
-async def test_a_line_saved_by_any_editor_is_a_request(
-    pair_file: Path, a: FileCoordinator, b: FileCoordinator, content: bytes
-) -> None:
-    await a.cas(FIRST)
-    await read_until_line(a, pair_file, b"A\\B")
-    await b.cas(FIRST.claimed(author("B", "n"), 0, "x"))
-    await read_until_line(b, pair_file, b"A\\B\\secondaryUP")
-    pair_file.unlink()  # most editors write another file and rename it
-    pair_file.write_bytes(content)
-    wishes = [(await b.read(beat=False)).wished_holder for _ in range(3)]
-    assert wishes == [None, "A", "A"]
-
-
-async def test_a_request_for_the_second_node_is_understood_in_any_case(
-    pair_file: Path, a: FileCoordinator
-) -> None:
-    await a.cas(FIRST)
-    await read_until_line(a, pair_file, b"A\\B")
-    pair_file.write_bytes(b"a\\b\\SECONDARYup \r\n")
-    wishes = [(await a.read(beat=False)).wished_holder for _ in range(2)]
-    assert wishes == [None, "B"]
-
-
-async def test_an_edit_that_changes_while_it_is_looked_at_is_no_request_yet(
-    pair_file: Path, a: FileCoordinator
-) -> None:
-    """An editor that truncates first, and an operator who saves twice."""
-    await a.cas(FIRST)
-    await read_until_line(a, pair_file, b"A\\B")
-    wishes = []
-    for content in (b"", b"A\\B\\secondaryUP", b"A\\B\\secondaryUP\r\n", b"A\\B\\secondaryUP\r\n"):
-        pair_file.write_bytes(content)
-        wishes.append((await a.read(beat=False)).wished_holder)
-    assert wishes == [None, None, None, "B"]
-
-
-async def test_a_request_that_is_granted_becomes_a_projection(
-    pair_file: Path, a: FileCoordinator, b: FileCoordinator
-) -> None:
-    await b.read(beat=False)
-    claimed = replace(FIRST.claimed(author("B", "n"), 0, "x"), rev=1)
-    await b.cas(claimed)
-    await read_until_line(b, pair_file, b"A\\B\\secondaryUP")
-    pair_file.write_bytes(b"A\\B\r\n")
-    await b.cas(claimed.handed_over(author("B", "n2"), 0, InSync("A", "a1")))
-    reading = await read_until_line(a, pair_file, b"A\\B")
-    assert reading.wished_holder is None
-
-
-async def test_a_late_rename_of_an_older_projection_is_rewritten(
-    pair_file: Path, a: FileCoordinator, b: FileCoordinator
-) -> None:
-    await a.cas(FIRST)
-    await read_until_line(a, pair_file, b"A\\B")
-    await b.cas(FIRST.claimed(author("B", "n"), 0, "x"))
-    await read_until_line(b, pair_file, b"A\\B\\secondaryUP")
-    pair_file.unlink()
-    os.link(f"{pair_file}.d/line.1", pair_file)
-    reading = await read_until_line(b, pair_file, b"A\\B\\secondaryUP")
-    assert reading.wished_holder is None
-
-
-@pytest.mark.parametrize(
-    ("content", "status"),
-    [(b"B\\A", "rejected"), (b"A\\C", "rejected"), (b"A\\B\\up", "invalid"), (b"", "invalid")],
-)
-async def test_a_wrong_line_is_reported_and_left_alone(
-    pair_file: Path, a: FileCoordinator, content: bytes, status: str
-) -> None:
-    await a.cas(FIRST)
-    await read_until_line(a, pair_file, b"A\\B")
-    pair_file.write_bytes(content)
-    for _ in range(3):
-        reading = await a.read(beat=False)
-        assert (reading.line, reading.wished_holder) == (status, None)
-    assert pair_file.read_bytes() == content
-
-
-async def test_a_deleted_line_is_not_recreated(pair_file: Path, a: FileCoordinator) -> None:
-    await a.cas(FIRST)
-    await read_until_line(a, pair_file, b"A\\B")
-    pair_file.unlink()
-    for _ in range(3):
-        assert (await a.read(beat=False)).line == "missing"
-    assert not pair_file.exists()
 
 
 # -- the nodes' nonces ---------------------------------------------------------------
