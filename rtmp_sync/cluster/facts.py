@@ -248,6 +248,7 @@ class Facts:
             link_fell_silent=self._link_fell_silent,
             peer=self._peer(now),
             peer_heard_at=self._peer_heard_at,
+            peer_seen_at=max(self._peer_heard_at, seen.answered_at),
             noticed_at=now if link_up else max(self._link_at, seen.answered_at),
             misses=seen.misses,
             dead=seen.dead,

@@ -71,8 +71,8 @@ def claim(s: Situation, reason: str, *, waits: bool = True, lossy: bool = False)
 
 def heard_at(s: Situation) -> float:
     """When the holder that is to be replaced was last heard of; now, if it still is."""
-    known = s.other_holds and not s.view.link_up and s.view.peer_heard_at > -inf
-    return min(s.view.peer_heard_at, s.view.noticed_at) if known else s.now
+    known = s.other_holds and not s.view.link_up and s.view.peer_seen_at > -inf
+    return min(s.view.peer_seen_at, s.view.noticed_at) if known else s.now
 
 
 def standby(s: Situation) -> State:

@@ -170,6 +170,7 @@ class View:
     link_fell_silent: bool = False  # it is down because nothing was heard, not because it ended
     peer: Peer | None = None
     peer_heard_at: float = -inf  # its last sign of life on any link
+    peer_seen_at: float = -inf  # the same, or a probe that was answered
     noticed_at: float = -inf  # since when nothing is seen of it; now, while something is
     misses: int = 0  # failed probes in a row, on the path with most
     dead: bool = False  # no path has answered for `fall` probes in a row
