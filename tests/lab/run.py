@@ -32,6 +32,7 @@ class Lab:
     def __init__(self, *, tell: Callable[[str], None]) -> None:
         self._tell = tell
         self._site: Site | None = None
+        self._done = 0
 
     async def run(self, faults: Sequence[Fault], coordinator: str, gate: str) -> list[Result]:
         """In the order of their setups, so that pairs are started seldom."""
@@ -66,9 +67,9 @@ class Lab:
             checks = [Check("a pair to do it to", False, str(overdue))]
             return Result(fault, coordinator, gate, checks, [], [], now() - began)
         began = now()
-        load = Load(
-            site.url(f"proof/fault{fault.number}"), writers=WRITERS, watchers=WATCHERS, rate=RATE
-        )
+        self._done += 1
+        instance = f"proof/fault{fault.number}-{self._done}"  # nobody else's slots
+        load = Load(site.url(instance), writers=WRITERS, watchers=WATCHERS, rate=RATE)
         async with AsyncExitStack() as stack:
             gates = await stack.enter_async_context(GateLog(site))
             health = await stack.enter_async_context(HealthSampler(site))
@@ -80,7 +81,7 @@ class Lab:
             site.heal()
             await scene.whole()
             await scene.judge()
-        gaps = [gap.seconds * MILLISECONDS for gap in load.history.gaps()]
+        gaps = [gap.seconds * MILLISECONDS for gap in load.history.gaps(after=FAULT_SECONDS)]
         result = Result(fault, coordinator, gate, scene.checks, scene.observed, gaps, now() - began)
         if scene.spoiled or fault.fresh or not result.passed:
             await self.close(keep_logs=not result.passed)

@@ -143,7 +143,7 @@ class Scene:
             return False
 
         async def opened() -> float | None:
-            return self.ports.opened(node, since)
+            return self.ports.opened(node, self.ports.closed(node, since) or since)
 
         with suppress(Overdue):
             at = await within(PORT_SECONDS, "its port is open", opened)

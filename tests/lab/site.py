@@ -13,6 +13,7 @@ import contextlib
 import json
 import secrets
 import shutil
+import socket
 import subprocess
 import sys
 import tempfile
@@ -57,6 +58,7 @@ class Site:
         self.frames = EnvelopeProxy()
         self.environment: dict[str, dict[str, str]] = {node: {} for node in NODES}
         self._passwords = dict.fromkeys(NODES, secrets.token_hex(12))
+        self._squatters: dict[str, socket.socket] = {}
         self._owners: dict[str, subprocess.Popen[str]] = {}
         self._cut: set[tuple[str, str]] = set()
         self._stay = contextlib.ExitStack()
@@ -151,6 +153,8 @@ class Site:
         self.store.close()
         self._stay.close()
         self.network.close()
+        for squatter in self._squatters.values():
+            squatter.close()
         if not keep_logs:
             shutil.rmtree(self.directory, ignore_errors=True)
 
@@ -167,6 +171,14 @@ class Site:
                 for file in source.glob("*.py"):
                     shutil.copy(file, folder / file.name)
         return folder
+
+    def seize_port(self, node: str) -> None:
+        """Somebody else listens on the node's RTMP port; its packet filter lets nobody in."""
+        with self.machines[node].host.entered():
+            self._squatters[node] = socket.create_server(("0.0.0.0", RTMP))
+
+    def release_port(self, node: str) -> None:
+        self._squatters.pop(node).close()
 
     def seize_table(self, node: str) -> None:
         """Somebody else owns the node's firewall table, and it is empty: whatever the node asks

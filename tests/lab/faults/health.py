@@ -142,3 +142,5 @@ async def no_descriptors(scene: Scene) -> None:
         resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
     await scene.event("A", "switchover", reason="self_probe_rtmp", to="B")
     await scene.whole("B")
+    code, answer = await scene.site.post("B", "/failback")
+    scene.check("A is well again: failback", code == 200, answer)

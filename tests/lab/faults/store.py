@@ -124,7 +124,9 @@ async def stale(scene: Scene) -> None:
     scene.site.network.plug(scene.site.machines["B"].host)
     scene.site.switch_on("B")
     await scene.alarm("B", "nas_not_coherent", seconds=20.0)
-    await scene.alarm("A", "nas_not_coherent", seconds=20.0)
+    store = (await scene.site.status("B")).get("store", {})
+    scene.note(f"B's store: {store}")
+    scene.check("nothing is promised for it", store.get("coherent") is False, store)
     await scene.acknowledged(20)
     await scene.serves_on("A", seconds=2.0)
 
