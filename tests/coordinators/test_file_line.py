@@ -46,7 +46,7 @@ async def b(pair_file: Path) -> AsyncIterator[FileCoordinator]:
 
 async def read_until_line(coordinator: FileCoordinator, path: Path, content: bytes) -> Reading:
     """Read until the projection is in place."""
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(60):
         while True:
             reading = await coordinator.read(beat=False)
             if path.read_bytes() == content:

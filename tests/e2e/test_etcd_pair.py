@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 
+from rtmp_sync.cluster.timing import DEFAULT
 from tests.support.etcd import EtcdCluster
 from tests.support.gate_log import GateLog
 from tests.support.health_sampler import HealthSampler
 from tests.support.load import Load
-from tests.support.pair import Node, Pair, within
+from tests.support.pair import Node, Pair, now, within
 
 WRITES = 300
 
@@ -27,9 +28,11 @@ async def cluster(tmp_path: Path) -> AsyncIterator[EtcdCluster]:
 
 
 @pytest.fixture
-async def etcd_pair(cluster: EtcdCluster) -> AsyncIterator[Pair]:
+async def etcd_pair(cluster: EtcdCluster, request: pytest.FixtureRequest) -> AsyncIterator[Pair]:
+    """The fixture's parameter: further keys of [failover]."""
     members = [str(address) for address in cluster.addresses]
-    made = Pair(failover={"coordinator": "etcd", "etcd": members, "nodes": ["A", "B"]})
+    keys = {"coordinator": "etcd", "etcd": members, "nodes": ["A", "B"]}
+    made = Pair(failover=keys | getattr(request, "param", {}))
     made.start()
     yield made
     made.clean_up()
@@ -128,3 +131,57 @@ async def test_a_revoked_lease_ends_the_epoch_and_the_other_node_serves(
         await watch.all_is_well()
         events = [event["event"] for event in await etcd_pair.history(active) or ()]
         assert "fenced" in events
+
+
+@pytest.mark.parametrize("etcd_pair", [{"failsafe": True}], indirect=True)
+async def test_promises_keep_the_active_one_up_while_etcd_has_no_quorum(
+    etcd_pair: Pair, cluster: EtcdCluster
+) -> None:
+    watch = Watch(etcd_pair)
+    async with watch.gates, watch.health, watch.load:
+        active, standby = await watch.settled()
+        lost = await cluster.followers()
+        for member in lost:
+            member.kill()
+        down_at = now()
+        await within(20, "the trouble is shown", lambda: _alarmed(etcd_pair, active, "store"))
+        while now() < down_at + 3 * DEFAULT.ttl:  # far beyond what the lease gave it
+            await watch.load.acknowledged(WRITES)
+            assert await etcd_pair.active() == active
+        status = await etcd_pair.status(standby)
+        assert status is not None
+        assert status["role"] != "active"
+        for member in lost:
+            member.start(cluster.members)
+        await cluster.until_well()
+        await watch.load.acknowledged(WRITES)
+        await etcd_pair.settled(seconds=60)
+        await watch.all_is_well()
+
+
+async def test_without_promises_it_closes_and_serves_again_when_the_quorum_is_back(
+    etcd_pair: Pair, cluster: EtcdCluster
+) -> None:
+    watch = Watch(etcd_pair)
+    async with watch.gates, watch.health, watch.load:
+        await watch.settled()
+        lost = await cluster.followers()
+        for member in lost:
+            member.kill()
+        at = now()
+        watch.load.history.fault(at, "etcd has no quorum")
+        await within(20, "nobody serves", lambda: _nobody(etcd_pair))
+        for member in lost:
+            member.start(cluster.members)
+        await cluster.until_well()
+        await watch.load.everyone_served(at)
+        await watch.all_is_well()
+
+
+async def _alarmed(pair: Pair, node: Node, alarm: str) -> bool:
+    status = await pair.status(node)
+    return status is not None and alarm in status["alarms"]
+
+
+async def _nobody(pair: Pair) -> bool:
+    return await pair.active() is None
