@@ -45,3 +45,13 @@ def test_each_alarm_has_a_remedy(alarm: str) -> None:
 def test_no_remedy_is_for_an_alarm_that_nobody_raises() -> None:
     elsewhere = {"bad_mac", "unreachable"}  # told by the link, and by the command line
     assert set(REMEDIES) - raised() == elsewhere
+
+
+def test_the_guide_for_operators_lists_them_all() -> None:
+    guide = (Path(__file__).parent.parent.parent / "docs" / "operations.md").read_text()
+    for alarm, advice in REMEDIES.items():
+        if alarm != "unreachable":  # said of an origin that says nothing itself
+            assert any(
+                line.startswith(f"| `{alarm}` ") and line.endswith(f"| {advice} |")
+                for line in guide.splitlines()
+            ), alarm
