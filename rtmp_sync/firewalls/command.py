@@ -73,7 +73,8 @@ class CommandFilter:
         return STATES[code]
 
     async def remove(self) -> None:
-        """It was closed, and nothing else is known of it."""
+        """Nothing else is known of it than that it must not stay open."""
+        await self._do("close")
 
     def hold(self, until: float) -> None:
         """Nothing closes by itself."""

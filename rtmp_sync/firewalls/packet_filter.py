@@ -29,6 +29,8 @@ READINGS = 4  # in the time for which one counts
 # what the filter does is seen later.
 PATIENCE_SECONDS = 0.25
 
+RETRY_SECONDS = 0.5  # the watchdog closes what is not proven closed at every turn
+
 REPORT_SECONDS = 5.0  # others who alter it all the time don't fill the history
 
 
@@ -73,7 +75,8 @@ class FilterGate:
 
     async def start(self) -> None:
         """Does not fail: a gate that cannot be set up reads "unknown", and is tried on."""
-        await self.close()
+        self._begin(self._set)
+        await self._be_patient()
 
     async def stop(self) -> None:
         await self._listener.close()
@@ -88,9 +91,13 @@ class FilterGate:
             raise OSError(error)
 
     async def close(self) -> None:
+        """Called again, it waits for what is under way: a slow filter must come to its end."""
+        again = self._wanted == "closed"
         self._wanted, self._until = "closed", 0.0
         await self._listener.close()
-        self._begin(self._set)
+        at_work = self._settling is not None or now() - self._looked_at < RETRY_SECONDS
+        if not again or not at_work:
+            self._begin(self._set)
         await self._be_patient()
 
     async def verify(self) -> GateState:

@@ -128,6 +128,16 @@ async def test_a_close_that_fails_is_not_closed_until_it_succeeds(site: Site) ->
     await site.reads("closed")
 
 
+async def test_a_stop_in_the_middle_of_closing_closes(site: Site) -> None:
+    await site.gate.open(1)
+    site.let("close", "hangs")
+    await site.gate.close()
+    assert (site.folder / "opened").exists()
+    site.let_all()
+    await site.gate.stop()
+    assert not (site.folder / "opened").exists()
+
+
 async def test_one_reading_that_fails_changes_nothing(site: Site) -> None:
     await site.gate.open(1)
     await site.reads("open")

@@ -156,6 +156,29 @@ async def test_closing_wins_over_an_opening_that_hangs(parts: Parts) -> None:
     assert parts.filter.calls == ["close", "open 1", "close"]
 
 
+async def test_closing_again_and_again_lets_a_slow_filter_come_to_its_end(parts: Parts) -> None:
+    await parts.gate.start()
+    await parts.gate.open(1)
+    parts.filter.answers.clear()
+    for _ in range(3):
+        await parts.gate.close()
+    parts.filter.answers.set()
+    await parts.sees("closed")
+    assert parts.filter.calls == ["close", "open 1", "close"]
+
+
+async def test_closing_again_what_fails_to_close_does_not_hammer_it(parts: Parts) -> None:
+    await parts.gate.start()
+    await parts.gate.open(1)
+    parts.filter.refuses = "not now"
+    before = len(parts.filter.calls)
+    for _ in range(100):
+        await parts.gate.close()
+    assert len(parts.filter.calls) - before < 10
+    parts.filter.refuses = ""
+    await parts.sees("closed")
+
+
 @pytest.mark.parametrize("found", ["closed", "unknown"])
 async def test_an_open_gate_that_others_altered_is_reported_and_repaired(
     parts: Parts, found: GateState
