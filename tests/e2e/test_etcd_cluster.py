@@ -59,7 +59,7 @@ class Reader:
     async def stop(self) -> None:
         for task in self._tasks:
             task.cancel()
-        await asyncio.wait(self._tasks)
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         await self.coordinator.stop()
 
     @property
@@ -121,8 +121,10 @@ class Scene:
         self.b = Reader(cluster, self.prefix, "B", beats=False)
 
     async def start(self) -> None:
-        for record in (FIRST, IN_SYNC):
-            assert await self.a.cas(record) is Outcome.LANDED
+        async with asyncio.timeout(60):
+            for record in (FIRST, IN_SYNC):  # a new cluster may be slow; twice is as once
+                while await self.a.cas(record) is not Outcome.LANDED:
+                    pass
         await self.a.start()
         await self.b.start()
         self.a.was_without = False
@@ -154,9 +156,11 @@ async def cluster(tmp_path: Path) -> AsyncIterator[EtcdCluster]:
 @pytest.fixture
 async def scene(cluster: EtcdCluster) -> AsyncIterator[Scene]:
     made = Scene(cluster)
-    await made.start()
-    yield made
-    await made.close()
+    try:
+        await made.start()
+        yield made
+    finally:
+        await made.close()
 
 
 async def test_a_leader_that_is_killed_changes_nothing_for_the_pair(scene: Scene) -> None:
@@ -242,13 +246,13 @@ async def scene_on_disks(tmp_path: Path, disks: list[FuseDisk]) -> AsyncIterator
     cluster = EtcdCluster(tmp_path / "etcd", 3)
     for member, disk in zip(cluster.members, disks, strict=True):
         member.directory = disk.path / "data"
+    scene = Scene(cluster)
     try:
         await cluster.start()
-        scene = Scene(cluster)
         await scene.start()
         yield scene
-        await scene.close()
     finally:
+        await scene.close()
         for disk in disks:
             disk.heal()
         cluster.close()
