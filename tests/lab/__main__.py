@@ -3,6 +3,9 @@
     python -m tests.lab [--faults 1,3,5-9] [--coordinator file|etcd|both]
                         [--gate nftables|listener] [--json FILE] [--markdown FILE]
 
+In the JSON file the outcomes of faults that are not done this time stay, and with it they are
+in the markdown, too.
+
 Two origins under their guards, HAProxy in front, the store (a NAS mounted on both, or three
 etcd), and clients: each on a host of its own. Exit code 1 when an outcome is not the expected one.
 """
@@ -13,9 +16,9 @@ import argparse
 import asyncio
 import json
 import logging
-import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -24,32 +27,39 @@ from rich.console import Console
 
 from .fault import GATES, MODES, Fault, Result
 from .faults import FAULTS
-from .report import as_json, markdown, table
+from .report import Record, kept_in, markdown, merged, record_of, table
 from .run import Lab
-
-WRONG_USE = 2
 
 
 def main() -> int:
     options = _options()
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     console = Console(width=None if sys.stdout.isatty() else 180)
-    modes = MODES if options.coordinator == "both" else (options.coordinator,)
+    records: list[Record] = []
+
+    def keep(result: Result) -> None:
+        """At once: a run that is stopped has told what it saw."""
+        records.append(record_of(result))
+        if options.json is not None:
+            all_of_them = merged(kept_in(options.json), records, FAULTS)
+            options.json.write_text(json.dumps(all_of_them, indent=2) + "\n")
+
     try:
-        results = asyncio.run(_run(options.faults, modes, options.gate, console))
+        asyncio.run(_run(options, console, keep))
     except pytest.skip.Exception as reason:
         console.print(f"left out: {reason}", markup=False)
         return 0
     except pytest.fail.Exception as reason:
         console.print(f"FAILED: {reason}", markup=False)
         return 1
-    console.print(table(results))
-    command = shlex.join(["python", "-m", "tests.lab", *sys.argv[1:]])
-    if options.json is not None:
-        options.json.write_text(json.dumps(as_json(results), indent=2) + "\n")
+    except (KeyboardInterrupt, asyncio.CancelledError):
+        console.print("stopped")
+        return 1
+    console.print(table(merged([], records, FAULTS)))
     if options.markdown is not None:
-        options.markdown.write_text(markdown(results, command))
-    return 0 if results and all(result.passed for result in results) else 1
+        kept = kept_in(options.json) if options.json is not None else []
+        options.markdown.write_text(markdown(merged(kept, records, FAULTS)))
+    return 0 if records and all(record["passed"] for record in records) else 1
 
 
 def _options() -> argparse.Namespace:
@@ -74,8 +84,8 @@ def _faults(text: str) -> list[Fault]:
 
 
 async def _run(
-    faults: list[Fault], modes: tuple[str, ...], gate: str, console: Console
-) -> list[Result]:
+    options: argparse.Namespace, console: Console, keep: Callable[[Result], None]
+) -> None:
     task = asyncio.current_task()
     assert task is not None
     # Like Ctrl-C: what the run has started must not outlive it.
@@ -84,12 +94,10 @@ async def _run(
     def tell(line: str) -> None:
         console.print(line, markup=False, highlight=False)
 
-    results = []
-    for mode in modes:
-        lab = Lab(tell=tell)
-        fitting = [one for one in faults if mode in one.modes and gate in one.gates]
-        results += await lab.run(fitting, mode, gate)
-    return results
+    lab = Lab(tell=tell, keep=keep)
+    for mode in MODES if options.coordinator == "both" else (options.coordinator,):
+        fitting = [one for one in options.faults if mode in one.modes and options.gate in one.gates]
+        await lab.run(fitting, mode, options.gate)
 
 
 if __name__ == "__main__":

@@ -67,6 +67,11 @@ class EtcdStore:
             if member.frozen:
                 member.thaw()
 
+    def hang(self) -> None:
+        """Two of three stand still: no quorum."""
+        for member in self.cluster.members[:2]:
+            member.freeze()
+
     async def fill(self) -> None:
         """No member takes anything any more: as etcd itself says when its quota is spent."""
         await self._alarm("ACTIVATE")

@@ -4,7 +4,6 @@ the fault is kept for the next one that wants the same."""
 from __future__ import annotations
 
 import asyncio
-import statistics
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
 
@@ -27,16 +26,16 @@ MILLISECONDS = 1000.0
 
 
 class Lab:
-    """tell: gets a line for people, now and then."""
+    """tell: gets a line for people, now and then. keep: gets each result when it is there."""
 
-    def __init__(self, *, tell: Callable[[str], None]) -> None:
+    def __init__(self, *, tell: Callable[[str], None], keep: Callable[[Result], None]) -> None:
         self._tell = tell
+        self._keep = keep
         self._site: Site | None = None
         self._done = 0
 
-    async def run(self, faults: Sequence[Fault], coordinator: str, gate: str) -> list[Result]:
+    async def run(self, faults: Sequence[Fault], coordinator: str, gate: str) -> None:
         """In the order of their setups, so that pairs are started seldom."""
-        results = []
         try:
             for fault in sorted(faults, key=_kinship):
                 result = await self._one(fault, coordinator, gate)
@@ -46,10 +45,9 @@ class Lab:
                 )
                 for check in result.failed:
                     self._tell(f"        not: {str(check)[:MAX_TOLD]}")
-                results.append(result)
+                self._keep(result)
         finally:
             await self.close()
-        return sorted(results, key=lambda result: result.fault.number)
 
     async def close(self, *, keep_logs: bool = False) -> None:
         """keep_logs: they are told where."""
@@ -127,7 +125,3 @@ class Lab:
 def _kinship(fault: Fault) -> tuple[object, ...]:
     setup = fault.setup("", "")
     return (fault.fresh, str(setup), fault.number)
-
-
-def worst_and_median(gaps: Sequence[float]) -> tuple[float, float]:
-    return max(gaps, default=0.0), statistics.median(gaps) if gaps else 0.0

@@ -21,6 +21,9 @@ class Store(Protocol):
     def keys(self, node: str) -> Mapping[str, object]:
         """Of [failover]."""
 
+    def hang(self) -> None:
+        """It answers nobody."""
+
     def cut_off(self, node: str) -> None: ...
 
     def reach(self, node: str) -> None: ...

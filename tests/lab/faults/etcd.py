@@ -13,11 +13,6 @@ ETCD = ("etcd",)
 SLOW_SECONDS = 1.5
 
 
-async def _lose_quorum(scene: Scene) -> None:
-    for member in scene.etcd.cluster.members[:2]:
-        member.freeze()
-
-
 @fault(
     32,
     how="two of three etcd members stand still (failsafe on)",
@@ -27,7 +22,7 @@ async def _lose_quorum(scene: Scene) -> None:
 )
 async def quorum_lost(scene: Scene) -> None:
     scene.strike("no quorum")
-    await _lose_quorum(scene)
+    scene.etcd.hang()
     text = await scene.alarm("A", "store", seconds=12.0)
     scene.check("it says that the quorum is lost", "quorum" in str(text), text)
     await scene.acknowledged(20)
@@ -44,7 +39,7 @@ async def quorum_lost(scene: Scene) -> None:
 )
 async def quorum_lost_no_failsafe(scene: Scene) -> None:
     at = scene.strike("no quorum")
-    await _lose_quorum(scene)
+    scene.etcd.hang()
     await asyncio.sleep(8.0)
     closed = scene.ports.closed("A", at)
     if scene.check("A closed", closed is not None) and closed is not None:

@@ -35,14 +35,13 @@ async def hangs(scene: Scene) -> None:
 
 @fault(
     11,
-    how="the NAS hangs and A's host dies",
-    expected="nobody; B stays closed until the NAS returns or `failover --force --fenced`; "
+    how="the store hangs (etcd: no quorum) and A's host dies",
+    expected="nobody; B stays closed until the store returns or `failover --force --fenced`; "
     "B's copy is intact; cannot_claim",
-    modes=FILE,
 )
 async def hangs_and_a_dies(scene: Scene) -> None:
-    scene.strike("the NAS hangs, A's host dies")
-    scene.nas.hang()
+    scene.strike("the store hangs, A's host dies")
+    scene.site.store.hang()
     await scene.alarm("B", "store")
     scene.power_off("A")
     await scene.alarm("B", "cannot_claim", seconds=15.0)
