@@ -8,7 +8,8 @@ read, a probe, the link's end, an outcome, an operator) and the passing of time.
 
 What always holds, whatever the order of events:
 - a gate opens only with a valid authority for an epoch that the record gave to this boot, and
-  (for a claim from a holder that did not let go) after the wait of the claim rule;
+  (for a claim from a holder that did not let go) after the wait of the claim rule, or when its
+  lease is over; the one exception is an operator who vouches that the other node is off;
 - one compare-and-set is in flight at most, and one whose outcome is unknown is settled by a
   record at its revision before another is tried;
 - an epoch is never served twice.

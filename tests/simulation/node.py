@@ -41,6 +41,7 @@ class Node:
         self.guard_alive = True
         self.sick = self.gate_shut = self.gate_stuck = False
         self.lb_cut_at: float | None = None  # since when the load balancer does not reach it
+        self.forced_copy = False  # an operator had it go on with its copy, whatever that lacks
         self.vouched_until = 0.0  # an operator sees to it that it stays off
         self.away_long = False  # its copy dropped what was temporary, as it may
         self.when_writing: Callable[[], None] = lambda: None  # a record, and has not yet

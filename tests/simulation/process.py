@@ -281,7 +281,7 @@ class Process:
         self.store.read_if_wanted()
         self.well = self.well or self.member.took_part
         if turn.row == "ready":
-            self.node.away_long = False  # it has the other one's copy
+            self.node.away_long = self.node.forced_copy = False  # it has the other one's copy
 
     def _noticed(self) -> None:
         """The store told something."""
@@ -362,6 +362,7 @@ class Process:
         if not member.may_open(record.epoch, self.clock):
             return
         self.authority.grant(*member.authority)
+        self.node.forced_copy |= member.node.word is not None
         self._let_go()
         stale, empty = self.state.temporary_stale or self.node.away_long, self.state.empty
         self.node.away_long = stale  # until its gate opens without what was temporary

@@ -160,7 +160,8 @@ class Verdicts:
             return
         claim = self._claim(record.epoch)
         claims = self._claims(claim)
-        accepted = self.mode == "async" or any(one.reason in ACCEPTED_LOSS for one in claims)
+        accepted = process.node.forced_copy or self.mode == "async"
+        accepted = accepted or any(one.reason in ACCEPTED_LOSS for one in claims)
         before = self._before(claim)
         if claim.reason == "cold_start" and before is not None and not empty:
             # a node that let go because it cannot serve counts less than any copy but an empty
