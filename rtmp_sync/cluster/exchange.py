@@ -271,7 +271,7 @@ class Exchange:
         elif isinstance(record, Switchover):
             self._receive_switchover(record, epoch)
         elif isinstance(record, StoreNonce):
-            self._hooks.on_store_nonce(record.nonce)
+            self._hooks.on_store_nonce(record.nonce, record.stale)
         elif isinstance(record, Bye):
             raise end_said_by(record)
         else:

@@ -87,7 +87,8 @@ class ReplicationHooks:
     on_caught_up()          [source] the peer now follows turn by turn
     on_fence(epoch, holder) the peer knows a higher epoch
     on_switchover(record)   a step of a planned switchover
-    on_store_nonce(nonce)   the peer has put this into the store
+    on_store_nonce(nonce, stale) the peer has put this into the store; whether it sees late
+                            what this node puts there
     on_replay(record)       a call that the active ran: its Changes are applied and acknowledged
     give_promise(epoch)     seconds for which this node will not claim, None: refused
     on_refused(reason, text) the peer sent something that counts for nothing; the link goes on
@@ -105,7 +106,7 @@ class ReplicationHooks:
     on_caught_up: Callable[[], None] = _nothing
     on_fence: Callable[[int, str], None] = _nothing
     on_switchover: Callable[[Switchover], None] = _nothing
-    on_store_nonce: Callable[[str], None] = _nothing
+    on_store_nonce: Callable[[str, bool], None] = _nothing
     on_replay: Callable[[Replay], None] = _nothing
     give_promise: Callable[[int], float | None] = _refuse
     on_refused: Callable[[Reason, str], None] = _nothing

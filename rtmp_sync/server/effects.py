@@ -53,8 +53,9 @@ class Link(LinkFacts, Protocol):
 
     def repair(self) -> None: ...
 
-    def name_nonce(self, nonce: str) -> None:
-        """Tell the peer what this node has just put into the store."""
+    def name_nonce(self, nonce: str, *, stale: bool) -> None:
+        """Tell the peer what this node has just put into the store, and whether it sees late
+        what the peer puts there."""
 
     def report(self, *, healthy: bool, lb_checks_age: float, loop_lag: float) -> None:
         """What the next heartbeats say; seconds, -1 for "never"."""

@@ -284,11 +284,12 @@ class Replication(LinkFacts):
         """Tell the peer that there is a higher epoch than its own."""
         self._say(Fence(epoch, holder))
 
-    def name_nonce(self, nonce: str) -> None:
-        """Tell the peer what this node has just put into the store."""
+    def name_nonce(self, nonce: str, *, stale: bool) -> None:
+        """Tell the peer what this node has just put into the store, and whether it sees late
+        what the peer puts there."""
         exchange = self.exchange
         if exchange is not None and exchange.link.knows(StoreNonce):
-            self._say(StoreNonce(nonce))
+            self._say(StoreNonce(nonce, stale))
 
     # Inside
 

@@ -2,8 +2,9 @@
 
 File mode rests on that: a NAS mounted with attribute caching shows old files, and a node that
 reads old files goes on serving when it must not. So each node writes something new, names it
-over the link, and the other one reads. Several times in a row, since the first look at a file
-is never a cached one; then now and then, for as long as the link works.
+over the link, and the other one reads; what it found goes along with its own next nonce, so
+that both know. Several times in a row, since the first look at a file is never a cached one;
+then now and then, for as long as the link works.
 """
 
 from __future__ import annotations
@@ -29,16 +30,22 @@ class NonceStore(Protocol):
 
 
 class StoreCoherence:
-    """`name` tells the other node; `judged` is called when it is not coherent, or is again.
+    """`name` tells the other node (nonce, whether this one's reads are stale); `judged` is
+    called when the store is not coherent, or is again.
 
-    coherent: None until something was read, and for a store that needs no test. Nothing here
-    is cancelled while it is under way but at the end: that would cost the store's helper.
+    Nothing here is cancelled while it is under way but at the end: that would cost the store's
+    helper.
     """
 
     def __init__(
-        self, store: NonceStore, *, name: Callable[[str], None], judged: Callable[[bool], None]
+        self,
+        store: NonceStore,
+        *,
+        name: Callable[[str, bool], None],
+        judged: Callable[[bool], None],
     ) -> None:
-        self.coherent: bool | None = None
+        self.seen: bool | None = None  # what the other node wrote, by this one
+        self.shown: bool | None = None  # what this node wrote, by the other one
         self._store = store
         self._name = name
         self._judged = judged
@@ -46,6 +53,13 @@ class StoreCoherence:
         self._anew = asyncio.Event()  # the link has come: begin from the first round
         self._named: tuple[str, str] | None = None
         self._reading: asyncio.Task[None] | None = None
+
+    @property
+    def coherent(self) -> bool | None:
+        """For both nodes; None while nothing was read, and for a store that needs no test."""
+        if False in (self.seen, self.shown):
+            return False
+        return self.seen
 
     def link_changed(self, up: bool) -> None:
         """A link is a chance to test; without one nobody says what is there."""
@@ -55,8 +69,10 @@ class StoreCoherence:
         else:
             self._linked.clear()
 
-    def named(self, node: str, nonce: str) -> None:
-        """The other node has put this into the store."""
+    def named(self, node: str, nonce: str, *, stale: bool) -> None:
+        """The other node has put this into the store; stale: it sees late what this one puts
+        there."""
+        self._conclude(self.seen, not stale)
         self._named = node, nonce
         if self._reading is None or self._reading.done():
             self._reading = asyncio.ensure_future(self._look())
@@ -73,7 +89,7 @@ class StoreCoherence:
                 nonce = await self._store.write_nonce()
                 if nonce is None:
                     return
-                self._name(nonce)
+                self._name(nonce, self.seen is False)
                 rounds += 1
             with suppress(TimeoutError):
                 async with asyncio.timeout(SOON_SECONDS if rounds < SOON_ROUNDS else LATER_SECONDS):
@@ -91,9 +107,16 @@ class StoreCoherence:
             with suppress(StoreError):  # as above
                 seen = await self._store.read_nonce(node)
                 if self._named is None:  # else it may be the next one that was seen
-                    self._judge(seen == nonce)
+                    self._saw(seen == nonce)
 
-    def _judge(self, coherent: bool) -> None:
-        before, self.coherent = self.coherent, coherent
-        if coherent is not (before is not False):
-            self._judged(coherent)
+    def _saw(self, seen: bool) -> None:
+        """The other node hears at once of what is news: it is good until found otherwise."""
+        if seen is not (self.seen is not False):
+            self._anew.set()
+        self._conclude(seen, self.shown)
+
+    def _conclude(self, seen: bool | None, shown: bool | None) -> None:
+        was_coherent = self.coherent is not False
+        self.seen, self.shown = seen, shown
+        if (self.coherent is not False) is not was_coherent:
+            self._judged(not was_coherent)

@@ -198,7 +198,9 @@ class Watchdog:
         """Name -> what it means now."""
         found = self.member.alarms(now())
         if self._coherence.coherent is False:
-            found["nas_not_coherent"] = "what the other origin writes to the store shows here late"
+            found["nas_not_coherent"] = (
+                "what one origin writes to the store shows late at the other"
+            )
         return found
 
     @property
@@ -247,11 +249,11 @@ class Watchdog:
         self._coherence.link_changed(up)
         self._noticed()
 
-    def on_store_nonce(self, nonce: str) -> None:
+    def on_store_nonce(self, nonce: str, stale: bool) -> None:
         me = self.member.observer.identity.node_id
         for node in self.member.nodes or ():
             if node != me:
-                self._coherence.named(node, nonce)
+                self._coherence.named(node, nonce, stale=stale)
 
     def on_role(self, _peer: LinkPeer) -> None:
         self._noticed()
@@ -320,9 +322,9 @@ class Watchdog:
             self._tenure.hold_gate()
             await asyncio.sleep(min(self._timing.guard_interval, HOLD_SECONDS))
 
-    def _name_nonce(self, nonce: str) -> None:
+    def _name_nonce(self, nonce: str, stale: bool) -> None:
         if (link := self._effects.replication) is not None:
-            link.name_nonce(nonce)
+            link.name_nonce(nonce, stale=stale)
 
     def _judge_store(self, coherent: bool) -> None:
         event = "nas_coherent" if coherent else "nas_not_coherent"

@@ -199,9 +199,10 @@ class Replay(NamedTuple):
 
 class StoreNonce(NamedTuple):
     """What the sender has just put into the store: whoever reads it from now on sees it there,
-    unless its reads are stale. Since version 3."""
+    unless its reads are stale; and whether the sender's own reads are. Since version 3."""
 
     nonce: str
+    stale: bool
 
 
 Record = (
@@ -250,7 +251,7 @@ _TABLE: Final[tuple[tuple[int, type[Record], tuple[type, ...]], ...]] = (
     (18, DigestResponse, (int, bytes)),
     (19, Bye, (str, str)),
     (20, Replay, (int, str, bytes, str, bytes)),
-    (21, StoreNonce, (str,)),
+    (21, StoreNonce, (str, bool)),
 )
 _BY_KIND: Final = {kind: (record, types) for kind, record, types in _TABLE}
 _KIND_OF: Final = {record: kind for kind, record, _ in _TABLE}

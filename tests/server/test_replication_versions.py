@@ -124,14 +124,14 @@ async def test_a_call_above_the_longest_message_is_left_out_and_the_link_goes_on
 async def test_what_is_in_the_store_is_named_to_a_node_that_knows_of_that(started):
     pair = await started(Protocols(1, 3), Protocols(1, 3))
     await pair.connect()
-    pair.a.replication.name_nonce("1 abc")
-    await until(lambda: pair.b.log.nonces == ["1 abc"])
+    pair.a.replication.name_nonce("1 abc", stale=True)
+    await until(lambda: pair.b.log.nonces == [("1 abc", True)])
 
 
 async def test_an_older_node_is_named_nothing(started):
     pair = await started(Protocols(1, 3), NEW)
     await pair.connect()
-    pair.a.replication.name_nonce("1 abc")
+    pair.a.replication.name_nonce("1 abc", stale=False)
     pair.a.write(3)
     await until(lambda: same(pair.a, pair.b))
     assert pair.b.log.nonces == []

@@ -49,9 +49,9 @@ class Node:
         self.test = StoreCoherence(self.mount, name=self.name, judged=self.verdicts.append)
         self.running = asyncio.ensure_future(self.test.run())
 
-    def name(self, nonce: str) -> None:
+    def name(self, nonce: str, stale: bool) -> None:
         self.named += 1
-        self.other.test.named(self.node, nonce)
+        self.other.test.named(self.node, nonce, stale=stale)
 
 
 @pytest.fixture
@@ -94,10 +94,12 @@ async def test_a_mount_that_caches_is_found_out_and_believed_again_when_it_is_me
     a, b = nodes
     b.mount.caches = True
     link(nodes, True)
-    await until(lambda: b.test.coherent is False and a.test.coherent is True)
+    await until(lambda: b.test.seen is False)
+    await until(lambda: a.test.coherent is False)  # by the word of the other one
+    await until(lambda: a.test.seen is True)
     b.mount.caches = False
-    await until(lambda: b.test.coherent is True)
-    assert (a.verdicts, b.verdicts) == ([], [False, True])
+    await until(lambda: a.test.coherent is b.test.coherent is True)
+    assert a.verdicts == b.verdicts == [False, True]
 
 
 async def test_a_store_that_does_not_answer_is_not_taken_for_a_stale_one(
@@ -128,7 +130,7 @@ async def test_without_a_link_nothing_is_written(nodes: list[Node]) -> None:
 
 async def test_a_store_that_needs_no_test_is_not_tested() -> None:
     store = NoneCoordinator("S", "s1", last_epoch=0)
-    test = StoreCoherence(store, name=lambda _: None, judged=lambda _: None)
+    test = StoreCoherence(store, name=lambda *_: None, judged=lambda _: None)
     test.link_changed(True)
     await test.run()  # it ends by itself
     assert test.coherent is None

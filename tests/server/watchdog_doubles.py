@@ -122,9 +122,9 @@ class LinkDouble:
         self.repairs = 0
         self.reported: dict[str, object] = {}
 
-    def name_nonce(self, nonce: str) -> None:
+    def name_nonce(self, nonce: str, *, stale: bool) -> None:
         if self.connected and self.other is not None:
-            self.other.origin.watchdog.on_store_nonce(nonce)
+            self.other.origin.watchdog.on_store_nonce(nonce, stale)
 
     def report(self, **facts: object) -> None:
         self.reported = facts

@@ -34,7 +34,7 @@ class NodeLog:
     refused: list[str] = field(default_factory=list)
     texts: list[str] = field(default_factory=list)  # of the refusals
     replays: list[Replay] = field(default_factory=list)
-    nonces: list[str] = field(default_factory=list)
+    nonces: list[tuple[str, bool]] = field(default_factory=list)
     promise_seconds: float | None = None
 
 
@@ -95,7 +95,7 @@ class Node:
             on_divergent=divergent,
             on_fence=lambda epoch, holder: log.fences.append((epoch, holder)),
             on_switchover=log.steps.append,
-            on_store_nonce=log.nonces.append,
+            on_store_nonce=lambda nonce, stale: log.nonces.append((nonce, stale)),
             on_replay=log.replays.append,
             give_promise=lambda epoch: log.promise_seconds,
             on_same_id=log.same_id.add,

@@ -42,7 +42,7 @@ ALL = [
     records.DigestResponse(99, b""),
     records.Bye("stopping", "ünïcode"),
     records.Replay(99, "text/_definst_", b"who", "setText", b"\x02\x00\x02hi"),
-    records.StoreNonce("0000000000000001 6e6f6e6365"),
+    records.StoreNonce("0000000000000001 6e6f6e6365", True),
 ]
 
 
