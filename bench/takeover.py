@@ -1,16 +1,17 @@
 """How long clients wait when the active origin dies, hangs, freezes, loses its host or is relieved.
 
 Each fault hits a real pair under load: clients behind the load balancer write as fast as they are
-acknowledged. A client's gap is the time from its last acknowledged write before the fault to its
-next one. Printed for each fault: median and worst gap over clients and runs, the limit that the
-worst must keep, and what must be 0: acknowledged writes lost, values that somebody saw and that
-were gone later (unseen), calls done twice, samples at which both nodes said that they are active.
-"both" are the origin and its guard: a host that stops. A switchover is planned; the origins' own
-report tells for how long nobody could write (pause, median).
+acknowledged, or at --rate (on a machine that has more to do, where the pair must share the
+processors with its own clients). A client's gap is the time from its last acknowledged write before
+the fault to its next one. Printed for each fault: median and worst gap over clients and runs, the
+limit that the worst must keep, and what must be 0: acknowledged writes lost, values that somebody
+saw and that were gone later (unseen), calls done twice, samples at which both nodes said that they
+are active. "both" are the origin and its guard: a host that stops. A switchover is planned; the
+origins' own report tells for how long nobody could write (pause, median).
 
     python -m bench.takeover [--json FILE] [--front door|haproxy] [--coordinator file|etcd]
         [--profile default|fast] [--runs 3] [--faults crash,hang,freeze,host,switchover]
-        [--clients 20] [--seed N]
+        [--clients 20] [--rate N] [--seed N]
 
 --front haproxy: a real one with docs/samples/haproxy.cfg. --coordinator etcd: three members on
 this machine. Exit code 1 when anything was lost, taken back, done twice or served by both at once.
@@ -18,6 +19,7 @@ this machine. Exit code 1 when anything was lost, taken back, done twice or serv
 
 from __future__ import annotations
 
+import argparse
 import asyncio
 import contextlib
 import logging
@@ -113,6 +115,8 @@ class Bench:
     setting: Setting
     pair: Pair
     haproxy: Haproxy | None
+    clients: int
+    rate: float | None
     moments: random.Random
 
     async def settled(self) -> tuple[Node, Node]:
@@ -122,14 +126,14 @@ class Bench:
             await self.haproxy.leads_to(active)
         return active, standby
 
-    async def measure(self, fault: Fault, runs: int, clients: int) -> Measured:
+    async def measure(self, fault: Fault, runs: int) -> Measured:
         """Hit the active node `runs` times, each time when the other one is ready."""
         pair = self.pair
         room = fault.name.replace(" ", "-").replace(",", "")
         address = self.haproxy.address if self.haproxy is not None else None
         async with (
             HealthSampler(pair) as health,
-            Load(pair.url(f"proof/{room}", address), writers=clients) as load,
+            Load(pair.url(f"proof/{room}", address), writers=self.clients, rate=self.rate) as load,
         ):
             result = Measured(fault, fault.limit(self.setting), load.history, 0)
             for index in range(runs):
@@ -172,7 +176,9 @@ async def _thaw(pair: Pair, node: Node, at: float) -> None:
 
 
 @contextlib.asynccontextmanager
-async def running(setting: Setting, seed: int) -> AsyncIterator[Bench]:
+async def running(
+    setting: Setting, clients: int, rate: float | None, seed: int
+) -> AsyncIterator[Bench]:
     """A pair with all that the setting wants; nothing is left afterwards."""
     with contextlib.ExitStack() as stack:
         folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rtmp-sync-bench-")))
@@ -191,16 +197,15 @@ async def running(setting: Setting, seed: int) -> AsyncIterator[Bench]:
         if setting.front == "haproxy":
             fast = setting.profile == "fast"
             haproxy = stack.enter_context(Haproxy(pair.nodes(), folder, fast=fast))
-        bench = Bench(setting, pair, haproxy, random.Random(seed))
+        bench = Bench(setting, pair, haproxy, clients, rate, random.Random(seed))
         await bench.settled()
         yield bench
 
 
-async def run(
-    setting: Setting, faults: list[Fault], runs: int, clients: int, seed: int
-) -> list[Measured]:
-    async with running(setting, seed) as bench:
-        return [await bench.measure(fault, runs, clients) for fault in faults]
+async def run(setting: Setting, options: argparse.Namespace) -> list[Measured]:
+    faults = [FAULTS[name] for name in options.faults.split(",")]
+    async with running(setting, options.clients, options.rate, options.seed) as bench:
+        return [await bench.measure(fault, options.runs) for fault in faults]
 
 
 COLUMNS = {
@@ -226,15 +231,16 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=3, help="of each fault")
     parser.add_argument("--faults", default=",".join(FAULTS), help="some of the default")
     parser.add_argument("--clients", type=int, default=20)
+    parser.add_argument("--rate", type=float, help="writes a second of each client")
     parser.add_argument("--seed", type=int, default=random.SystemRandom().randrange(1, 1 << 32))
     options = parser.parse_args()
     if options.front == "door" and options.profile == "fast":
         parser.error("the front door of `pair` has the default profile's numbers: use haproxy")
     structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.ERROR))
     setting = Setting(options.front, options.coordinator, options.profile)
-    faults = [FAULTS[name] for name in options.faults.split(",")]
-    results = asyncio.run(run(setting, faults, options.runs, options.clients, options.seed))
+    results = asyncio.run(run(setting, options))
     figures = {result.fault.name: result.figures() for result in results}
+    pace = f" with {options.rate:g} writes/s each" if options.rate else ""
     problems = [
         f"{result.fault.name}: {problem}"
         for result in results
@@ -250,7 +256,7 @@ def main() -> int:
         ],
         figures=figures,
         peers={},
-        notes=[f"{setting}; seed {options.seed}, {options.clients} clients", *problems],
+        notes=[f"{setting}; seed {options.seed}, {options.clients} clients{pace}", *problems],
         json_file=options.json,
     )
     return 1 if problems or any(result.both_active for result in results) else 0
