@@ -31,6 +31,7 @@ from rtmp_sync.coordinators.etcd_client import (
     Compare,
     Delete,
     EtcdClient,
+    EtcdFull,
     EtcdUnreachable,
     HasValue,
     KeyValue,
@@ -253,8 +254,22 @@ class EtcdCoordinator:
         except StoreError as error:  # even if there was no answer: nothing was written yet
             self._suffered(error)
             return _attempt(record, Outcome.REFUSED, str(error))
-        stored, holder = await self._look(compares, writes)
+        try:
+            stored, holder = await self._look(compares, writes)
+        except EtcdFull as error:
+            return await self._look_whether_full(record, error)
         return self._outcome(record, self._understand(stored), holder)
+
+    async def _look_whether_full(self, record: Record, error: EtcdFull) -> Attempt:
+        """Raises StoreTimeout: nobody knows."""
+        try:
+            stored, holder = await self._look()
+        except StoreError as blind:
+            raise StoreTimeout(str(blind)) from None
+        there = self._understand(stored)
+        if there is None or there.nonce == record.prev:
+            raise error
+        return self._outcome(record, there, holder)
 
     async def _transaction(self, record: Record) -> tuple[list[Compare | HasValue], list[Write]]:
         """What must hold, and what is done with the record. Raises StoreError."""

@@ -6,6 +6,8 @@ method ends within the client's own deadline and raises
     StoreError      etcd said no: it is known not to have happened
     EtcdUnreachable the same, because no member could be reached
     LeaseGone       the same, because there is no such lease (any more)
+    EtcdFull        etcd has no space. A transaction that fills it up is done all the same:
+                    only a look tells
     StoreTimeout    no definite answer came: it may have happened, or may yet
 
 All reads are linearizable.
@@ -23,6 +25,7 @@ __all__ = [
     "Compare",
     "Delete",
     "EtcdClient",
+    "EtcdFull",
     "EtcdUnreachable",
     "HasValue",
     "KeyValue",
@@ -35,6 +38,10 @@ __all__ = [
 
 class EtcdUnreachable(StoreError):
     """No member could be reached: nothing was sent."""
+
+
+class EtcdFull(StoreError):
+    """etcd has no space, or not since this very request."""
 
 
 class LeaseGone(StoreError):

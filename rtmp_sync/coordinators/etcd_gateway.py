@@ -17,7 +17,7 @@ import ssl
 from base64 import b64decode, b64encode
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import aiohttp
@@ -26,6 +26,7 @@ from rtmp_sync.config_values import Address
 from rtmp_sync.coordinators.etcd_client import (
     Compare,
     Delete,
+    EtcdFull,
     EtcdUnreachable,
     HasValue,
     KeyValue,
@@ -40,10 +41,11 @@ __all__ = ["Account", "GatewayClient"]
 
 # gRPC codes with which etcd refuses before it does anything, or when it finds while doing a
 # transaction that it must not: invalid argument, not found (a lease), already exists,
-# permission denied, resource exhausted (no space, too many requests), failed precondition,
-# out of range, unimplemented, unauthenticated.
+# permission denied, resource exhausted (too many requests; no space, see EtcdFull), failed
+# precondition, out of range, unimplemented, unauthenticated.
 _NOTHING_HAPPENED = frozenset({3, 5, 6, 7, 8, 9, 11, 12, 16})
 _NOT_FOUND = 5
+_RESOURCE_EXHAUSTED = 8
 _UNAUTHENTICATED = 16  # also what a token that has expired gives
 _INVALID_ARGUMENT = 3  # what etcd 3.4 says of a token that it does not know any more
 
@@ -148,9 +150,21 @@ class GatewayClient:
             await self._log_in(self._account)
         answer = await self._race(path, body)
         if isinstance(answer, _Failed) and self._account is not None and _token_is_over(answer):
-            await self._log_in(self._account)
-            answer = await self._race(path, body)
+            answer = await self._ask_again(self._account, answer, path, body)
         return _definite(answer)
+
+    async def _ask_again(
+        self, account: Account, former: _Failed, path: str, body: Json
+    ) -> Json | _Failed:
+        """With a new token. former: what came of the old one, which may not be sure."""
+        try:
+            await self._log_in(account)
+        except StoreError as error:
+            if former.sure:
+                raise
+            raise StoreTimeout(str(error)) from None
+        answer = await self._race(path, body)
+        return _worst((former, answer)) if isinstance(answer, _Failed) else answer
 
     async def _log_in(self, account: Account) -> None:
         self._token = ""
@@ -162,7 +176,11 @@ class GatewayClient:
         self._token = str(answer.get("token", ""))
 
     async def _race(self, path: str, body: Json) -> Json | _Failed:
-        """Ask one member after the other, without giving up those already asked."""
+        """Ask one member after the other, without giving up those already asked.
+
+        Who says that the token is over is believed at once: each member lets those tokens run
+        out that it is not shown, and one that is frozen would keep all of them from being asked.
+        """
         loop = asyncio.get_running_loop()
         give_up_at = loop.time() + self._deadline_seconds
         patience = self._deadline_seconds / (2 * len(self._members))
@@ -184,6 +202,9 @@ class GatewayClient:
                         self._prefer(member)
                         return answer
                     failures.append(answer)
+                    if self._account is not None and _token_is_over(answer):
+                        sure = not asked and not any(map(_may_have_happened, failures))
+                        return replace(answer, sure=sure)
                     if answer.sure:
                         to_ask.clear()
         finally:
@@ -256,6 +277,8 @@ def _definite(answer: Json | _Failed) -> Json:
     text = f"etcd: {answer.text}"
     if answer.code == _NOT_FOUND:
         raise LeaseGone(text)
+    if answer.sure and answer.code == _RESOURCE_EXHAUSTED:
+        raise EtcdFull(text)
     if answer.sure:
         raise StoreError(text)
     raise StoreTimeout(text) if answer.sent else EtcdUnreachable(text)
@@ -263,8 +286,12 @@ def _definite(answer: Json | _Failed) -> Json:
 
 def _worst(failures: Sequence[_Failed]) -> _Failed:
     """What is known after all of them: nothing happened only if that is so of each."""
-    unsure = [failure for failure in failures if failure.sent and not failure.sure]
+    unsure = [failure for failure in failures if _may_have_happened(failure)]
     return (unsure or sorted(failures, key=lambda failure: failure.sure))[-1]
+
+
+def _may_have_happened(failure: _Failed) -> bool:
+    return failure.sent and not failure.sure
 
 
 def _token_is_over(failure: _Failed) -> bool:

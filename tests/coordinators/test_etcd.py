@@ -6,7 +6,7 @@ What it has in common with the file coordinator: `test_conformance.py`.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 
 import pytest
 
@@ -14,6 +14,7 @@ from rtmp_sync.cluster.record import Author, InSync, Record, encode, first_recor
 from rtmp_sync.cluster.view import Outcome
 from rtmp_sync.config_values import Address
 from rtmp_sync.coordinators.etcd import EtcdCoordinator
+from rtmp_sync.coordinators.etcd_client import Compare, EtcdFull, HasValue, TxnAnswer, Write
 from rtmp_sync.coordinators.etcd_gateway import GatewayClient
 from rtmp_sync.errors import ConfigError, StoreError
 from tests.coordinators.stores import NODES, EtcdStore
@@ -326,6 +327,33 @@ async def test_a_holder_keeps_its_key_when_etcd_is_full(troubled_etcd: EtcdStore
     assert "space" in await refused(a, synced.synced(author("a1", "alone"), 1, "alone"))
     assert "space" in a.condition
     assert await serves(a)
+
+
+@pytest.mark.parametrize("done", [True, False])
+async def test_what_a_full_etcd_refuses_may_have_been_done_and_is_looked_for(
+    store: EtcdStore, done: bool
+) -> None:
+    """The transaction with which etcd goes beyond its quota is applied, and answered so."""
+
+    class FullClient(GatewayClient):
+        async def txn(
+            self,
+            compares: Sequence[Compare | HasValue] = (),
+            writes: Sequence[Write] = (),
+            *,
+            read: Sequence[str] = (),
+        ) -> TxnAnswer:
+            if writes and not done:
+                raise EtcdFull("no space")
+            answer = await super().txn(compares, writes, read=read)
+            if writes:
+                raise EtcdFull("no space")
+            return answer
+
+    client = FullClient(store.cluster.addresses, deadline_seconds=10)
+    attempt = await store.coordinator(client, "A", "a1").cas(FIRST)
+    assert attempt.result.outcome is (Outcome.LANDED if done else Outcome.REFUSED)
+    assert attempt.highest == (FIRST if done else None)
 
 
 async def _in_sync(a: EtcdCoordinator) -> Record:

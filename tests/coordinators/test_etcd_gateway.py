@@ -7,6 +7,7 @@ import asyncio
 import json
 from base64 import b64encode
 from collections.abc import AsyncIterator, Awaitable, Callable
+from functools import partial
 from typing import Any
 
 import pytest
@@ -16,6 +17,7 @@ from aiohttp.test_utils import TestServer
 from rtmp_sync.config_values import Address
 from rtmp_sync.coordinators.etcd_client import (
     Compare,
+    EtcdFull,
     EtcdUnreachable,
     KeyValue,
     LeaseGone,
@@ -124,6 +126,12 @@ async def test_what_etcd_refuses_has_not_happened(members: Members, code: int) -
 async def test_a_lease_that_is_gone_is_told_from_other_refusals(members: Members) -> None:
     client = members.client(await members.member(refuses(5, status=404)))
     with pytest.raises(LeaseGone):
+        await write(client)
+
+
+async def test_an_etcd_without_space_is_told_from_other_refusals(members: Members) -> None:
+    client = members.client(await members.member(refuses(8)))
+    with pytest.raises(EtcdFull):
         await write(client)
 
 
@@ -271,6 +279,57 @@ async def test_an_account_logs_in_and_does_so_again_when_its_token_is_over(
     client = members.client(await members.member(answer), account=account)
     assert await write(client)
     assert tokens == ["token 0", "token 1"]
+
+
+class Tokens:
+    """Members that give tokens and take the last one; one of them freezes after the first."""
+
+    def __init__(self) -> None:
+        self.given = 0
+        self.taken = ""
+
+    def _give(self) -> web.Response:
+        self.given += 1
+        return web.json_response({"token": f"token {self.given}"})
+
+    async def freezes(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/auth/authenticate") and self.given == 0:
+            return self._give()
+        return await hangs(request)
+
+    async def runs(self, request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/auth/authenticate"):
+            return self._give()
+        if request.headers.get("Authorization") == self.taken:
+            return web.json_response(WELL)
+        return web.json_response(
+            {"error": "etcdserver: invalid auth token", "code": 16}, status=401
+        )
+
+
+async def test_a_frozen_member_does_not_keep_a_new_token_from_being_asked_for(
+    members: Members,
+) -> None:
+    """The others have let run out what only the frozen one was shown."""
+    tokens = Tokens()
+    tokens.taken = "token 2"
+    frozen, well = await members.member(tokens.freezes), await members.member(tokens.runs)
+    client = members.client(frozen, well, seconds=2, account=Account("pair", "pass"))
+    assert await write(client)
+
+
+async def test_a_refused_token_tells_nothing_of_what_another_member_was_asked(
+    members: Members,
+) -> None:
+    for first, error in ((Tokens.freezes, StoreTimeout), (Tokens.runs, StoreError)):
+        tokens = Tokens()
+        one = await members.member(partial(first, tokens))
+        client = members.client(
+            one, await members.member(tokens.runs), seconds=1, account=Account("pair", "pass")
+        )
+        with pytest.raises(StoreError) as raised:
+            await write(client)
+        assert type(raised.value) is error
 
 
 async def test_a_wrong_password_is_refused_and_nothing_is_written(members: Members) -> None:
