@@ -45,6 +45,7 @@ from tests.support.pair import Node, Pair, now, within
 WRITES_BETWEEN_FAULTS = 1000
 FREEZE_SECONDS = 10.0
 ETCD_MEMBERS = 3
+SETTLE_SECONDS = 180.0  # on a machine with much else to do
 
 
 @dataclass(frozen=True, slots=True)
@@ -121,7 +122,7 @@ class Bench:
 
     async def settled(self) -> tuple[Node, Node]:
         """(active, standby), and the load balancer leads there."""
-        active, standby = await self.pair.settled()
+        active, standby = await self.pair.settled(seconds=SETTLE_SECONDS)
         if self.haproxy is not None:
             await self.haproxy.leads_to(active)
         return active, standby
@@ -152,7 +153,7 @@ class Bench:
                 if fault is FAULTS["freeze"]:
                     await _thaw(pair, active, at + FREEZE_SECONDS)
             await load.acknowledged(WRITES_BETWEEN_FAULTS)
-            await pair.settled()
+            await self.settled()
             await load.rest()
             await load.full_read("last-reader")
         result.both_active = len(health.both)
