@@ -52,6 +52,7 @@ class StoreCoherence:
         self._linked = asyncio.Event()
         self._anew = asyncio.Event()  # the link has come: begin from the first round
         self._named: tuple[str, str] | None = None
+        self._read: str | None = None  # the last time
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -105,9 +106,12 @@ class StoreCoherence:
         while self._named is not None:
             (node, nonce), self._named = self._named, None
             with suppress(StoreError):  # as above
-                seen = await self._store.read_nonce(node)
-                if self._named is None:  # else it may be the next one that was seen
-                    self._saw(seen == nonce)
+                before, self._read = self._read, await self._store.read_nonce(node)
+                if self._read == nonce:
+                    self._saw(True)
+                elif self._read in (before, None):
+                    self._saw(False)
+                # else it is the next one already, whose name is still on its way
 
     def _saw(self, seen: bool) -> None:
         """The other node hears at once of what is news: it is good until found otherwise."""
