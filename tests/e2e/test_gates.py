@@ -17,7 +17,7 @@ from tests.support.namespaces import Namespaces
 from tests.support.pair import now
 from tests.support.programs import require
 
-SECONDS = 10.0
+SECONDS = 30.0
 TICK_SECONDS = 0.05
 
 
