@@ -24,7 +24,8 @@ __all__ = ["GuardRelease"]
 
 
 class GuardRelease:
-    """patience_seconds: for one dead origin; retry_seconds: between attempts."""
+    """patience_seconds: for the gate of one dead origin, and as much for its record.
+    retry_seconds: between attempts."""
 
     def __init__(
         self,
@@ -56,6 +57,7 @@ class GuardRelease:
             if now() >= give_up_at:
                 return
             await asyncio.sleep(self._retry_seconds)
+        give_up_at = now() + self._patience_seconds  # closing may take an operator's command long
         while gate is not None and now() < give_up_at:
             with contextlib.suppress(StoreError):
                 if await self._try_to_release(gate, reason):

@@ -298,13 +298,12 @@ class Origin:
 
     def _own_port(self) -> RtmpProbe:
         """Asks the public port as a client on this machine would."""
-        host = self.config.rtmp.listen.dialable.host
-        trusted = host in self.sessions.proxies
+        host, proxies = self.config.rtmp.listen.dialable.host, self.sessions.proxies
         return RtmpProbe(
             lambda: Address(host, self.rtmp_port),
             self.config.timing().probe_deadline,
             own=self.sessions.own_probes,
-            preamble=LOCAL_HEADER if trusted else b"",
+            preamble=lambda near: LOCAL_HEADER if near in proxies else b"",
         )
 
     def _tell_former_life(self) -> None:

@@ -53,7 +53,8 @@ class OwnProbes:
 class RtmpProbe:
     """Asks the port that `address` tells, each time anew, within `deadline_seconds`.
 
-    own: for a port of this very process; see `OwnProbes`. preamble: said before C0.
+    own: for a port of this very process; see `OwnProbes`. preamble: what is said before C0 by
+    who comes from the address that this host has for that port.
     """
 
     def __init__(
@@ -62,7 +63,7 @@ class RtmpProbe:
         deadline_seconds: float,
         *,
         own: OwnProbes | None = None,
-        preamble: bytes = b"",
+        preamble: Callable[[str], bytes] = lambda _host: b"",
     ) -> None:
         self._address = address
         self._deadline_seconds = deadline_seconds
@@ -97,7 +98,8 @@ class RtmpProbe:
         loop = asyncio.get_running_loop()
         await loop.sock_connect(connection, where)
         c1 = bytes(8) + secrets.token_bytes(HANDSHAKE_BYTES - 8)
-        await loop.sock_sendall(connection, self._preamble + bytes([VERSION]) + c1)
+        preamble = self._preamble(str(connection.getsockname()[0]))
+        await loop.sock_sendall(connection, preamble + bytes([VERSION]) + c1)
         version, missing = b"", ANSWER_BYTES
         while missing:
             data = await loop.sock_recv(connection, missing)

@@ -19,7 +19,7 @@ from rtmp_sync.coordinators.file import FileCoordinator
 from rtmp_sync.firewalls.base import Closer, GateState
 from rtmp_sync.firewalls.listener import GoneListener
 from rtmp_sync.server import guard as guard_module
-from rtmp_sync.server import guard_child
+from rtmp_sync.server import guard_child, guard_release
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.guard import Guard
 from tests.server.notify_socket import NotifySocket
@@ -229,6 +229,24 @@ async def test_a_gate_that_is_not_proven_closed_is_closed_again_before_anything_
     bench.closer = gate = FilterDouble(unproven=3)
     await run_until_second_start(bench, "gate", "1", "boot-1", "exit", "9")
     assert gate.closed >= 4
+    assert (await bench.record()).released
+
+
+async def test_a_gate_that_closes_slowly_does_not_cost_the_release(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An operator's command may take longer than the patience for the whole of a release."""
+    seconds = 0.0
+
+    class Slow(FilterDouble):
+        async def close(self) -> None:
+            nonlocal seconds
+            seconds += TIMING.t_conf
+            await super().close()
+
+    monkeypatch.setattr(guard_release, "now", lambda: now() + seconds)
+    bench.closer = Slow(unproven=0)
+    await run_until_second_start(bench, "gate", "1", "boot-1", "exit", "9")
     assert (await bench.record()).released
 
 

@@ -118,10 +118,11 @@ async def test_a_port_that_need_not_be_open_is_not_asked(tmp_path: Path) -> None
             assert (await origin.check_self(port_open=lambda: next(answers))).ok
 
 
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
 async def test_where_a_proxys_header_is_expected_of_this_machine_the_probe_has_one(
-    tmp_path: Path,
+    tmp_path: Path, host: str
 ) -> None:
-    rtmp = {"proxy_protocol_from": ["127.0.0.0/8"]}
+    rtmp = {"listen": f"{host}:0", "proxy_protocol_from": ["127.0.0.0/8", "::1"]}
     async with running(tmp_path, rtmp=rtmp, failover=PATIENTLY) as origin:
         assert (await origin.check_self(port_open=lambda: True)).rtmp
 
