@@ -3,6 +3,7 @@
 # make check   formatting, lint, types
 # make bench   all benches, tables on the terminal, JSON in bench/results/
 # make simulate SEEDS=n   n random histories of a simulated pair with faults, on all cores
+# make model FAULTS=n STATES=n   every state of a pair that n faults lead to (default 1), on the code that runs
 # make soak MINUTES=n     a real pair under load while everything is killed, frozen, cut and moved
 # make lab [FAULTS=1,3,5-9]   every fault of the table done to a pair in network namespaces (root)
 SHELL := /bin/bash
@@ -14,7 +15,7 @@ SEEDS ?= 2000
 BENCHES := $(basename $(notdir $(filter-out bench/__init__.py bench/table.py,$(wildcard bench/[a-z]*.py))))
 stage = @start=$$SECONDS; printf '\n\033[1m== %s\033[0m\n' "$(1)"; set -e -o pipefail; $(2); printf '== %s: %d s\n' "$(1)" $$((SECONDS - start))
 
-.PHONY: up test check bench simulate soak lab setup setup-dev clean
+.PHONY: up test check bench simulate model soak lab setup setup-dev clean
 
 up: setup
 	@.venv/bin/rtmp-sync pair --dir $(DIR) --port $(PORT) --apps apps --drill
@@ -35,6 +36,12 @@ bench: setup-dev
 simulate: setup-dev
 	@.venv/bin/python -m tests.simulation --seeds $(SEEDS) --jobs $(WORKERS)
 
+model: setup-dev
+	@.venv/bin/python -m tests.model --coordinator file $(if $(FAULTS),--faults $(FAULTS)) $(if $(STATES),--states $(STATES))
+	@.venv/bin/python -m tests.model --coordinator etcd $(if $(FAULTS),--faults $(FAULTS)) $(if $(STATES),--states $(STATES))
+	@.venv/bin/python -m tests.model --rules all-broken
+	@.venv/bin/python -m tests.model --rules article
+
 soak: setup-dev
 	@mkdir -p bench/results
 	@.venv/bin/python -m tests.checker --minutes $(MINUTES) --json bench/results/soak.json $(if $(SEED),--seed $(SEED)) $(if $(FAULTS),--faults "$(FAULTS)")
@@ -47,7 +54,7 @@ setup:
 	@.ci/setup
 
 setup-dev:
-	@.ci/setup dev etcd etcdctl faketime ffmpeg ffprobe haproxy ip iptables nft openssl tshark
+	@.ci/setup dev etcd etcdctl ffmpeg ffprobe haproxy ip iptables nft openssl tshark
 
 clean:
 	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

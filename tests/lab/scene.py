@@ -292,7 +292,7 @@ class Scene:
 
 
 def _fits(found: object, wanted: object) -> bool:
-    return bool(wanted(found)) if callable(wanted) else found == wanted
+    return found is not None and bool(wanted(found)) if callable(wanted) else found == wanted
 
 
 def _shown(value: object) -> str:

@@ -14,6 +14,7 @@ import json
 import secrets
 import shutil
 import socket
+import struct
 import subprocess
 import sys
 import tempfile
@@ -38,6 +39,7 @@ from .machine import Machine
 from .setup import ADMIN, HEALTH, NODES, REPLICATION, RTMP, USER, Places, Setup, configuration
 from .store import Nas, Store
 
+CLOCK_SOURCE = Path(__file__).with_name("wall_clock.c")
 START_SECONDS = 60.0
 COMMAND_SECONDS = 60.0
 
@@ -90,24 +92,20 @@ class Site:
 
     def _own_clock(self, node: str) -> dict[str, str]:
         """The environment of a node whose wall clock `set_clock` moves, and nothing else."""
-        require("faketime")
-        library = next(Path("/usr/lib").glob("*/faketime/libfaketime.so.1"))
-        self.set_clock(node, 0)
-        return {
-            "LD_PRELOAD": str(library),
-            "FAKETIME_TIMESTAMP_FILE": str(self._clock(node)),
-            "FAKETIME_CACHE_DURATION": "1",  # seconds: to look at each call is far too slow
-            "FAKETIME_DONT_FAKE_MONOTONIC": "1",
-        }
+        library = self.directory / "wall_clock.so"
+        if not library.exists():
+            options = ("-shared", "-fPIC", "-O2", "-o", str(library))
+            subprocess.run([require("cc"), *options, str(CLOCK_SOURCE), "-ldl"], check=True)
+        self._clock(node).write_bytes(struct.pack("d", 0.0))
+        return {"LD_PRELOAD": str(library), "RTMP_SYNC_LAB_CLOCK": str(self._clock(node))}
+
+    def set_clock(self, node: str, seconds: float) -> None:
+        """Its wall clock is so much ahead of ours, from now on."""
+        with self._clock(node).open("r+b") as file:
+            file.write(struct.pack("d", seconds))
 
     def _clock(self, node: str) -> Path:
         return self.directory / f"{node}.clock"
-
-    def set_clock(self, node: str, seconds: int) -> None:
-        """Its wall clock is so much ahead of ours, from now on."""
-        new = self._clock(node).with_suffix(".new")
-        new.write_text(f"{seconds:+d}")
-        new.replace(self._clock(node))
 
     @property
     def _proxy(self) -> ChaosProxy | EnvelopeProxy:

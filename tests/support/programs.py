@@ -8,9 +8,9 @@ import shutil
 import pytest
 
 PACKAGES = {
+    "cc": "gcc",
     "etcd": "etcd-server",
     "etcdctl": "etcd-client",
-    "faketime": "faketime",
     "ffmpeg": "ffmpeg",
     "ffprobe": "ffmpeg",
     "haproxy": "haproxy",

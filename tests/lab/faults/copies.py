@@ -18,6 +18,7 @@ fault = Faults()
 BALLAST_SLOTS, BALLAST_AT_ONCE = 8000, 200  # of 1,000 bytes
 COPY_BYTES_PER_SECOND = 1_500_000.0  # so that a copy takes a few seconds
 FROZEN_SECONDS = 6.0
+RESTART_SECONDS = 40.0  # of a host, on a machine with other things to do
 MAX_QUEUED_BYTES = 33 * 1024 * 1024
 DELTAS = 9  # the lane of a link that carries them
 
@@ -43,7 +44,7 @@ async def _new_copy_begins(scene: Scene) -> None:
         up = status.get("peer", {}).get("link") == "up"
         return bool(up and status["state"] == "SYNCING")
 
-    await scene.comes("B is taking a copy", copying, seconds=20.0)
+    await scene.comes("B is taking a copy", copying, seconds=RESTART_SECONDS)
     await asyncio.sleep(1.0)
 
 
@@ -63,7 +64,7 @@ async def disk_full(scene: Scene) -> None:
     await scene.serves("B", seconds=8.0, since=now())
     ballast.unlink()
     await scene.whole("B")
-    await scene.quiet("A", "persist_failed", seconds=20.0)
+    await scene.quiet("A", "persist_failed", seconds=RESTART_SECONDS)
 
 
 def _fill(path: Path) -> None:
@@ -112,7 +113,7 @@ async def restarts_in_copy(scene: Scene) -> None:
         status = await scene.site.status("A")
         return bool(status and status["replication"]["full_resyncs"] > before)
 
-    await scene.comes("the copy is begun anew", anew, seconds=20.0)
+    await scene.comes("the copy is begun anew", anew, seconds=RESTART_SECONDS)
     scene.check("B is still not promotable", not await scene.site.healthy("B", "standby"))
     scene.site.link.bytes_per_second = None
     await scene.whole("A")
@@ -138,7 +139,7 @@ async def dies_in_first_copy(scene: Scene) -> None:
     await scene.nobody_serves(seconds=3.0)
     scene.site.link.bytes_per_second = None
     scene.power_on("A")
-    await scene.serves("A", seconds=20.0, since=now())
+    await scene.serves("A", seconds=RESTART_SECONDS, since=now())
     await scene.whole("A")
     await scene.event("A", "reclaimed")
 
@@ -162,7 +163,7 @@ async def dies_degraded(scene: Scene) -> None:
     await scene.alarm("B", "no_eligible_standby", seconds=15.0)
     await scene.nobody_serves(seconds=3.0)
     scene.power_on("A")
-    await scene.serves("A", seconds=20.0, since=now())
+    await scene.serves("A", seconds=RESTART_SECONDS, since=now())
     await scene.whole("A")
 
 

@@ -107,7 +107,7 @@ async def both_restart(scene: Scene) -> None:
     scene.power_off("A", "B")
     for node in ("A", "B"):
         scene.power_on(node)
-    await scene.whole(seconds=30.0)
+    await scene.whole()
     active = await scene.site.active()
     if scene.check("one serves", active is not None) and active is not None:
         why = await scene.decision(active.id, "cold_start", "reclaimed", "failover")

@@ -87,7 +87,7 @@ async def rejected(scene: Scene) -> None:
     scene.power_off("B")
     scene.site.set_password("B", "not the right one")
     scene.power_on("B")
-    await scene.alarm("B", "probe_auth_rejected", seconds=20.0)
+    await scene.alarm("B", "probe_auth_rejected", seconds=40.0)
     await scene.whole("A")
     await scene.serves_on("A", seconds=4.0)
     scene.power_off("A")

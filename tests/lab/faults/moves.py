@@ -23,7 +23,7 @@ async def gate_command_fails(scene: Scene) -> None:
     scene.strike("A's origin is killed")
     scene.kill("A", ORIGIN)
     await scene.alarm("B", "gate_mismatch")
-    await scene.serves("A", seconds=30.0)
+    await scene.serves("A", seconds=45.0)
     scene.check("B never opened", scene.ports.opened("B", scene.struck_at) is None)
     scene.site.release_port("B")
     await scene.whole("A")
@@ -39,7 +39,7 @@ async def rule_altered(scene: Scene) -> None:
     scene.strike("A's rules are deleted")
     scene.site.machines["A"].host.output("nft", "flush", "ruleset")
     await scene.event("A", "gate_mismatch", wait=10.0)
-    await scene.whole(seconds=30.0)
+    await scene.whole()
     active = await scene.site.active()
     if scene.check("one serves", active is not None) and active is not None:
         scene.note(f"{active.id} serves")

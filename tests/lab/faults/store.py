@@ -78,7 +78,7 @@ async def garbage(scene: Scene) -> None:
     scene.power_off("A", "B")
     for node in ("A", "B"):
         scene.power_on(node)
-    await scene.whole(seconds=30.0)
+    await scene.whole()
     done = await scene.site.command(
         "A", "config", "repair", "--yes", "--config", str(scene.site.machines["A"].config)
     )
@@ -122,7 +122,7 @@ async def stale(scene: Scene) -> None:
     scene.nas.mounts["B"].stale()
     scene.site.network.plug(scene.site.machines["B"].host)
     scene.site.switch_on("B")
-    await scene.alarm("B", "nas_not_coherent", seconds=20.0)
+    await scene.alarm("B", "nas_not_coherent", seconds=40.0)
     store = (await scene.site.status("B")).get("store", {})
     scene.note(f"B's store: {store}")
     scene.check("nothing is promised for it", store.get("coherent") is False, store)
