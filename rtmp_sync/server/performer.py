@@ -20,6 +20,8 @@ from rtmp_sync.server.overseer import Overseer
 
 __all__ = ["Performer"]
 
+REFUSED_SECONDS = 0.1  # from a refused promise to the next request for one
+
 
 class Performer:
     """`answer` takes what an operator is told; `noticed` is called when something that was
@@ -151,6 +153,8 @@ class Performer:
         try:
             if (link := self._effects.replication) is not None:
                 sent_at = await link.promise(epoch)
+            if sent_at is None:  # the member asks again at once: not at the speed of the link
+                await asyncio.sleep(REFUSED_SECONDS)
         finally:
             self._member.promised(epoch, sent_at)
 

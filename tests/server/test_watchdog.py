@@ -481,3 +481,18 @@ async def test_each_node_looks_whether_it_sees_what_the_other_writes(pair: PairD
     join(pair.a, pair.b)  # a new link, a new test
     await until(lambda: "nas_not_coherent" not in pair.b.watchdog.alarms)
     assert "nas_coherent" in names(pair.b)
+
+
+async def test_a_promise_that_is_refused_is_not_asked_for_at_the_speed_of_the_link(
+    pair: PairDouble,
+) -> None:
+    asked: list[float] = []
+
+    async def refuse(_epoch: int) -> float | None:
+        asked.append(now())
+        return None
+
+    pair.a.link.promise = refuse  # type: ignore[method-assign]  # as a peer in doubt does
+    pair.a.store.away = True
+    await until(lambda: pair.a.gate.state == "closed")  # at the end of its authority
+    assert 0 < len(asked) < 20  # from half of it on: else it would be thousands
