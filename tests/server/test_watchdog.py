@@ -488,7 +488,7 @@ async def test_a_promise_that_is_refused_is_not_asked_for_at_the_speed_of_the_li
 ) -> None:
     asked: list[float] = []
 
-    async def refuse(_epoch: int) -> float | None:
+    async def refuse(epoch: int) -> float | None:
         asked.append(now())
         return None
 
