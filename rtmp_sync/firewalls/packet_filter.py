@@ -25,9 +25,12 @@ OPEN_SECONDS = 1.0
 
 READINGS = 4  # in the time for which one counts
 
-# `close` and `verify` wait so long for the filter: then the listener's word counts alone, and
-# what the filter does is seen later.
+# `close` waits so long for the filter, which is told at once; what it did is seen later.
 PATIENCE_SECONDS = 0.25
+
+# `verify` waits so long for a reading that is late: an open gate that is not known to be open is
+# closed, and a machine may just be busy.
+READING_SECONDS = 1.0
 
 RETRY_SECONDS = 0.5  # the watchdog closes what is not proven closed at every turn
 
@@ -89,6 +92,8 @@ class FilterGate:
         await self._listener.open(epoch)
         if error := await self._outcome(self._begin(self._set)):
             raise OSError(error)
+        if self._seen != "open":
+            raise OSError("closed meanwhile")
 
     async def close(self) -> None:
         """Called again, it waits for what is under way: a slow filter must come to its end."""
@@ -105,7 +110,7 @@ class FilterGate:
         if self._settling is None and now() - self._looked_at > fresh / READINGS:
             self._begin(self._look)
         if now() - self._seen_at > fresh:  # this process slept, or the filter is slow
-            await self._be_patient()
+            await self._be_patient(READING_SECONDS)
         seen = self._seen if now() - self._seen_at <= fresh else "unknown"
         return seen if seen == await self._listener.verify() else "unknown"
 
@@ -118,9 +123,9 @@ class FilterGate:
         await asyncio.wait([task])
         return "closed meanwhile" if task.cancelled() else task.result()
 
-    async def _be_patient(self) -> None:
+    async def _be_patient(self, seconds: float = PATIENCE_SECONDS) -> None:
         if self._settling is not None:
-            await asyncio.wait([self._settling], timeout=PATIENCE_SECONDS)
+            await asyncio.wait([self._settling], timeout=seconds)
 
     def _begin(self, work: Callable[[], Awaitable[str]]) -> asyncio.Task[str]:
         """Instead of what is under way: it was for something else, or only looked."""

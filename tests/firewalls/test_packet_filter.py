@@ -156,6 +156,18 @@ async def test_closing_wins_over_an_opening_that_hangs(parts: Parts) -> None:
     assert parts.filter.calls == ["close", "open 1", "close"]
 
 
+async def test_closing_wins_over_an_opening_that_still_listens(parts: Parts) -> None:
+    await parts.gate.start()
+    opening = asyncio.ensure_future(parts.gate.open(1))
+    await asyncio.sleep(0)
+    await parts.gate.close()
+    with pytest.raises(OSError, match="closed meanwhile"):
+        await opening
+    assert await parts.gate.verify() != "open"
+    await parts.gate.close()
+    await parts.sees("closed")
+
+
 async def test_closing_again_and_again_lets_a_slow_filter_come_to_its_end(parts: Parts) -> None:
     await parts.gate.start()
     await parts.gate.open(1)
