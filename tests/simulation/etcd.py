@@ -14,6 +14,7 @@ from rtmp_sync.cluster.record import decode
 from rtmp_sync.coordinators.etcd import EtcdCoordinator
 from rtmp_sync.coordinators.etcd_client import (
     Compare,
+    EtcdFull,
     EtcdUnreachable,
     HasValue,
     KeyValue,
@@ -51,11 +52,16 @@ class Etcd:
     ) -> TxnAnswer:
         succeeded = all(self._holds(compare) for compare in compares)
         if succeeded and writes:
-            self._check(writes)
+            self._find_leases(writes)
+            is_full = self.store.nas.full and any(isinstance(write, Put) for write in writes)
+            if is_full and self.store.chance.random() < 0.7:
+                raise EtcdFull("etcdserver: mvcc: database space exceeded")
             self._revision += 1
             for write in writes:
                 self._do(write)
             self._changed()
+            if is_full:  # what fills it up is done all the same
+                raise EtcdFull("etcdserver: mvcc: database space exceeded")
         return TxnAnswer(succeeded, tuple(self._keys.get(key) for key in read))
 
     def grant(self, seconds: int) -> int:
@@ -98,13 +104,10 @@ class Etcd:
             return there is not None and there.value == compare.value
         return compare.mod_revision == (there.mod_revision if there is not None else 0)
 
-    def _check(self, writes: Sequence[Write]) -> None:
+    def _find_leases(self, writes: Sequence[Write]) -> None:
         for write in writes:
-            if isinstance(write, Put):
-                if self.store.nas.full:
-                    raise StoreError("etcdserver: mvcc: database space exceeded")
-                if write.lease and write.lease not in self._leases:
-                    raise LeaseGone("etcdserver: requested lease not found")
+            if isinstance(write, Put) and write.lease and write.lease not in self._leases:
+                raise LeaseGone("etcdserver: requested lease not found")
 
     def _do(self, write: Write) -> None:
         if isinstance(write, Put):
