@@ -7,7 +7,7 @@ from the freeze to the first refused connect, and to the reset of a session that
 milliseconds for a refresh by libnftables, as the driver does it, and by the nft program.
 
 With --minutes N the gate is held for so long instead: a new connection and a byte on a session
-that stays, every 50 ms; each that fails is counted. Needs root.
+that stays, every 50 ms; each that fails is counted, and makes the exit code 1. Needs root.
 
     python -m bench.gates [--json FILE] [--freezes 10] [--minutes N] [--seed N]
 """
@@ -36,7 +36,6 @@ from tests.support.pair import now
 
 TICK_SECONDS = 0.05
 REFRESHES = 200
-LIMIT_MS = 1000.0  # the switch of the driver
 RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # no TIME_WAIT: an hour of connects must not run dry
 
 
@@ -190,7 +189,7 @@ def main() -> int:
         print("gates: left out: network namespaces and nftables need root")
         return 0
     rows: list[list[object]] = []
-    notes = [f"seed {options.seed}"]
+    notes, failed = [f"seed {options.seed}; the kernel's time-out is 1,000 ms"], 0
     with Namespaces() as net:
         if options.minutes:
             seen = measure_flicker(net, options.minutes * 60)
@@ -202,7 +201,6 @@ def main() -> int:
             for name, times in zip(("connect refused", "session reset"), columns, strict=True):
                 rows.append([f"frozen to {name}, median", statistics.median(times)])
                 rows.append([f"frozen to {name}, worst", max(times)])
-            failed = int(max(columns[0]) > LIMIT_MS + 2 * TICK_SECONDS * 1000)
             for way, (median, worst, cpu) in measure_refresh(net).items():
                 rows.append([f"refresh by {way}, median", median])
                 rows.append([f"refresh by {way}, worst", worst])
