@@ -71,17 +71,17 @@ def test_a_list_that_a_driver_does_not_look_at_is_a_warning(driver: str, tmp_pat
     ]
 
 
-@pytest.mark.usefixtures("allowed")
 @pytest.mark.parametrize(
     ("peer", "warned"), [("10.0.0.2", False), ("10.1.0.2", True), ("b.example", False)]
 )
 def test_a_list_without_the_other_origin_is_a_warning(
     tmp_path: Path, peer: str, warned: bool
 ) -> None:
+    commands = {f"{action}_command": ["true"] for action in ("open", "close", "verify")}
     tables = {
         "node": {"id": "A"},
         "apps": {"directory": str(tmp_path)},
-        "firewall": {"driver": "nftables", "allow": ["10.0.0.0/24"]},
+        "firewall": {"driver": "command", "allow": ["10.0.0.0/24"], **commands},
         "failover": {"peer_admin": f"{peer}:1112"},
     }
     fix = f"lacks the other origin ({peer}), whose probes of this port fail; add it"
