@@ -14,6 +14,8 @@ from typing import Literal, Protocol
 
 import structlog
 
+from rtmp_sync.cluster.actions import Happened
+from rtmp_sync.cluster.restraint import Restraint
 from rtmp_sync.firewalls.base import GateState, Report
 from rtmp_sync.firewalls.listener import ListenerGate
 from rtmp_sync.server.clock import now
@@ -34,7 +36,7 @@ READING_SECONDS = 1.0
 
 RETRY_SECONDS = 0.5  # the watchdog closes what is not proven closed at every turn
 
-REPORT_SECONDS = 5.0  # others who alter it all the time don't fill the history
+REPORT_SECONDS = 5.0  # of what is found at every reading; the history hears of it less and less
 
 
 class PacketFilter(Protocol):
@@ -72,6 +74,7 @@ class FilterGate:
         self._seen_at = 0.0
         self._looked_at = 0.0
         self._reported_at = 0.0
+        self._restraint = Restraint()
         self._settling: asyncio.Task[str] | None = None
         self._turn = asyncio.Lock()
         self._log = structlog.get_logger("rtmp_sync.gate")
@@ -194,7 +197,10 @@ class FilterGate:
         if now() - self._reported_at > REPORT_SECONDS:
             self._reported_at = now()
             self._log.error("gate_mismatch", error=error)
-            self._report("gate_mismatch", epoch=self._epoch, error=error)
+            fields: dict[str, object] = {"epoch": self._epoch, "error": error}
+            told = self._restraint.admit(Happened("gate_mismatch", fields), now())
+            if told is not None:
+                self._report(told.event, **told.fields)
 
 
 def _text(error: OSError) -> str:

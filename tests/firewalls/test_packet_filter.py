@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 
 import pytest
 
+from rtmp_sync.firewalls import packet_filter
 from rtmp_sync.firewalls.base import GateState
 from rtmp_sync.firewalls.listener import ListenerGate
 from rtmp_sync.firewalls.packet_filter import FilterGate
@@ -225,6 +226,21 @@ async def test_what_cannot_be_repaired_is_unknown_and_fills_no_history(parts: Pa
             assert await parts.gate.verify() == "unknown"
             await asyncio.sleep(0.01)
     assert len(parts.events) == 1
+
+
+async def test_what_is_wrong_for_hours_is_told_now_and_then(
+    parts: Parts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The history holds a thousand events."""
+    hours = 0.0
+    monkeypatch.setattr(packet_filter, "now", lambda: now() + hours * 3600)
+    await parts.gate.start()
+    parts.filter.refuses = "no such program"
+    parts.filter.state = "unknown"
+    for _ in range(500):
+        hours += 0.01
+        await parts.gate.verify()
+    assert 30 <= len(parts.events) <= 100
 
 
 async def test_a_reading_that_does_not_come_is_no_reading(parts: Parts) -> None:
