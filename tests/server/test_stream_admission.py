@@ -129,7 +129,7 @@ async def test_a_stream_needs_a_key_of_a_pattern_that_its_name_matches(
 
 async def test_keys_are_read_again_when_they_have_changed(keys: Path) -> None:
     stored = StreamKeys(keys, "apps.x.publish_keys")
-    keys.write_text("cam1 another-key\n")
+    keys.write_text("cam1 another-key\n")  # noqa: ASYNC240  # of a test's own file
     await stored.admit(StreamRequest("cam1", "live", {"key": "another-key"}))
     with pytest.raises(Reject):
         await stored.admit(StreamRequest("cam1", "live", {"key": "one"}))
@@ -155,7 +155,7 @@ async def test_an_origin_asks_for_the_keys_of_its_configuration(tmp_path: Path, 
         await peer.until(lambda: BAD_NAME in peer.statuses())
         ask(peer, "publish", "cam1?key=two")
         await peer.until(lambda: START in peer.statuses())
-        keys.unlink()  # nobody new, until it is back
+        keys.unlink()  # noqa: ASYNC240  # nobody new, until it is back
         ask(peer, "publish", "cam1?key=two")
         await peer.until(lambda: peer.statuses().count(BAD_NAME) == 2)
         peer.close()
