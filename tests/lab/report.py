@@ -4,6 +4,7 @@ mode, as they are kept in a JSON file: those of later runs take the place of ear
 from __future__ import annotations
 
 import json
+import os
 import platform
 import statistics
 import subprocess
@@ -15,7 +16,7 @@ from rich.table import Table
 
 from .fault import MODES, Fault, Result
 
-COMMAND = "make lab"
+COMMAND = "python -m tests.lab --json bench/results/lab.json --markdown docs/lab.md"
 
 INTRODUCTION = """\
 Every fault that a pair must live through, done to real processes: two origins under their guards,
@@ -96,11 +97,13 @@ def markdown(records: Sequence[Record]) -> str:
         "",
         *INTRODUCTION.splitlines(),
         "",
-        f"{_score(records)}. Made with",
+        f"{_score(records)}. Made with `make lab`, which is",
         "",
         f"    {COMMAND}",
         "",
-        f"with {', '.join(_versions())}.",
+        "(with `--faults`, outcomes of faults that were done again take the place of earlier ones)",
+        f"and {', '.join(_versions())},",
+        f"on {os.cpu_count()} cores that had other things to do: a load of {os.getloadavg()[2]:.0f}.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "| " + " | ".join("---:" if name in FIGURES else "---" for name in COLUMNS) + " |",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import cast
 
 from tests.lab.fault import Check, Fault, Faults, Result
@@ -81,3 +82,9 @@ def test_the_table_names_what_was_not_as_expected() -> None:
     text = markdown(records)
     assert "| 1 | file | how | expected | seen NOT: B serves | 100 | 120 | FAIL |" in text
     assert "0 of 1 outcomes" in text
+
+
+def test_the_kept_table_is_of_all_faults() -> None:
+    text = (Path(__file__).parents[2] / "docs" / "lab.md").read_text()
+    for number in range(1, 41):
+        assert f"\n| {number} | " in text
