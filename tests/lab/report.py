@@ -103,7 +103,7 @@ def markdown(records: Sequence[Record]) -> str:
         "",
         "(with `--faults`, outcomes of faults that were done again take the place of earlier ones)",
         f"and {', '.join(_versions())},",
-        f"on {os.cpu_count()} cores that had other things to do: a load of {os.getloadavg()[2]:.0f}.",
+        f"on {os.cpu_count()} cores, under a load of {os.getloadavg()[2]:.0f}, ours and others'.",
         "",
         "| " + " | ".join(COLUMNS) + " |",
         "| " + " | ".join("---:" if name in FIGURES else "---" for name in COLUMNS) + " |",
