@@ -15,15 +15,16 @@ LONG_AGO: Final = 8.0
 MEMORY: Final[Mapping[str, float]] = {
     **dict.fromkeys(("hold_again_at", "switch_again_at", "write_again_at", "retry_at"), 0.0),
     **dict.fromkeys(("promised_until", "open_at", "_confirmed", "_vouched", "stalled_at"), 0.0),
-    # what nobody asks for here: without `--cold-start-alone` and `--fenced`, for people only
-    **dict.fromkeys(("alone_since", "answered_at", "_asked_at", "_peer_heard_at"), 0.0),
+    # what nobody asks for here: without `cold_start_alone`, and for people only
+    **dict.fromkeys(("alone_since", "answered_at", "_asked_at"), 0.0),
     "_link_at": 0.0,  # until the first sign of life on a link, which comes with it
     "since": 2.0,
     "started_at": 6.0,  # the hold-off, and the patience with a better copy
     "beat_changed_at": 4.0,
-    **dict.fromkeys(("read_started", "at", "heartbeat_at", "_ran_at"), 3.0),
+    **dict.fromkeys(("read_started", "at", "_ran_at"), 3.0),
     **dict.fromkeys(("prepared_at", "closing_at", "sent_at", "_waiting"), 2.0),
     **dict.fromkeys(("landed_at", "unknown_since"), 4.0),
+    **dict.fromkeys(("_peer_heard_at", "heartbeat_at"), 4.0),  # a lease
     "_record_at": 1.0,
     "started": 4.0,  # a read
 }

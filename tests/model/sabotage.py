@@ -135,6 +135,7 @@ def _broken_promise() -> Iterator[None]:
 
 
 @_broken("serves-on-when-the-authority-is-over", "I1", "isolate", 1)
+@_broken("serves-on-when-the-lease-is-over", "I1", "isolate", 1, coordinator="etcd")
 def _no_deadline() -> Iterator[None]:
     authority = Observer.authority.fget  # type: ignore[attr-defined]  # of a property
 
