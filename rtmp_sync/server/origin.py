@@ -279,8 +279,9 @@ class Origin:
         return await self._health.check(port_open=port_open)
 
     def lb_checks_age(self, now: float) -> float | None:
-        """Seconds since the load balancer looked at this origin; None: it never did."""
-        return self.load_balancer.age(now)
+        """Seconds since the load balancer looked at this origin, as if it looked every second;
+        None: it does not, or has just begun."""
+        return self.load_balancer.missed_for(now)
 
     def counts(self) -> dict[str, int]:
         """How much it serves."""

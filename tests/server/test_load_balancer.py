@@ -12,7 +12,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from rtmp_sync import Origin
-from rtmp_sync.server.load_balancer import LoadBalancerChecks
+from rtmp_sync.server.load_balancer import KNOWN_GAPS, LoadBalancerChecks
 from tests.support.origins import running, until
 
 BALANCER, PEER = "10.0.0.9", "10.0.0.2"
@@ -45,6 +45,47 @@ def test_a_host_name_becomes_an_address_by_the_link() -> None:
     checks.seen(PEER, 100.0)
     checks.seen("127.0.0.1", 100.0)
     assert checks.age(100.0) is None
+
+
+def seen_every(checks: LoadBalancerChecks, *gaps: float) -> float:
+    """The time of the last one."""
+    at = 100.0
+    checks.seen(BALANCER, at)
+    for gap in gaps:
+        at += gap
+        checks.seen(BALANCER, at)
+    return at
+
+
+@pytest.mark.parametrize(
+    "gaps", [(5.0, 5.0, 5.0), (0.1, 4.9, 0.1, 4.9)], ids=["one", "two processes"]
+)
+def test_a_load_balancer_that_looks_seldom_is_not_missed_between_two_looks(
+    gaps: tuple[float, ...],
+) -> None:
+    checks = LoadBalancerChecks([PEER])
+    last = seen_every(checks, *gaps)
+    assert checks.missed_for(last + max(gaps)) == pytest.approx(1)
+    assert checks.missed_for(last + max(gaps) + 5) == pytest.approx(6)
+    assert checks.age(last + 4) == pytest.approx(4)
+
+
+def test_a_load_balancer_that_looks_often_is_missed_from_the_last_look_on() -> None:
+    checks = LoadBalancerChecks([PEER])
+    last = seen_every(checks, 0.1, 1.0, 0.1)
+    assert checks.missed_for(last + 3) == pytest.approx(3)
+
+
+def test_somebody_who_looks_by_hand_is_no_load_balancer() -> None:
+    checks = LoadBalancerChecks([PEER])
+    last = seen_every(checks, 2.0, 3600.0)
+    assert checks.missed_for(last) is None
+
+
+def test_a_load_balancer_that_was_away_is_missed_again_soon() -> None:
+    checks = LoadBalancerChecks([PEER])
+    last = seen_every(checks, 1.0, 600.0, *[1.0] * KNOWN_GAPS)
+    assert checks.missed_for(last + 4) == pytest.approx(4)
 
 
 async def age_after(origin: Origin, path: str) -> float | None:
