@@ -115,4 +115,5 @@ class Effects(Protocol):
         """port_open: whether the own public port should answer."""
 
     def lb_checks_age(self, now: float) -> float | None:
-        """Seconds since the load balancer looked; None: it never did."""
+        """Seconds since the load balancer looked at this origin, as if it looked every second;
+        None: it does not, or has just begun."""
