@@ -88,7 +88,7 @@ COMPANIONS: Mapping[str, tuple[str, ...]] = {
     "pause": ("crash", "vm"),
     "revoke": ("crash", "switchover", "cut", "flaky", "store_slow"),
     "leader": ("crash", "power", "cut", "switchover"),
-    "force_fenced": ("crash", "cut", "gate_shut"),
+    "force_fenced": ("crash", "cut"),
 }
 # Nothing comes of these unless they hit who serves, and last.
 LINGERING = ("sick", "lag", "lb_path")

@@ -433,11 +433,14 @@ class Trouble:
             self._later(0.3 * world.timing.t_conf, self._force_when_closed, node, until, hasty)
 
     def _force_fenced(self, fault: Fault, node: Node) -> bool:
-        """The store goes, then a node; an operator pulls its plug, and says so to the other."""
+        """The store goes, then a node; an operator pulls its plug, and says so to the other.
+        Now and then that one's gate does not open."""
         process = node.process
         other = next(one for one in self._world.nodes.values() if one is not node)
         if process is None or not process.runs:
             return False
+        if fault.level > 0.8:
+            self._gate_shut(fault, node)
         self._unreachable(fault.seconds + self._world.timing.t_conf, *NAMES)
         self._later(0.5 * self._world.timing.t_conf * fault.level, self._vouch_for, node, other)
         return True
