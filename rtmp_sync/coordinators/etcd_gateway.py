@@ -119,8 +119,10 @@ class GatewayClient:
             raise StoreTimeout("etcd: an answer of another shape") from None
 
     async def grant(self, ttl_seconds: int) -> int:
-        answer = await self._ask("/lease/grant", {"TTL": str(ttl_seconds)})
-        return _number(answer, "ID")
+        lease = _number(await self._ask("/lease/grant", {"TTL": str(ttl_seconds)}), "ID")
+        if lease == 0:  # that would be a key without a lease: one that never ends
+            raise StoreTimeout("etcd: an answer of another shape")
+        return lease
 
     async def keepalive(self, lease: int) -> bool:
         answer = await self._ask("/lease/keepalive", {"ID": str(lease)})

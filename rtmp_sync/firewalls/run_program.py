@@ -13,6 +13,8 @@ from typing import Protocol
 
 __all__ = ["Ran", "Run", "run_program"]
 
+MAX_COMPLAINT = 300  # characters: it goes into alarms and the history, whatever a program prints
+
 
 @dataclass(frozen=True, slots=True)
 class Ran:
@@ -24,10 +26,10 @@ class Ran:
 
     @property
     def complaint(self) -> str:
-        """The last thing it said, in one line."""
+        """The last thing it said, in one line that is not too long."""
         lines = [*self.output.splitlines(), *self.errors.splitlines()]
         said = next((line.strip() for line in reversed(lines) if line.strip()), "")
-        return said or f"exit code {self.code}"
+        return said[:MAX_COMPLAINT] or f"exit code {self.code}"
 
 
 class Run(Protocol):

@@ -250,6 +250,12 @@ async def test_a_lease_is_granted_and_found_alive_or_gone(members: Members) -> N
     assert not await gone.keepalive(77)
 
 
+async def test_a_grant_without_a_lease_is_none(members: Members) -> None:
+    """A key with the lease 0 would live for ever."""
+    with pytest.raises(StoreTimeout):
+        await members.client(await members.member(says({"TTL": "5"}))).grant(5)
+
+
 async def test_an_error_in_the_stream_is_no_word_about_the_lease(members: Members) -> None:
     answer = says({"error": {"grpc_code": 14, "message": "etcdserver: no leader"}})
     with pytest.raises(StoreTimeout, match="no leader"):

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from rtmp_sync.firewalls.run_program import Ran, run_program
+from rtmp_sync.firewalls.run_program import MAX_COMPLAINT, Ran, run_program
 from tests.support.nodes import until
 
 BEAT = "import sys, time\nwhile True: open(sys.argv[1], 'a').write('.'); time.sleep(0.01)"
@@ -32,6 +32,7 @@ async def test_input_and_variables_go_in_and_both_outputs_and_the_code_come_back
         (Ran(1, "", "first\nlast\n\n"), "last"),
         (Ran(1, "said\n", ""), "said"),
         (Ran(7, "", ""), "exit code 7"),
+        (Ran(1, "", "x" * 100_000), "x" * MAX_COMPLAINT),
     ],
 )
 def test_what_a_program_said_last_is_its_complaint(ran: Ran, complaint: str) -> None:
