@@ -9,6 +9,9 @@ import pytest
 from tests.model.sabotage import BROKEN
 from tests.model.scenario import broken, explore
 
+# Some seconds of CPU each, which a machine that does ten other things gives slowly.
+pytestmark = pytest.mark.timeout(900)
+
 
 @pytest.mark.parametrize("name", sorted(BROKEN))
 def test_is_found_for_what_it_is(name: str, record_property: Callable[[str, object], None]) -> None:

@@ -8,6 +8,9 @@ import pytest
 
 from tests.model.scenario import Scenario, explore
 
+# Some seconds of CPU each, which a machine that does ten other things gives slowly.
+pytestmark = pytest.mark.timeout(900)
+
 TWO_FAULTS = frozenset(
     ("pause", "isolate", "crash", "clock runs ahead", "store is away", "unknown", "late")
 )
@@ -41,7 +44,7 @@ def test_an_acknowledged_write_is_on_whoever_opens_next(
     mode: str, record_property: Callable[[str, object], None]
 ) -> None:
     kinds = frozenset(("crash", "power", "ask", "reset", "late", "isolate"))
-    scenario = Scenario(writes=True, journal=True, kinds=kinds, mode=mode, states=3000)
+    scenario = Scenario(writes=True, journal=True, kinds=kinds, mode=mode, states=2000)
     _nothing_found(scenario, record_property)
 
 
@@ -49,5 +52,5 @@ def test_an_acknowledged_write_is_on_whoever_opens_next(
 def test_two_faults_at_once(
     coordinator: str, record_property: Callable[[str, object], None]
 ) -> None:
-    scenario = Scenario(coordinator=coordinator, faults=2, kinds=TWO_FAULTS, states=2500)
+    scenario = Scenario(coordinator=coordinator, faults=2, kinds=TWO_FAULTS, states=1500)
     _nothing_found(scenario, record_property)
