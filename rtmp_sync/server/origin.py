@@ -19,6 +19,8 @@ from collections.abc import Callable
 import structlog
 
 from rtmp_sync.admin.server import AdminServer
+from rtmp_sync.cluster.actions import Happened
+from rtmp_sync.cluster.restraint import Restraint
 from rtmp_sync.config import Address, Config
 from rtmp_sync.coordinators import make_coordinator
 from rtmp_sync.errors import ConfigError
@@ -90,6 +92,7 @@ class Origin:
         self._stop_asked = asyncio.Event()
         self._gate_tried = asyncio.Event()
         self._gate_error = ""
+        self._restraint = Restraint()  # a gate that does not open is tried again all the time
         self._log = structlog.get_logger("rtmp_sync.origin").bind(node=self.node_id)
 
     @property
@@ -224,7 +227,7 @@ class Origin:
         if is_open:
             self.history.record("gate_opened", epoch=epoch)
         else:
-            self.history.record("gate_not_opened", epoch=epoch, error=error)
+            self._tell_now_and_then("gate_not_opened", epoch=epoch, error=error)
         self._gate_error = error
         self._gate_tried.set()
         return is_open
@@ -261,7 +264,7 @@ class Origin:
         self.state.start_epoch(epoch, self.boot_id, history_id, lossy=lossy)
         self.turn.commit_journal()
         await self.persistence.written(self.state.journal.head)
-        self.history.record("promoted", epoch=epoch, seq=self.state.journal.head, lossy=lossy)
+        self._tell_now_and_then("promoted", epoch=epoch, seq=self.state.journal.head, lossy=lossy)
         self._tell_interrupted(interrupted)
         if self.turn.authorised:  # else the gate stays closed, and the watchdog tries again
             self.instances.promote()
@@ -306,6 +309,10 @@ class Origin:
             own=self.sessions.own_probes,
             preamble=lambda near: LOCAL_HEADER if near in proxies else b"",
         )
+
+    def _tell_now_and_then(self, event: str, **fields: object) -> None:
+        if (told := self._restraint.admit(Happened(event, fields), now())) is not None:
+            self.history.record(told.event, **told.fields)
 
     def _tell_former_life(self) -> None:
         """How the process before this one ended, which could not tell it itself."""

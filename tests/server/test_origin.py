@@ -61,6 +61,20 @@ async def test_no_authority_comes_back_to_an_origin_that_stops(tmp_path: Path) -
     assert not origin.turn.authorised
 
 
+async def test_a_gate_that_never_opens_does_not_fill_the_history(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def refuse(_epoch: int) -> None:
+        raise OSError("no such program")
+
+    async with running(tmp_path) as origin:
+        await origin.gate.close()
+        monkeypatch.setattr(origin.gate, "open", refuse)
+        for _ in range(200):
+            assert not await origin.open_gate(origin.authority.epoch)
+        assert 1 <= origin.history.counts["gate_not_opened"] <= 50
+
+
 async def test_run_ends_on_request(tmp_path: Path) -> None:
     origin = Origin(config_of(tmp_path))
     running_origin = asyncio.ensure_future(origin.run())
