@@ -4,11 +4,14 @@ the fault is kept for the next one that wants the same."""
 from __future__ import annotations
 
 import asyncio
+import bisect
 from collections.abc import Callable, Sequence
 from contextlib import AsyncExitStack
+from itertools import pairwise
 
 from tests.support.gate_log import GateLog
 from tests.support.health_sampler import HealthSampler
+from tests.support.history import History
 from tests.support.load import Load
 from tests.support.pair import Overdue, now
 
@@ -79,7 +82,7 @@ class Lab:
             site.heal()
             await scene.whole()
             await scene.judge()
-        gaps = [gap.seconds * MILLISECONDS for gap in load.history.gaps(after=FAULT_SECONDS)]
+        gaps = [seconds * MILLISECONDS for seconds in longest_pauses(load.history)]
         result = Result(fault, coordinator, gate, scene.checks, scene.observed, gaps, now() - began)
         if scene.spoiled or fault.fresh or not result.passed:
             await self.close(keep_logs=not result.passed)
@@ -125,3 +128,17 @@ class Lab:
 def _kinship(fault: Fault) -> tuple[object, ...]:
     setup = fault.setup("", "")
     return (fault.fresh, str(setup), fault.number)
+
+
+def longest_pauses(history: History) -> list[float]:
+    """Of each client in seconds, from its last acknowledged write before the fault to its rest."""
+    if not history.faults:
+        return []
+    at = history.faults[0][0]
+    found = []
+    for client in history.clients.values():
+        times = client.acked_at
+        since = times[max(0, bisect.bisect_right(times, at) - 1) :]
+        ends = [*since, history.rested_at]
+        found.append(max((later - earlier for earlier, later in pairwise(ends)), default=0.0))
+    return found

@@ -9,7 +9,9 @@ from tests.lab.fault import Check, Fault, Faults, Result
 from tests.lab.faults import FAULTS
 from tests.lab.port_sampler import PortSampler, Sample
 from tests.lab.report import markdown, merged, record_of
+from tests.lab.run import longest_pauses
 from tests.lab.scene import Scene
+from tests.support.history import History
 from tests.support.namespaces import Host
 
 NOWHERE = cast(Host, None)  # nothing is connected to
@@ -65,6 +67,15 @@ def test_a_frozen_node_whose_kernel_answers_does_not_count_without_a_packet_filt
     assert sampler.problems()
     sampler.ignore("A", 0.9, 2.0)
     assert sampler.problems() == []
+
+
+def test_the_gap_is_the_longest_pause_from_before_the_fault_on() -> None:
+    history = History()
+    for at in (1.0, 2.0, 7.0, 7.5, 9.0):
+        history.client("c00").acked(at)
+    history.fault(5.0, "a fault long after the last write")
+    history.rested_at = 9.1
+    assert longest_pauses(history) == [5.0]
 
 
 def test_a_later_outcome_takes_the_place_of_the_earlier_one_and_others_stay() -> None:

@@ -156,6 +156,7 @@ async def sticky_dies(scene: Scene) -> None:
     code, answer = await scene.site.post("A", "/switchover")
     scene.check("B is made the holder", code == 200, answer)
     await scene.whole("B")
+    await scene.acknowledged(60)
     epoch = int((await scene.site.status("B"))["epoch"])
     scene.strike("kill -9 of B's origin")
     scene.kill("B", ORIGIN)
