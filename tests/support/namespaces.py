@@ -18,6 +18,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import functools
 import itertools
 import os
 import signal
@@ -132,6 +133,8 @@ class Namespaces:
         require("nft")
         if os.geteuid() != 0:
             pytest.skip("network namespaces need root")
+        if refusal := _refusal():
+            pytest.skip(f"network namespaces cannot be made here: {refusal}")
         _remove_leftovers()
         self._name = f"{PREFIX}-{os.getpid()}-{next(_numbers)}"
         self._hosts: list[Host] = []
@@ -225,6 +228,23 @@ def _run(*command: str, text: str | None = None) -> str:
     if done.returncode != 0:
         raise AssertionError(f"{' '.join(command)}: {done.stderr}{text or ''}")
     return done.stdout
+
+
+@functools.cache
+def _refusal() -> str:
+    """Why this machine does not let root make, enter and filter a namespace, as some containers;
+    "" if it does."""
+    name = f"{PREFIX}-{os.getpid()}-probe"
+    try:
+        _run("ip", "netns", "add", name)
+        try:
+            _batch(name, ["link set lo up"])
+            _run("nsenter", f"--net={FOLDER / name}", "nft", "list", "ruleset")
+        finally:
+            _run("ip", "netns", "del", name)
+    except AssertionError as error:
+        return str(error).strip()
+    return ""
 
 
 def _remove_leftovers() -> None:
