@@ -127,7 +127,11 @@ async def test_while_paused_nobody_takes_over_and_resume_makes_it_happen(pair: P
     active, standby = await pair.settled()
     await run(pair, "pause", "--reason", "a test")
     try:
-        assert (await pair.status(standby) or {})["paused"]
+
+        async def knows() -> bool:
+            return bool((await pair.status(standby) or {}).get("paused"))
+
+        await within(20, "the standby reads of the pause", knows)
         pair.signal(active, signal.SIGKILL)
 
         async def waits_for_resume() -> bool:
