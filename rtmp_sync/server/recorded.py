@@ -177,10 +177,10 @@ class _Player:
         self._wake.set()
 
     def stop(self) -> None:
+        """Files are closed once a read that is under way has ended."""
         self._task.cancel()
-        closing = [self._request.recording, *(one.recording for one in self._next)]
-        for recording in closing:
-            asyncio.ensure_future(recording.close())  # noqa: RUF006  # its thread ends it
+        for request in (self._request, *self._next):
+            request.recording.abandon()
 
     # -- the task -------------------------------------------------------------------------
 

@@ -11,6 +11,7 @@ lane, some tags at a time; the index of a file without one is made by looking at
 from __future__ import annotations
 
 import asyncio
+import threading
 from bisect import bisect_right
 from collections.abc import Callable
 from concurrent.futures import Executor
@@ -74,6 +75,7 @@ class Recording:
     _files: list[_File]
     _lane: Executor
     _open: tuple[int, BinaryIO] | None = None
+    _busy: threading.Lock = field(default_factory=threading.Lock)
     _headers: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     @classmethod
@@ -126,15 +128,27 @@ class Recording:
         return await self._run(self._read, at, max_bytes)
 
     async def close(self) -> None:
-        if self._open is not None:
-            _, file = self._open
-            self._open = None
-            await self._run(file.close)
+        await self._run(self._end)
+
+    def abandon(self) -> None:
+        """Close it as soon as a read that is under way has ended; nobody waits for that."""
+        self._lane.submit(self._alone, self._end)
 
     # -- in the lane ----------------------------------------------------------------------
 
     async def _run(self, work: Callable[..., T], *arguments: Any) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._lane, work, *arguments)
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._lane, self._alone, work, *arguments)
+
+    def _alone(self, work: Callable[..., T], *arguments: Any) -> T:
+        with self._busy:  # a read whose caller was cancelled may still go on
+            return work(*arguments)
+
+    def _end(self) -> None:
+        if self._open is not None:
+            _, file = self._open
+            self._open = None
+            file.close()
 
     def _file(self, number: int) -> BinaryIO:
         if self._open is not None:
