@@ -54,6 +54,7 @@ class Node:
         self._waiting: list[tuple[Callable[..., None], tuple[Any, ...]]] = []
         self._died_at: float | None = None
         self._owed_seq = 0  # what the disk must give back
+        self._found_seq = 0  # what the present process started with
 
     @property
     def unfit(self) -> bool:
@@ -113,6 +114,7 @@ class Node:
             return
         self.process = process
         self.world.verdicts.boots[boot_id] = process
+        self._found_seq = process.state.journal.head
         self.world.trace(lambda: f"{boot_id} boots at {process.position}")
         if process.state.journal.head < self._owed_seq:
             raise Broken(
@@ -137,7 +139,9 @@ class Node:
         if process is not None and self.world.setup.disk == "fsync" and self.disk.honest:
             assert process.storing is not None
             journal = process.storing.journal
-            if not self.disk.lying and not journal.persist_failed:
+            # What it found may not be on the medium before something of its own is.
+            is_synced = journal.written_seq > self._found_seq
+            if not self.disk.lying and not journal.persist_failed and is_synced:
                 self._owed_seq = journal.written_seq
         self.on, self.paused = False, False
         self._life += 1
