@@ -30,22 +30,19 @@ from rtmp_sync.protocol.events import (
     StreamDeleted,
 )
 from rtmp_sync.protocol.netstream import PLAYING, PUBLISHING
-from rtmp_sync.server.recorded import Request
+from rtmp_sync.server.live import LiveStreams
+from rtmp_sync.server.recorded import RecordedStreams, Request
 from rtmp_sync.server.stream_admission import admit_player, admit_publisher, find_recording
 from rtmp_sync.storage.recorder import Take
 from rtmp_sync.storage.recording import Recording
 from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import (
-    AUDIO,
-    LEVEL_ERROR,
     LEVEL_STATUS,
     PLAY_FAILED,
     PLAY_START,
     PLAY_STOP,
     PUBLISH_BAD_NAME,
-    SEEK_FAILED,
-    VIDEO,
 )
 
 if TYPE_CHECKING:
@@ -111,7 +108,7 @@ def _play(session: Session, event: PlayRequested) -> None:
         instance, streams = session.instance, session.connection.streams
         gone = session.closing or streams.doing(msid) != PLAYING
         if gone and recording is not None:
-            session.ask(recording.close(), lambda _, error: None)
+            recording.abandon()
         if gone:
             return
         if error is not None or recording is None:
@@ -136,32 +133,25 @@ def _play(session: Session, event: PlayRequested) -> None:
 
 
 def _receive_audio(session: Session, event: ReceiveAudio) -> None:
-    if session.instance.recorded.is_playing(session, event.msid):
-        session.instance.recorded.want(session, event.msid, AUDIO, event.flag)
-    else:
-        session.instance.live.want(session, event.msid, media.AUDIO, event.flag)
+    _streams(session, event.msid).want(session, event.msid, media.AUDIO, event.flag)
 
 
 def _receive_video(session: Session, event: ReceiveVideo) -> None:
-    if session.instance.recorded.is_playing(session, event.msid):
-        session.instance.recorded.want(session, event.msid, VIDEO, event.flag)
-    else:
-        session.instance.live.want(session, event.msid, media.VIDEO, event.flag)
+    _streams(session, event.msid).want(session, event.msid, media.VIDEO, event.flag)
 
 
 def _pause(session: Session, event: PauseRequested) -> None:
-    if session.instance.recorded.is_playing(session, event.msid):
-        session.instance.recorded.pause(session, event.msid, event.paused)
-    else:
-        session.instance.live.pause(session, event.msid, event.paused)
+    _streams(session, event.msid).pause(session, event.msid, event.paused)
 
 
 def _seek(session: Session, event: SeekRequested) -> None:
-    if session.instance.recorded.is_playing(session, event.msid):
-        session.instance.recorded.seek(session, event.msid, event.position)
-    else:
-        text = "A live stream cannot be sought."
-        session.status(event.msid, LEVEL_ERROR, SEEK_FAILED, text)
+    _streams(session, event.msid).seek(session, event.msid, event.position)
+
+
+def _streams(session: Session, msid: int) -> LiveStreams | RecordedStreams:
+    """Those that a message stream plays one of."""
+    recorded = session.instance.recorded
+    return recorded if recorded.is_playing(session, msid) else session.instance.live
 
 
 def _buffer_length(session: Session, event: BufferLengthSet) -> None:
@@ -216,7 +206,7 @@ def _stream_length(session: Session, event: CommandReceived) -> None:
         seconds = 0.0
         if recording is not None:
             seconds = recording.duration_ms / 1000
-            session.ask(recording.close(), lambda _, error: None)
+            recording.abandon()
         session.answer(event.transaction, replies.result(seconds))
 
     session.ask(find_recording(session.instance, request.name), found)

@@ -45,6 +45,7 @@ from rtmp_sync.wire.constants import (
     RECORD_FAILED,
     RECORD_START,
     RECORD_STOP,
+    SEEK_FAILED,
     SEEK_NOTIFY,
     STREAM_BEGIN,
     UNPAUSE_NOTIFY,
@@ -284,6 +285,11 @@ class LiveStreams:
         self._status(peer, msid, code, f"{done} {player.channel.stream.name}.")
         if not paused:
             self._resume(player, media.AUDIO | media.VIDEO)
+
+    def seek(self, peer: StreamPeer, msid: int, _ms: float) -> None:
+        """What is live has one place only."""
+        text = "A live stream cannot be sought."
+        self._status(peer, msid, SEEK_FAILED, text, level=LEVEL_ERROR)
 
     # The end
 

@@ -95,9 +95,9 @@ class RecordedStreams:
     def seek(self, peer: StreamPeer, msid: int, ms: float) -> None:
         self._players[peer, msid].seek(ms)
 
-    def want(self, peer: StreamPeer, msid: int, type: int, wanted: bool) -> None:
-        """AUDIO or VIDEO, as message types."""
-        self._players[peer, msid].want(type, wanted)
+    def want(self, peer: StreamPeer, msid: int, kind: int, wanted: bool) -> None:
+        """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""
+        self._players[peer, msid].want(kind, wanted)
 
     def set_buffer(self, peer: StreamPeer, msid: int, ms: int) -> None:
         player = self._players.get((peer, msid))
@@ -129,7 +129,7 @@ class _Player:
         self._reset = reset
         self._buffer_ms = _BUFFER_MS
         self._paused = False
-        self._unwanted: set[int] = set()
+        self._refused = 0  # media.AUDIO and media.VIDEO, when the player does not want them
         self._at: Cursor | None = None
         self._jumps = 0  # seeks, and beginnings of other recordings: what was read is of before
         self._base = (0.0, 0)  # loop time -> ms of the recording, from which time is counted
@@ -165,12 +165,12 @@ class _Player:
         self._status(PLAY_START, f"Started playing {name}.", details=name)
         self._jump(int(ms))
 
-    def want(self, type: int, wanted: bool) -> None:
-        if wanted and type in self._unwanted:
-            self._unwanted.discard(type)
+    def want(self, kind: int, wanted: bool) -> None:
+        if not wanted:
+            self._refused |= kind
+        elif self._refused & kind:
+            self._refused &= ~kind
             self.seek(self._now_ms())
-        elif not wanted:
-            self._unwanted.add(type)
 
     def set_buffer(self, ms: int) -> None:
         self._buffer_ms = ms
@@ -242,7 +242,7 @@ class _Player:
                     break
                 if ends is not None and tag.ms >= ends:
                     return
-                if tag.type not in self._unwanted:
+                if not tag.flags & self._refused:
                     self._put(tag)
                 if self._request.duration_ms == 0 and tag.flags & media.KEY_FRAME:
                     return

@@ -61,9 +61,7 @@ class MediaFolders:
         kind, colon, rest = name.partition(":")
         if colon and kind in _KINDS:
             name = rest
-        for suffix in (FILE,):
-            name = name.removesuffix(suffix)
-        parts = _parts(name)
+        parts = _parts(name.removesuffix(FILE))
         longest = max(
             (prefix for prefix in self._virtual if tuple(parts[: len(prefix)]) == prefix),
             key=len,
