@@ -182,6 +182,8 @@ class EtcdCoordinator:
             serves = is_held and self._is_mine(record) and self._is_bound(holder)
             if serves:
                 self._bound_epoch = record.epoch
+            elif is_held and self._is_bound(holder):
+                self._lease = None  # renewed, it would keep the key of a holder who never came
         sighting = Sighting(
             started,
             now(),

@@ -251,6 +251,15 @@ async def test_a_new_holder_that_never_comes_is_not_waited_for(store: EtcdStore)
     await landed(a, handed.claimed(author("a1", "back"), 1, "holder_expired"))
 
 
+async def test_who_handed_over_and_beats_on_does_not_keep_the_key_of_one_who_never_came(
+    store: EtcdStore,
+) -> None:
+    """As one that then serves by its operator's word does."""
+    a = short(store, "A", "a1")
+    await _hand_over(a, await _in_sync(a))
+    await until(lambda: _gone_while_it_beats(a))
+
+
 async def test_a_key_taken_over_once_and_lost_is_not_taken_again(
     store: EtcdStore, a: EtcdCoordinator, b: EtcdCoordinator
 ) -> None:
@@ -369,6 +378,10 @@ async def _hand_over(a: EtcdCoordinator, record: Record) -> Record:
 
 async def _gone(coordinator: EtcdCoordinator) -> bool:
     return await sees_key(coordinator) is False
+
+
+async def _gone_while_it_beats(coordinator: EtcdCoordinator) -> bool:
+    return (await coordinator.read(beat=True)).sighting.holder_key is False
 
 
 async def _is(holds: Callable[[], bool]) -> bool:
