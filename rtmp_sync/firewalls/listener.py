@@ -1,4 +1,4 @@
-"""The default gate: the public port listens, or it does not. Needs no rights.
+"""The default gate: the public ports listen, or they do not. Needs no rights.
 
 A closed port refuses at once, so a load balancer's plain TCP check is right while the process
 runs; a frozen process needs the HTTP check (failover.md, "Load balancer").
@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from ssl import SSLContext
+from typing import TYPE_CHECKING, NamedTuple
 
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls.base import GateState, Report
@@ -17,25 +18,46 @@ from rtmp_sync.firewalls.base import GateState, Report
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
 
-__all__ = ["GoneListener", "ListenerGate", "check", "make", "make_closer"]
+__all__ = ["GoneListener", "ListenerGate", "PublicPort", "check", "make", "make_closer"]
 
 # Clients of a whole site arrive at once after a takeover; the kernel caps it at somaxconn.
 BACKLOG = 4096
 
 
-class ListenerGate:
-    """Listens on `host`:`port` while open; `factory` makes the protocol of each connection."""
+class PublicPort(NamedTuple):
+    """`factory` makes the protocol of each connection. tls: None for none."""
 
-    def __init__(self, host: str, port: int, factory: Callable[[], asyncio.BaseProtocol]) -> None:
-        self._host = host
-        self._port = port
-        self._factory = factory
-        self._server: asyncio.Server | None = None
+    host: str
+    port: int
+    factory: Callable[[], asyncio.BaseProtocol]
+    tls: SSLContext | None = None
+
+
+class ListenerGate:
+    """Listens on `host`:`port` while open; `factory` makes the protocol of each connection.
+
+    beside: ports that are open and closed with it; it is open when all of them listen.
+    """
+
+    def __init__(
+        self,
+        host: str,
+        port: int,
+        factory: Callable[[], asyncio.BaseProtocol],
+        beside: Sequence[PublicPort] = (),
+    ) -> None:
+        self._ports = [PublicPort(host, port, factory), *beside]
+        self._servers: list[asyncio.Server] = []
 
     @property
     def address(self) -> tuple[str, int]:
         """Where it listens; with port 0 in the configuration, the port that it was given."""
-        return self._host, self._port
+        return self._ports[0][:2]
+
+    @property
+    def beside(self) -> list[tuple[str, int]]:
+        """The same of the others."""
+        return [port[:2] for port in self._ports[1:]]
 
     async def start(self) -> None:
         """It is closed already."""
@@ -44,30 +66,46 @@ class ListenerGate:
         await self.close()
 
     async def open(self, epoch: int = 0) -> None:
-        """Raises OSError, for example when the port is taken."""
-        if self._server is not None and self._server.is_serving():
+        """Raises OSError, for example when a port is taken; then none of them listens."""
+        if await self.verify() == "open":
             return
-        # reuse_address: connections of the last time linger in TIME_WAIT.
-        server = await asyncio.get_running_loop().create_server(
-            self._factory, self._host, self._port, reuse_address=True, backlog=BACKLOG
-        )
-        self._port = server.sockets[0].getsockname()[1]
-        self._server = server
+        await self.close()
+        servers = self._servers
+        try:
+            for number, one in enumerate(self._ports):
+                # reuse_address: connections of the last time linger in TIME_WAIT.
+                server = await asyncio.get_running_loop().create_server(
+                    one.factory,
+                    one.host,
+                    one.port,
+                    ssl=one.tls,
+                    reuse_address=True,
+                    backlog=BACKLOG,
+                )
+                servers.append(server)
+                self._ports[number] = one._replace(port=server.sockets[0].getsockname()[1])
+                if servers is not self._servers:
+                    raise OSError("closed meanwhile")
+        except BaseException:
+            for server in servers:
+                server.close()
+            raise
 
     async def close(self) -> None:
-        server, self._server = self._server, None
-        if server is not None:
+        servers, self._servers = self._servers, []
+        for server in servers:
             server.close()
 
     async def verify(self) -> GateState:
-        """Asks the kernel whether a socket of ours listens."""
-        server = self._server
-        if server is None:
-            return "closed"
+        """Asks the kernel whether sockets of ours listen."""
         listening = [
-            sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN) for sock in server.sockets
+            sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            for server in self._servers
+            for sock in server.sockets
         ]
-        return "open" if any(listening) else "closed"
+        if not any(listening):
+            return "closed"
+        return "open" if all(listening) else "unknown"
 
     def hold(self, until: float) -> None:
         """A frozen process listens on: the load balancer's HTTP check is for that."""

@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from rtmp_sync.firewalls.listener import ListenerGate
+from rtmp_sync.firewalls.listener import ListenerGate, PublicPort
 from rtmp_sync.firewalls.none import NoneGate
 
 
@@ -66,6 +66,39 @@ async def test_a_taken_port_is_an_error_and_the_gate_stays_closed() -> None:
         with pytest.raises(OSError, match="in use"):
             await gate.open(1)
         assert await gate.verify() == "closed"
+
+
+async def test_ports_beside_the_first_open_and_close_with_it() -> None:
+    gate = ListenerGate(
+        "127.0.0.1", 0, asyncio.Protocol, [PublicPort("127.0.0.1", 0, asyncio.Protocol)]
+    )
+    await gate.open(1)
+    assert await gate.verify() == "open"
+    ports = [gate.address, *gate.beside]
+    assert [connects(port) for port in ports] == [True, True]
+    await gate.close()
+    assert await gate.verify() == "closed"
+    assert [connects(port) for port in ports] == [False, False]
+
+
+async def test_a_taken_port_beside_the_first_leaves_all_of_them_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        beside = PublicPort("127.0.0.1", taken.getsockname()[1], asyncio.Protocol)
+        gate = ListenerGate("127.0.0.1", 0, asyncio.Protocol, [beside])
+        with pytest.raises(OSError, match="in use"):
+            await gate.open(1)
+        assert await gate.verify() == "closed"
+        assert not connects(gate.address)
+
+
+async def test_a_gate_that_is_closed_while_it_opens_stays_closed(gate: ListenerGate) -> None:
+    opening = asyncio.ensure_future(gate.open(1))
+    await asyncio.sleep(0)
+    await gate.close()
+    with pytest.raises(OSError, match="closed meanwhile"):
+        await opening
+    assert await gate.verify() == "closed"
+    assert not connects(gate.address)
 
 
 async def test_without_a_gate_the_port_stays_and_the_state_is_what_was_said(
