@@ -101,11 +101,11 @@ def _of_the_service(s: Situation) -> dict[str, str]:
             "serving by the operator's word: leave the other origin off until the store has it"
         )
     without_store = s.view.store is Store.UNREACHABLE
-    closed = s.node.state in (*STANDING_BY, State.HELD)
+    closed = s.node.state in (*STANDING_BY, State.HELD, State.FENCED)
     if closed and without_store and _nobody_serves(s):
         found["cannot_claim"] = f"nobody may serve, and the store is away: {_BY_HAND}"
     elif s.node.state is State.CLAIMING and without_store and s.node.word is None:
-        found["cannot_claim"] = "this origin's claim cannot be confirmed: the store is away"
+        found["cannot_claim"] = f"this claim cannot be confirmed, the store is away: {_BY_HAND}"
     elif s.node.state in STANDING_BY and _left_alone(s):
         found["no_eligible_standby"] = (
             "the active origin is gone and this copy is not complete: start that origin again,"
@@ -115,6 +115,8 @@ def _of_the_service(s: Situation) -> dict[str, str]:
 
 
 def _nobody_serves(s: Situation) -> bool:
+    if s.node.state is State.FENCED:
+        return s.i_hold
     if s.record is None:
         return s.talking_peer is None or not s.talking_peer.gate_open
     return s.other_holds and _holder_gone(s)

@@ -217,13 +217,15 @@ def _promises_count(view: View) -> bool:
 
 CLOSED = (INIT, SYNCING, READY, HELD)
 STANDBYS = (*CLOSED, SUSPECT)
-WITHOUT_STORE = (SYNCING, SUSPECT, HELD)
+WITHOUT_STORE = (SYNCING, SUSPECT, HELD, CLAIMING, FENCED)
 UNSURE = (INIT, SYNCING, SUSPECT, HELD)
 
 TABLE = Table(
     # whatever else: who does not serve, or may not any more, is closed
     Row("close-again", (*STANDBYS, CLAIMING, FENCED), fenced.still_open, fenced.close_again),
     Row("fence", (CLAIMING, ACTIVE, DRAINING), active.must_close, active.fence),
+    # an operator who vouches for the other node's end is asked nothing more
+    Row("forced-fenced", WITHOUT_STORE, requests.vouched_for, requests.open_by_word),
     # and what was written is settled first by who is about to open or to hand over
     Row("await-outcome", (CLAIMING, DRAINING), claiming.unsettled, claiming.await_outcome),
     # the start, and a holder that restarted
@@ -238,7 +240,6 @@ TABLE = Table(
     Row("hold-back", (INIT,), start.no_record, start.hold_back),
     Row("alone", UNSURE, start.alone_long_enough, start.claim_alone),
     Row("forced", UNSURE, requests.forced, requests.claim_forced),
-    Row("forced-fenced", WITHOUT_STORE, requests.vouched_for, requests.open_by_word),
     Row("pause-closed", (*STANDBYS, FENCED), requests.pause_wanted, requests.pause),
     Row("refuse-resync", (*STANDBYS, FENCED), requests.not_active, requests.refuse_resync),
     # the standby

@@ -89,6 +89,12 @@ def test_a_claim_that_cannot_be_confirmed_is_told() -> None:
     assert "cannot_claim" in names(LANDED, lost(CLAIM, store=Store.UNREACHABLE))
 
 
+def test_a_fenced_origin_without_the_store_says_that_nobody_serves() -> None:
+    fenced = node(State.FENCED)
+    assert "cannot_claim" in names(fenced, lost(A_ALONE, store=Store.UNREACHABLE))
+    assert "cannot_claim" not in names(fenced, lost(A_ALONE))
+
+
 @pytest.mark.parametrize(
     ("facts", "name"),
     [

@@ -7,6 +7,7 @@ Guards and acts of the rows of `failover.TABLE`.
 from __future__ import annotations
 
 from dataclasses import replace
+from zlib import crc32
 
 from rtmp_sync.cluster.actions import Answer, CloseGate, Happened, Repair
 from rtmp_sync.cluster.record import first_record
@@ -17,6 +18,7 @@ from rtmp_sync.cluster.view import Claim, State, Store
 # While the store was away, epochs may have passed that this node never read of; none of them is
 # served again. A pair that fails over every second needs longer than any operator for so many.
 UNSEEN_EPOCHS = 1000
+LOTS = 256  # each costs a step of the versions, which have 32 bits
 
 
 def pause_wanted(s: Situation) -> bool:
@@ -58,21 +60,26 @@ def claim_forced(s: Situation) -> Turn:
 def vouched_for(s: Situation) -> bool:
     """He says that the other node is powered off; nobody else can, as the store is away. A pair
     that never began has nothing to serve."""
-    wish = s.view.request
-    asked = wish is not None and wish.kind == "force_fenced"
+    wish, claim = s.view.request, s.node.claim
+    asked = wish is not None and wish.kind == "force_fenced" and s.node.word is None
     began = s.record is not None or s.view.position != EMPTY
-    return asked and began and s.view.store is Store.UNREACHABLE and s.view.gate == "closed"
+    opens = claim is not None and s.node.epoch == claim.epoch  # already, as one or the other
+    closed = s.view.gate == "closed" and not opens
+    return asked and began and closed and s.view.store is Store.UNREACHABLE
 
 
 def open_by_word(s: Situation) -> Turn:
     """What an attempt of mine may still become, a record is going to say when the store is
-    back: nobody else reads it before."""
+    back: nobody else reads it before. Nor does anybody read of an epoch whose origin is lost before
+    the store is back: so that a second word hardly repeats it, where they begin is drawn by lot."""
     epoch, ends = s.view.position
     known = s.record or first_record(s.view.nodes or (s.me, ""), s.view.author)
-    word = known.claimed(s.view.author, ends, "forced_fenced", above=epoch + UNSEEN_EPOCHS)
+    lot = crc32(s.view.author.nonce.encode()) % LOTS
+    word = known.claimed(s.view.author, ends, "forced_fenced", above=epoch + UNSEEN_EPOCHS + lot)
+    former = s.node.claim  # cut off from the store before it opened
     claim = Claim(
         word.epoch,
-        s.node.state,
+        former.back if former is not None else s.node.state,
         waits=False,
         lossy=True,
         taken_from=known.holder if s.record is not None else "",
@@ -149,7 +156,7 @@ def gate_refused(s: Situation) -> bool:
 
 
 def take_back_word(s: Situation) -> Turn:
-    if s.view.gate != "closed":
+    claim = s.node.claim
+    if claim is None or s.view.gate != "closed":
         return stay(s, "the gate did not open: closing it", CloseGate("gate_mismatch"))
-    state = State.SYNCING if s.record is not None else State.HELD
-    return go(s, state, "the gate did not open", claim=None, word=None)
+    return go(s, claim.back, "the gate did not open", claim=None, word=None)
