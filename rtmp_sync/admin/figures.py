@@ -66,7 +66,7 @@ def _renewals(origin: Origin) -> Iterator[Figure]:
 def counters(origin: Origin) -> Iterator[Figure]:
     """What has happened since the process started."""
     ledger = origin.watchdog.ledger
-    yield Figure("connections", origin.sessions.accepted, "connections accepted")
+    yield Figure("connections", origin.sessions.tally.connects, "connections accepted")
     yield Figure(
         "degraded_seconds",
         ledger.degraded_seconds(now()),

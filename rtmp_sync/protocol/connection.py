@@ -102,6 +102,7 @@ class Connection(Composer):
         self.limits = limits or ConnectionLimits()
         self.bytes_in = 0
         self.bytes_out = 0  # of data_to_send; the host adds the rest
+        self.messages_in = 0
         self.dropped_messages = 0  # media for streams that do not publish, unknown types
         self.acknowledged_bytes = 0  # of ours, by the peer's last word
         self.streams = StreamTable(self.limits.max_streams)
@@ -146,7 +147,9 @@ class Connection(Composer):
         try:
             if self._handshake is not None:
                 data = self._shake_hands(self._handshake, data, now)
-            for message in self._reader.feed(data):
+            received = self._reader.feed(data)
+            self.messages_in += len(received)
+            for message in received:
                 self._receive_message(message, now)
         except RemoteProtocolError:
             self._dead = True

@@ -12,6 +12,8 @@ nowhere. A publish over a publish closes the first; a play over a play is a play
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from rtmp_sync.errors import LocalProtocolError
 
 __all__ = ["IDLE", "PLAYING", "PUBLISHING", "StreamTable"]
@@ -44,6 +46,9 @@ class StreamTable:
     def __init__(self, max_streams: int) -> None:
         self._max_streams = max_streams
         self._states: dict[int, str] = {}
+
+    def __iter__(self) -> Iterator[int]:
+        return iter(list(self._states))
 
     def __contains__(self, msid: int) -> bool:
         return msid in self._states

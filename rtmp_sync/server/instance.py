@@ -26,6 +26,7 @@ from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
 from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.traffic import Tally
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Whitelist
 from rtmp_sync.wire.limits import Limits
@@ -93,6 +94,8 @@ class Instance:
         # Whether clients may come in; False when on_app_start failed or the origin let go.
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.stopped = False
+        self.launched = time.time()  # here: wall time in seconds
+        self.tally = Tally()
         self._clients: dict[str, Client] = {}
         self._turn = turn
         self._tasks = tasks

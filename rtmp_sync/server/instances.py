@@ -82,6 +82,16 @@ class Instances:
     def __len__(self) -> int:
         return len(self._instances)
 
+    @property
+    def applications(self) -> list[str]:
+        """The names of all applications, whether anybody uses them or not."""
+        return sorted(self._serving)
+
+    def running(self, scope: str) -> Instance | None:
+        """The instance of that scope ("app/instance"), if it runs here."""
+        found = self._instances.get(scope)
+        return None if found is None or found.stopped else found
+
     def serving(self, app_name: str) -> Serving | None:
         """The application of that name, if there is one."""
         return self._serving.get(app_name)
@@ -144,6 +154,7 @@ class Instances:
         state = self._turn.writable()
         state.join_client(instance.scope, client.id, info_of(client, session_key))
         instance.clients[client.id] = client
+        instance.tally.connects += 1
         idle = self._idle.pop(instance.scope, None)
         if idle is not None:
             idle.cancel()
@@ -195,6 +206,14 @@ class Instances:
         for instance in self._instances.values():
             instance.let_go()
         self._instances.clear()
+
+    def unload(self, instance: Instance) -> None:
+        """End an instance that nobody uses now, without waiting. Raises Deposed."""
+        self._turn.writable()
+        if (idle := self._idle.get(instance.scope)) is not None:
+            idle.cancel()
+        if self._instances.get(instance.scope) is instance:
+            self._end_idle(instance)
 
     def _watch_idle(self, instance: Instance) -> None:
         if instance.clients:

@@ -104,7 +104,9 @@ class Outbox:
         "_transport",
         "_waiting",
         "_waiting_streams",
+        "bytes_out",
         "dropped_frames",
+        "messages_out",
         "on_stuck",
     )
 
@@ -122,6 +124,8 @@ class Outbox:
         self._paused = False
         self._dropping: set[int] = set()  # message streams that wait for a key frame
         self.dropped_frames = 0
+        self.bytes_out = 0  # handed to the transport
+        self.messages_out = 0
         self.on_stuck = on_stuck
         self._on_sent: Callable[[], None] | None = None
 
@@ -206,6 +210,8 @@ class Outbox:
             if barrier <= level and not msid and self._transport is not None:
                 waiting.clear()
                 self._held -= len(data)
+                self.bytes_out += len(data)
+                self.messages_out += 1
                 self._transport.write(data)
                 return False
         while waiting and waiting[0][0] <= level:
@@ -227,6 +233,8 @@ class Outbox:
         ready = self._ready
         if ready:
             data = ready[0] if len(ready) == 1 else b"".join(ready)
+            self.messages_out += len(ready)
+            self.bytes_out += len(data)
             ready.clear()
             self._size -= len(data)
             self._transport.write(data)

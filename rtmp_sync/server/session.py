@@ -11,6 +11,7 @@ whose bytes are wrong is told nothing; its connection ends with the reason in th
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
@@ -40,9 +41,11 @@ from rtmp_sync.server.clock import now
 from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.instances import split_app
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
 from rtmp_sync.server.stream_admission import StreamRefused
 from rtmp_sync.server.tasks import Done
+from rtmp_sync.server.traffic import Traffic
 from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_CLOSED, LEVEL_ERROR, LEVEL_STATUS
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
@@ -68,6 +71,7 @@ class Session(asyncio.Protocol):
         self.outbox = Outbox(sessions.turn.outlets, sessions.outbox_bytes, self._stuck)
         self.session_key: bytes | None = None
         self.joined = False
+        self.joined_at = 0.0  # wall time in seconds
         self.ended = ""  # the reason, once the connection is ending
         self._sessions = sessions
         self._turn = sessions.turn
@@ -91,6 +95,18 @@ class Session(asyncio.Protocol):
         """The `app` of its connect, with its query."""
         app = self.client.params.get("app")
         return app if isinstance(app, str) else ""
+
+    @property
+    def traffic(self) -> Traffic:
+        """What this connection has moved so far."""
+        connection, outbox = self.connection, self.outbox
+        return Traffic(
+            connection.bytes_in,
+            connection.bytes_out + outbox.bytes_out,
+            connection.messages_in,
+            outbox.messages_out,
+            outbox.dropped_frames,
+        )
 
     @property
     def closing(self) -> bool:
@@ -259,6 +275,12 @@ class Session(asyncio.Protocol):
         self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
         self._close_when_sent(description or "disconnected by the application")
 
+    def shut_down(self, description: str) -> None:
+        """Tell the client that its application ends, then close."""
+        values = replies.connect_app_shutdown(description)
+        self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
+        self._close_when_sent(description)
+
     def ask_to_leave(self) -> None:
         """The service is about to move: say so in the way that the client understands.
 
@@ -320,6 +342,7 @@ class Session(asyncio.Protocol):
 
     def _leave(self) -> None:
         self.joined = False
+        self.instance.tally.left(self.traffic)
         self.client.unlink()
         try:
             self.instance.recorded.leave(self)
@@ -382,6 +405,10 @@ class Session(asyncio.Protocol):
 
     def _refuse(self, request: ConnectRequested, refusal: Refused) -> None:
         self.log.info("connect_refused", app=request.app, reason=refusal.reason)
+        self._sessions.tally.rejected += 1
+        instance = self._sessions.instances.running("/".join(split_app(request.app)))
+        if instance is not None:
+            instance.tally.rejected += 1
         data = self.connection.reject_connect(request, refusal.values)
         self._turn.send(self.outbox, 0, data)
         self._close_when_sent(f"refused: {refusal.reason}")
@@ -390,7 +417,7 @@ class Session(asyncio.Protocol):
         self.instance, self.client = admitted.instance, admitted.client
         self.session_key = session_key_of(request.params)
         self._sessions.instances.join(self.instance, self.client, self.session_key)
-        self.joined = True
+        self.joined, self.joined_at = True, time.time()
         self._sessions.joined(self)
         self._turn.send(self.outbox, 0, self.connection.accept_connect(request))
         self.subscriber = Subscriber(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections.abc import Iterator
 from itertools import count
 
 import structlog
@@ -17,6 +18,7 @@ from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.rtmp_probe import OwnProbes
 from rtmp_sync.server.session import Session
 from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.traffic import Tally
 from rtmp_sync.server.trusted_proxies import TrustedProxies
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire.limits import Limits
@@ -44,7 +46,7 @@ class Sessions:
         self.own_probes = OwnProbes()
         self.outbox_bytes = rtmp.outbox_bytes
         self.loop = asyncio.get_running_loop()
-        self.accepted = 0
+        self.tally = Tally()
         self.draining = False  # nobody new is let in
         self._limits = ConnectionLimits(
             max_message_bytes=rtmp.max_message_bytes,
@@ -78,6 +80,9 @@ class Sessions:
         )
         return Session(self, connection, self._log.bind(connection=next(self._ids)))
 
+    def __iter__(self) -> Iterator[Session]:
+        return iter(list(self._all))
+
     def __len__(self) -> int:
         return len(self._all)
 
@@ -91,7 +96,7 @@ class Sessions:
         if len(self._all) >= self._max_connections:
             return False
         self._all.add(session)
-        self.accepted += 1
+        self.tally.connects += 1
         if self._holding:  # uvloop begins to read after connection_made, paused in it or not
             self.loop.call_soon(self._hold_newcomer, session)
         return True
@@ -108,7 +113,9 @@ class Sessions:
 
     def remove(self, session: Session) -> None:
         """A connection is gone."""
-        self._all.discard(session)
+        if session in self._all:
+            self._all.discard(session)
+            self.tally.left(session.traffic)
         self._held_back.discard(session)
         if session.session_key is not None:
             key = (session.instance.scope, session.session_key)

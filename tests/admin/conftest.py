@@ -19,6 +19,7 @@ from rtmp_sync.config import Config
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.renewals import Renewals
+from rtmp_sync.server.traffic import Tally
 from rtmp_sync.server.watchdog import Result
 
 PASSWORD = "open sesame"
@@ -110,7 +111,7 @@ class ShownOrigin:
         )
         replays = SimpleNamespace(done=3, failed=1, left_out=2)
         self.instances = SimpleNamespace(refused_calls={("text", "Guest"): 5}, replays=replays)
-        self.sessions = SimpleNamespace(accepted=9, waiting_bytes=1234)
+        self.sessions = SimpleNamespace(tally=Tally(connects=9), waiting_bytes=1234)
         self.events: list[dict[str, Any]] = [{"at": AT, "clock": 1.0, "event": "started"}]
         counts = Counter(event["event"] for event in self.events)
         self.history = SimpleNamespace(events=lambda: self.events, counts=counts, record=self.note)

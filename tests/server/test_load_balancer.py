@@ -111,7 +111,7 @@ async def test_a_connection_without_a_byte_is_a_check_and_nothing_to_tell(tmp_pa
                 _, writer = await asyncio.open_connection("127.0.0.1", origin.rtmp_port)
                 writer.close()
                 await writer.wait_closed()
-            await until(lambda: origin.sessions.accepted == 3 and not len(origin.sessions))
+            await until(lambda: origin.sessions.tally.connects == 3 and not len(origin.sessions))
         assert origin.load_balancer.age(0.0) is not None
         assert {line["log_level"] for line in lines} == {"debug"}
 
@@ -120,7 +120,7 @@ async def test_a_connection_that_is_reset_without_a_byte_is_one_too(tmp_path: Pa
     async with running(tmp_path) as origin:
         with capture_logs() as lines:
             _, writer = await asyncio.open_connection("127.0.0.1", origin.rtmp_port)
-            await until(lambda: origin.sessions.accepted == 1)
+            await until(lambda: origin.sessions.tally.connects == 1)
             linger = struct.pack("ii", 1, 0)  # close sends a reset
             connection = writer.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)

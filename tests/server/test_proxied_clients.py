@@ -123,7 +123,7 @@ async def test_a_load_balancers_own_check_with_a_header_is_nothing_to_tell(tmp_p
             _, writer = await asyncio.open_connection("127.0.0.1", origin.rtmp_port)
             writer.write(LOCAL_HEADER)
             writer.write_eof()
-            await until(lambda: origin.sessions.accepted == 1 and not len(origin.sessions))
+            await until(lambda: origin.sessions.tally.connects == 1 and not len(origin.sessions))
             writer.close()
         assert origin.load_balancer.age(0.0) is not None
         assert {line["log_level"] for line in lines} == {"debug"}

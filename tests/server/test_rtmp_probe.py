@@ -90,10 +90,10 @@ async def full(tmp_path: Path) -> AsyncIterator[Origin]:
 
 
 async def test_an_origin_that_is_full_answers_itself_and_counts_no_client(full: Origin) -> None:
-    accepted = full.sessions.accepted
+    accepted = full.sessions.tally.connects
     test = await full.check_self(port_open=lambda: True)
     assert (test.ok, test.rtmp) == (True, True)
-    assert full.sessions.accepted == accepted
+    assert full.sessions.tally.connects == accepted
     assert full.counts()["clients"] == 1
 
 
