@@ -8,9 +8,9 @@
 Always holds:
 - messages of one message stream leave in the order in which they were put;
 - media passes what waits on *other* message streams, never what waits on its own;
-- a client that does not read first loses inter frames until the next key frame (never
-  sequence headers, metadata or commands); when even so its outbox is full and something comes,
-  it is stuck, and its connection ends;
+- a client that does not read first loses pictures until the next key frame, then sound (never
+  sequence headers, metadata, commands, or what is not known to be either); when even so its
+  outbox is full and something comes, it is stuck, and its connection ends;
 - what waits for its barrier is not the client's fault: it has a bound of its own, above what
   the commit point lets writers pile up (`commit.py`).
 """
@@ -31,6 +31,8 @@ TRANSPORT_HIGH_WATER = 256 * 1024
 # Beside the limit of what a client may leave unread: all Changes that may wait, and as much
 # again for what many writers have written before they are held back.
 _HELD_BYTES = 2 * MAX_WAITING_BYTES
+# Media that later messages need, or that cannot be told from it.
+_NEEDED = media.SEQUENCE_HEADER | media.METADATA | media.END_OF_SEQUENCE | media.UNKNOWN
 
 
 class Transport(Protocol):
@@ -130,6 +132,11 @@ class Outbox:
         self._on_sent: Callable[[], None] | None = None
 
     @property
+    def limit(self) -> int:
+        """Bytes that may wait; only one message may come on top."""
+        return self._limit
+
+    @property
     def size(self) -> int:
         """Bytes that wait here (the transport has a buffer of its own)."""
         return self._size + self._held
@@ -191,14 +198,15 @@ class Outbox:
         if self._transport is None:
             return
         waits = msid in self._waiting_streams
-        if (waits or self._paused or self._dropping) and self._must_drop(msid, flags):
+        full = self._size > self._limit  # before anything left: the frames a late joiner gets
+        if (waits or full or self._paused or self._dropping) and self._must_drop(msid, flags):
             self.dropped_frames += 1
             return
         if waits:
             self._wait(self._waiting[-1][0], msid, data)
         else:
             self._be_ready(data)
-            if self._size > self._limit:
+            if full:
                 self._overflow()
 
     def release(self, level: int) -> bool:
@@ -279,7 +287,7 @@ class Outbox:
             del self._waiting_streams[msid]
 
     def _must_drop(self, msid: int, flags: int) -> bool:
-        if flags & media.SEQUENCE_HEADER or not flags & (media.VIDEO | media.AUDIO):
+        if flags & _NEEDED or not flags & (media.VIDEO | media.AUDIO):
             return False
         behind = self._held if msid in self._waiting_streams else self._size
         if flags & media.AUDIO:

@@ -37,6 +37,7 @@ from rtmp_sync.protocol.events import (
 )
 from rtmp_sync.server.admission import Admitted, Refused, admit, knows_reconnect, session_key_of
 from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.bandwidth import BandwidthCheck
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
@@ -69,6 +70,7 @@ class Session(asyncio.Protocol):
         self.connection = connection
         self.log = log
         self.outbox = Outbox(sessions.turn.outlets, sessions.outbox_bytes, self._stuck)
+        self.bandwidth: BandwidthCheck | None = None  # once the client has asked for it
         self.session_key: bytes | None = None
         self.joined = False
         self.joined_at = 0.0  # wall time in seconds
@@ -216,6 +218,10 @@ class Session(asyncio.Protocol):
             self.go_on()
 
         self._sessions.tasks.start(question, answered)
+
+    def begin(self, work: Coroutine[None, None, Any], done: Done) -> None:
+        """Have something done for this client, which goes on asking meanwhile."""
+        self._sessions.tasks.start(work, done)
 
     def answer(self, transaction: float, values: replies.Values) -> None:
         """`_result` of a command that wants an answer."""

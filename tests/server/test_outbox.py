@@ -101,6 +101,51 @@ def test_a_slow_client_loses_inter_frames_until_the_next_key_frame() -> None:
     assert bench.outbox.dropped_frames == 2
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [
+        HEADER,
+        media.AUDIO | media.SEQUENCE_HEADER,
+        media.VIDEO | media.METADATA,
+        media.VIDEO | media.END_OF_SEQUENCE,
+        media.VIDEO | media.UNKNOWN,
+        media.AUDIO | media.UNKNOWN,
+    ],
+)
+def test_what_later_media_needs_is_never_dropped(flags: int) -> None:
+    bench = Bench(limit=100)
+    bench.outbox.pause()
+    bench.outbox.put_media(1, b"k" * 60, KEY)
+    bench.outbox.put_media(1, b"a", media.AUDIO)
+    bench.outbox.put_media(1, b"i", INTER)
+    assert bench.outbox.dropped_frames == 2
+    bench.outbox.put_media(1, b"needed", flags)
+    bench.outbox.resume()
+    assert bench.flush() == [b"k" * 60 + b"needed"]
+
+
+def test_more_than_fits_at_once_loses_frames_and_not_the_client() -> None:
+    bench = Bench(limit=100)
+    bench.outbox.put_media(1, b"k" * 10, KEY)
+    for _ in range(20):
+        bench.outbox.put_media(1, b"i" * 10, INTER)
+    assert (bench.outbox.size, bench.stuck) == (110, 0)
+    bench.flush()
+    bench.outbox.put_media(1, b"j", INTER)  # its picture builds on one that was left out
+    bench.outbox.put_media(1, b"K", KEY)
+    assert bench.flush()[-1] == b"K"
+
+
+def test_one_message_may_be_longer_than_all_that_may_wait() -> None:
+    bench = Bench(limit=100)
+    bench.outbox.put_media(1, b"k" * 200, KEY)
+    assert (bench.stuck, bench.flush()) == (0, [b"k" * 200])
+    for _ in range(2):
+        bench.outbox.put_media(1, b"d" * 200, 0)
+    bench.flush()
+    assert bench.stuck == 1
+
+
 def test_a_client_that_never_reads_is_stuck_once_and_nothing_is_kept_for_it() -> None:
     bench = Bench(limit=100)
     bench.outbox.pause()
