@@ -94,7 +94,9 @@ def _publish(session: Session, event: PublishRequested) -> None:
         if error is not None:
             session.connection.streams.stop(event.msid)
             session.refuse_stream(event.msid, PUBLISH_BAD_NAME, error)
-        accepted = error is None and session.instance.live.publish(session, event, take)
+        accepted = error is None and session.instance.live.publish(
+            session, event.msid, request, take
+        )
         session.log.info("publish", stream=request.name, accepted=accepted)
 
     session.ask(admit_publisher(session.instance, session.client, request), decided)
@@ -124,7 +126,7 @@ def _play(session: Session, event: PlayRequested) -> None:
             wanted = Request(request.name, recording, start_ms, duration_ms)
             instance.recorded.play(session, msid, wanted, event.reset)
         else:
-            instance.live.play(session, event)
+            instance.live.play(session, msid, request.name, reset=bool(event.reset))
         kind = "recorded" if recording is not None else "live"
         session.log.info("play", stream=request.name, kind=kind, accepted=error is None)
 

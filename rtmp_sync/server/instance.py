@@ -166,6 +166,7 @@ class Instance:
         self.stopped = True
         for cancel in list(self._timers):
             cancel()
+        self.live.let_go()
         self.shared_objects.let_go()
         self.registry.let_go()
         if not self.ready.done():

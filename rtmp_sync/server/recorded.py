@@ -21,7 +21,7 @@ import pyamf
 import structlog
 
 from rtmp_sync.errors import RemoteProtocolError
-from rtmp_sync.server.live import DATA_START_MESSAGE, SAMPLE_ACCESS_MESSAGE, StreamPeer
+from rtmp_sync.server.peer_stream import DATA_START_MESSAGE, SAMPLE_ACCESS_MESSAGE, StreamPeer
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.storage.recording import Cursor, RecordedTag, Recording
 from rtmp_sync.wire import amf0, media

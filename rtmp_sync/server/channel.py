@@ -1,0 +1,197 @@
+"""A stream name: what is kept of it, who publishes it, who plays it, who else hears it.
+
+A message is classified once and encoded once per (chunk size, message stream id), then put
+into each player's outbox in a plain loop.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+from rtmp_sync.server.live_player import CSIDS, LivePlayer
+from rtmp_sync.server.peer_stream import StreamPeer
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.live_stream import LiveMessage, LiveStream
+from rtmp_sync.storage.recorder import Recorder
+from rtmp_sync.storage.segment import metadata_of
+from rtmp_sync.wire import media
+from rtmp_sync.wire.chunk import encode_message
+from rtmp_sync.wire.constants import (
+    DATA,
+    LEVEL_STATUS,
+    PLAY_PUBLISH_NOTIFY,
+    PLAY_UNPUBLISH_NOTIFY,
+    PUBLISH_START,
+    UNPUBLISH_SUCCESS,
+)
+from rtmp_sync.wire.messages import CLEAR_DATA_FRAME, data_name, split_data
+
+__all__ = ["Channel", "Publisher", "Tap"]
+
+
+class Publisher(Protocol):
+    """Who publishes. gone: its connection has ended, though nobody has said so here yet."""
+
+    @property
+    def id(self) -> str: ...
+
+    @property
+    def gone(self) -> bool: ...
+
+    def status(self, code: str, description: str, level: str = LEVEL_STATUS) -> None: ...
+
+
+class Tap(Protocol):
+    """Hears a stream without being an RTMP player. Called in the loop of the players: it must
+    not wait, and not raise."""
+
+    def begin(self) -> None:
+        """Somebody publishes, now or from now on."""
+
+    def hear(self, message: LiveMessage) -> None:
+        """A message; the first ones are those that a late joiner needs, and video begins with a
+        key frame."""
+
+    def end(self) -> None:
+        """The stream is not published any more; it may begin again."""
+
+
+class _Listener:
+    """A tap, and whether it can make use of a picture yet."""
+
+    __slots__ = ("tap", "waits_for_key")
+
+    def __init__(self, tap: Tap) -> None:
+        self.tap = tap
+        self.waits_for_key = True
+
+    def hear(self, message: LiveMessage) -> None:
+        if self.waits_for_key:
+            if message.flags & media.DROPPABLE:
+                return
+            if message.flags & media.KEY_FRAME:
+                self.waits_for_key = False
+        self.tap.hear(message)
+
+
+class Channel:
+    __slots__ = ("_last", "_listeners", "_offset", "_turn", "players", "publisher", "recorder",
+                 "stream")  # fmt: skip
+
+    def __init__(self, turn: Turn, stream: LiveStream) -> None:
+        self._turn = turn
+        self.stream = stream
+        self.publisher: Publisher | None = None
+        self.players: dict[tuple[StreamPeer, int], LivePlayer] = {}
+        self.recorder: Recorder | None = None
+        self._listeners: list[_Listener] = []
+        self._last = 0  # timestamp of the last message
+        self._offset: int | None = 0  # of this publisher's timestamps; None: by its first one
+
+    @property
+    def name(self) -> str:
+        return self.stream.name
+
+    @property
+    def idle(self) -> bool:
+        """Whether nobody needs it."""
+        return self.publisher is None and not self.players and not self._listeners
+
+    # Publishing
+
+    def begin(self, publisher: Publisher, *, continues: bool) -> None:
+        """A publisher comes, perhaps to go on with what was published before."""
+        followed = self.players or self._listeners
+        self._offset = None if continues and followed else 0
+        self.publisher = publisher
+        self.stream.start(publisher.id)
+        publisher.status(PUBLISH_START, f"{self.name} is now published.")
+
+    def announce(self) -> None:
+        """Tell who waits that the stream has begun."""
+        for player in self.players.values():
+            player.waits_for_key = True
+            player.to.status(PLAY_PUBLISH_NOTIFY, f"{self.name} is now published.")
+        for listener in tuple(self._listeners):
+            listener.waits_for_key = True
+            listener.tap.begin()
+
+    def end(self) -> None:
+        """Nobody publishes any more."""
+        publisher, self.publisher = self.publisher, None
+        self.stream.stop()
+        text = f"{self.name} is now unpublished."
+        if publisher is not None:
+            publisher.status(UNPUBLISH_SUCCESS, text)
+        for player in self.players.values():
+            player.to.status(PLAY_UNPUBLISH_NOTIFY, text)
+        for listener in tuple(self._listeners):
+            listener.tap.end()
+
+    def put(self, type: int, timestamp: int, payload: bytes) -> None:
+        """One message of the publisher, to all who play and hear."""
+        stream = self.stream
+        timestamp = self._placed(timestamp)
+        flags = 0
+        recorder = self.recorder
+        if type == DATA:
+            verb, payload = split_data(payload)
+            named = data_name(payload) == "onMetaData"
+            if verb == CLEAR_DATA_FRAME:
+                if named:
+                    stream.clear_metadata()
+                return
+            if named:
+                stream.set_metadata(timestamp, payload)
+                if recorder is not None:
+                    recorder.set_metadata(metadata_of(payload))
+                    recorder = None  # it is what a file begins with, not a part of it
+            else:
+                stream.publish(type, flags, timestamp, payload)
+        else:
+            flags = media.classify(type, payload)
+            stream.publish(type, flags, timestamp, payload)
+        if recorder is not None:
+            recorder.put(type, timestamp, payload, flags)
+        if self._listeners:
+            message = LiveMessage(type, flags, timestamp, payload)
+            for listener in tuple(self._listeners):  # hearing may make one go
+                listener.hear(message)
+        encoded: dict[tuple[int, int], bytes] = {}
+        csid = CSIDS[type]
+        for player in self.players.values():
+            if (player.paused or player.refused or player.waits_for_key) and player.skips(flags):
+                continue
+            key = player.key
+            data = encoded.get(key)
+            if data is None:
+                data = encode_message(type, key[1], timestamp, payload, csid, key[0])
+                encoded[key] = data
+            player.outbox.put_media(key[1], data, flags)
+        if encoded:
+            self._turn.schedule()
+
+    def _placed(self, timestamp: int) -> int:
+        """Where a timestamp of the publisher's is in the stream: for who went on playing while
+        it was away time does not go back, though it has begun at 0 again."""
+        if self._offset is None:
+            self._offset = self._last + 1 - timestamp
+        if self._offset:
+            timestamp = timestamp + self._offset & 0xFFFFFFFF
+        self._last = timestamp
+        return timestamp
+
+    # Taps
+
+    def tap(self, tap: Tap) -> None:
+        """Let it hear, from the beginning of what a late joiner gets."""
+        listener = _Listener(tap)
+        self._listeners.append(listener)
+        if self.publisher is not None:
+            tap.begin()
+            for message in self.stream.join():
+                listener.hear(message)
+
+    def untap(self, tap: Tap) -> None:
+        """It hears nothing more."""
+        self._listeners = [one for one in self._listeners if one.tap is not tap]

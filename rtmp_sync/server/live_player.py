@@ -1,0 +1,111 @@
+"""One message stream that plays what is live."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Final
+
+from rtmp_sync.server.peer_stream import (
+    DATA_START_MESSAGE,
+    SAMPLE_ACCESS_MESSAGE,
+    PeerStream,
+    StreamPeer,
+)
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.live_stream import LiveMessage, LiveStream
+from rtmp_sync.wire import media
+from rtmp_sync.wire.chunk import encode_message
+from rtmp_sync.wire.constants import (
+    AUDIO,
+    CSID_AUDIO,
+    CSID_STREAM,
+    CSID_VIDEO,
+    DATA,
+    PAUSE_NOTIFY,
+    PLAY_RESET,
+    PLAY_START,
+    SEEK_NOTIFY,
+    STREAM_BEGIN,
+    UNPAUSE_NOTIFY,
+    VIDEO,
+)
+
+__all__ = ["CSIDS", "LivePlayer"]
+
+CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA: CSID_STREAM}
+
+
+class LivePlayer:
+    """key: chunk size and message stream id; players with the same one get the same bytes.
+    refused: media.AUDIO and media.VIDEO, when the player does not want them."""
+
+    __slots__ = ("_turn", "key", "outbox", "paused", "refused", "stream", "to", "waits_for_key")
+
+    def __init__(self, turn: Turn, peer: StreamPeer, msid: int, stream: LiveStream) -> None:
+        self._turn = turn
+        self.to = PeerStream(turn, peer, msid)
+        self.outbox = peer.outbox
+        self.key = (peer.connection.chunk_size, msid)
+        self.stream = stream
+        self.paused = False
+        self.refused = 0
+        self.waits_for_key = False
+
+    def skips(self, flags: int) -> bool:
+        """Whether this player does not get a message with these flags now."""
+        if self.paused or flags & self.refused:
+            return True
+        if self.waits_for_key:
+            if flags & media.DROPPABLE:  # what cannot be read is not known to need a key frame
+                return True
+            if flags & media.KEY_FRAME:
+                self.waits_for_key = False
+        return False
+
+    def begin(self, *, reset: bool) -> None:
+        """Play: with all that a late joiner needs to show a picture at once."""
+        name = self.stream.name
+        self.to.signal(STREAM_BEGIN)
+        if reset:
+            self.to.status(PLAY_RESET, f"Playing and resetting {name}.", details=name)
+        self.to.status(PLAY_START, f"Started playing {name}.", details=name)
+        self.to.data(SAMPLE_ACCESS_MESSAGE)
+        self.to.data(DATA_START_MESSAGE)
+        messages = self.stream.join()
+        self._give(messages)
+        self.waits_for_key = not any(message.flags & media.KEY_FRAME for message in messages)
+
+    def want(self, kind: int, wanted: bool) -> None:
+        """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""
+        if not wanted:
+            self.refused |= kind
+        elif self.refused & kind:
+            self.refused &= ~kind
+            self.to.status(SEEK_NOTIFY, "Seeking live.")
+            self.to.status(PLAY_START, f"Started playing {self.stream.name}.")
+            self._resume(kind)
+
+    def pause(self, paused: bool) -> None:
+        """Nothing is sent while a player is paused; it goes on at the next key frame."""
+        if self.paused == paused:
+            return
+        self.paused = paused
+        code, done = (PAUSE_NOTIFY, "Pausing") if paused else (UNPAUSE_NOTIFY, "Unpausing")
+        self.to.status(code, f"{done} {self.stream.name}.")
+        if not paused:
+            self._resume(media.AUDIO | media.VIDEO)
+
+    def _resume(self, kind: int) -> None:
+        """Go on in a running stream with what was left out: its configuration may be another
+        by now."""
+        stream = self.stream
+        self._give(one._replace(timestamp=stream.timestamp) for one in stream.headers())
+        if kind & media.VIDEO:
+            self.waits_for_key = True
+
+    def _give(self, messages: Iterable[LiveMessage]) -> None:
+        chunk_size, msid = self.key
+        for type, flags, timestamp, payload in messages:
+            data = encode_message(type, msid, timestamp, payload, CSIDS[type], chunk_size)
+            self.outbox.put_media(msid, data, flags)
+        self._turn.schedule()
