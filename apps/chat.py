@@ -32,7 +32,7 @@ class Chat(Application):
     @allow("guest", "moderator")
     async def say(self, client: Client, text: str) -> None:
         """Everyone who uses the object `room` gets `said(name, text)`."""
-        if not isinstance(text, str) or not text.strip():
+        if not text.strip():
             raise CallError("Chat.EmptyLine", "say something")
         lines = [*self.vars.get("lines", []), f"{client.user_name}: {text}"]
         self.vars["lines"] = lines[-KEPT_LINES:]

@@ -18,8 +18,9 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
+from rtmp_sync.arguments import Arguments
 from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.limits import STORED
@@ -30,24 +31,32 @@ if TYPE_CHECKING:
 
 __all__ = ["Application", "Client", "Method", "SharedObject", "allow"]
 
+Transport = Literal["rtmp", "http", "websocket"]
 F = TypeVar("F", bound=Callable[..., Any])
 _ALLOWED = "__rtmp_sync_allow__"
 
 
-class Method(NamedTuple):
-    """A method that clients may call. most: None for any number of arguments. replay: whether
-    the standby runs it too."""
+class Method:
+    """A method that clients may call. replay: whether the standby runs it too."""
 
-    name: str
-    function: Callable[..., Any]
-    user_types: frozenset[str]
-    least: int
-    most: int | None
-    replay: bool
+    __slots__ = ("_arguments", "function", "name", "replay", "user_types")
 
-    def accepts(self, count: int) -> bool:
-        """Whether it can be called with so many arguments."""
-        return count >= self.least and (self.most is None or count <= self.most)
+    def __init__(
+        self, name: str, function: Callable[..., Any], user_types: frozenset[str], *, replay: bool
+    ) -> None:
+        self.name = name
+        self.function = function
+        self.user_types = user_types
+        self.replay = replay
+        self._arguments: Arguments | None = None
+
+    @property
+    def arguments(self) -> Arguments:
+        """What it takes; its type hints are read when this is first asked, since they may name
+        what the application's file defines further down."""
+        if self._arguments is None:
+            self._arguments = Arguments(self.function)
+        return self._arguments
 
 
 def allow(*user_types: str, name: str | None = None, replay: bool = False) -> Callable[[F], F]:
@@ -72,18 +81,10 @@ def allow(*user_types: str, name: str | None = None, replay: bool = False) -> Ca
 def _method(
     function: Callable[..., Any], user_types: tuple[str, ...], name: str | None, replay: bool
 ) -> Method:
-    least = 0
-    most: int | None = 0
     for parameter in list(inspect.signature(function).parameters.values())[2:]:
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            most = None
-        elif parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD):
-            most = None if most is None else most + 1
-            least += parameter.default is parameter.empty
-        elif parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
+        if parameter.kind is parameter.KEYWORD_ONLY and parameter.default is parameter.empty:
             raise TypeError(f"{function.__qualname__}: a remote call has no keyword arguments")
-    types = frozenset(user_types)
-    return Method(name or function.__name__, function, types, least, most, replay)
+    return Method(name or function.__name__, function, frozenset(user_types), replay=replay)
 
 
 class ClientLink(Protocol):
@@ -101,6 +102,7 @@ class Client:
 
     id: unique in the pair's life. user_name and user_type: the first two user arguments of
     connect. agent: its flashVer. params: its connect object. arguments: all user arguments.
+    transport: how it came; over "http" and "websocket" it plays one stream and has no methods.
     read_access, write_access: shared objects and streams it may use, as name prefixes
     separated by ";" ("/" allows all, "" none), as in FMS.
     """
@@ -116,6 +118,7 @@ class Client:
         "page_url",
         "params",
         "read_access",
+        "transport",
         "user_name",
         "write_access",
     )
@@ -132,6 +135,7 @@ class Client:
         params: Mapping[str, object] = MappingProxyType({}),
         arguments: tuple[object, ...] = (),
         link: ClientLink | None = None,
+        transport: Transport = "rtmp",
     ) -> None:
         self.id = id
         self.user_name = user_name
@@ -142,6 +146,7 @@ class Client:
         self.page_url = page_url
         self.params = params
         self.arguments = arguments
+        self.transport = transport
         self.read_access = "/"
         self.write_access = "/"
         self._link = link

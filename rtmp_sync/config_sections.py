@@ -27,6 +27,7 @@ __all__ = [
     "FailoverSection",
     "FirewallSection",
     "HealthSection",
+    "HttpSection",
     "NodeSection",
     "ReplicationSection",
     "RtmpSection",
@@ -94,9 +95,39 @@ class RtmpSection(Section):
     ping_timeout: Seconds = 30.0
     """Seconds until a ping must be answered."""
     outbox_bytes: Bytes = 8_388_608
-    """Bytes waiting for one client; a player loses inter frames before, the rest disconnect."""
+    """Bytes waiting for one client; a player loses frames before, the rest disconnect."""
+    send_timeout: Seconds = 30.0
+    """Seconds after which a client is disconnected that takes nothing of what waits for it."""
     gop_cache_bytes: Annotated[int, Field(ge=0)] = 8_388_608
     """Bytes of a live stream kept since its last key frame for late joiners; 0 keeps none."""
+
+
+class HttpSection(Section):
+    """Streams for browsers, as HTTP-FLV and WebSocket-FLV: see [browsers](browsers.md)."""
+
+    listen: ListenAddress | None = None
+    """Where browsers get streams; nowhere unless given. Like `rtmp.listen` it is open only while
+    this origin is the active one."""
+    origins: list[Annotated[str, Field(pattern=r"^(\*|https?://[^/*]+)$")]] = ["*"]
+    """Pages that may play, by their origin, for example `"https://example.com"`; `"*"`: all.
+    Programs that are no browser name none and are let in."""
+    forwarded_for_from: list[Network] = []
+    """Addresses and networks of reverse proxies whose `X-Forwarded-For` tells the client's own
+    address. A load balancer that only passes connections on tells it as for RTMP: see
+    `rtmp.proxy_protocol_from`, of which those listed here are left out."""
+    publisher_wait: SecondsOrZero = 5.0
+    """Seconds for which a request waits for somebody to publish, before it is told 404."""
+    send_timeout: Seconds = 30.0
+    """Seconds after which a player is disconnected that takes nothing of what waits for it."""
+    max_connections: Count = 10_000
+    """Connections at once; one more is closed."""
+    max_players_per_address: Count | None = None
+    """Streams that one address plays at once; unset: any number."""
+    tls_certificate: ConfigPath | None = None
+    """For `https:` and `wss:`: PEM file with the certificate chain. A PROXY header is not read
+    then: a load balancer that tells addresses has to be the one that ends TLS."""
+    tls_key: ConfigPath | None = None
+    """PEM file with that certificate's key, without a passphrase, mode 0600."""
 
 
 class ReplicationSection(Section):
@@ -260,6 +291,11 @@ class AppSection(Section):
     allow: dict[str, list[str] | dict[str, bool]] = {}
     """User type = `["method", …]` replaces what the type may call; `{ method = false }`
     switches single methods off or on."""
+    whitelist: ConfigPath | None = None
+    """TOML file with rules by user type and method pattern, and rates; it has the last word. Read
+    at the start and at `rtmp-sync allow reload`."""
+    call_timeout: Seconds = 600.0
+    """Seconds after which a method that still runs is cancelled; its caller is told so."""
     publish_keys: ConfigPath | None = None
     """File of lines `PATTERN KEY`, mode 0600: who publishes a stream of such a name must give
     one of its keys, as `name?key=KEY` or `rtmp://host/app?key=KEY`. Read again when it changes."""

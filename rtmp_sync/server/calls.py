@@ -1,10 +1,11 @@
 """Remote calls of one application instance.
 
-    command ─► whitelist of the caller's user type ─► arguments decoded, counted
+    command ─► whitelist of the caller's user type ─► rates ─► arguments decoded, checked
             ─► keyed: was it begun before? ─► method ─► result behind its barrier
 
-A refused call is answered with the very bytes of an unknown one, before anything of it but
-its name is decoded. `call("setText", …)` and the article's
+A call that the whitelist refuses is answered with the very bytes of an unknown one, before
+anything of it but its name is decoded. One that comes too often, or with wrong arguments, is
+told so. `call("setText", …)` and the article's
 `call("call2server", "setText", [ … ])` are the same call.
 
 Exactly once: a client that has a session key numbers its calls. The first batch of such a
@@ -17,24 +18,25 @@ from __future__ import annotations
 
 import asyncio
 import inspect
-from collections.abc import Callable
 from typing import Final, NamedTuple, Protocol
 
-import pyamf
 from structlog.stdlib import BoundLogger
 
 from rtmp_sync.app import Application, Client, Method
+from rtmp_sync.arguments import WrongArguments, as_list
 from rtmp_sync.errors import CallError, LocalProtocolError, RemoteProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import CommandReceived
 from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.clock import now
 from rtmp_sync.server.outbox import Outbox
 from rtmp_sync.server.overdue import Overdue, Receiver, Waiter
 from rtmp_sync.server.replays import caller
+from rtmp_sync.server.running_calls import RunningCalls
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
-from rtmp_sync.state.access import Whitelist
+from rtmp_sync.server.whitelists import Access
 from rtmp_sync.state.calls import BEGUN
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import (
@@ -92,7 +94,7 @@ class _Run(NamedTuple):
 
 
 class Calls:
-    """Of instance `scope`. on_refused: told (user type, method) of each refused call."""
+    """Of instance `scope`. access: who may call what of its application."""
 
     def __init__(
         self,
@@ -101,18 +103,18 @@ class Calls:
         overdue: Overdue,
         scope: str,
         application: Application,
-        whitelist: Whitelist,
+        access: Access,
         limits: Limits,
-        on_refused: Callable[[str, str], None],
+        running: RunningCalls,
     ) -> None:
         self._turn = turn
         self._tasks = tasks
         self._overdue = overdue
         self._scope = scope
         self._application = application
-        self._whitelist = whitelist
+        self._access = access
         self._limits = limits
-        self._on_refused = on_refused
+        self._waiting = running
         # who waits for each keyed call that runs now
         self._running: dict[tuple[bytes, int], list[Waiter]] = {}
 
@@ -120,26 +122,34 @@ class Calls:
         """Run a client's call. Raises Deposed, and RemoteProtocolError for bad arguments."""
         name = self._called(event)
         waiter = Waiter(peer, event.transaction)
-        user_type = peer.client.user_type
-        method = self._application.methods.get(name)
-        if method is None or not self._whitelist.allows(user_type, name):
-            peer.log.warning(
-                "call_refused", user_type=user_type, method=name, known=method is not None
-            )
-            self._on_refused(user_type, name)
-            self._answer_error(waiter, replies.call_failed(name))
+        client = peer.client
+        access = self._access
+        permit = access.whitelist.find(client.user_type, name)
+        if permit is None:
+            self._refuse(waiter, peer, name, "not_allowed", replies.call_failed(name))
             return
-        command_object, arguments = event.command_object_and_arguments(self._limits)
+        if permit.limits and not access.rates.admit(client.id, permit.limits, now()):
+            values = _failed(f"Called too often ({name}).")
+            self._refuse(waiter, peer, name, "rate", values)
+            return
+        if self._waiting.full(client.id):
+            values = _failed(f"Too many calls are running ({name}).")
+            self._refuse(waiter, peer, name, "running", values)
+            return
+        method = self._application.methods[name]
+        command_object, passed = event.command_object_and_arguments(self._limits)
         if event.name == _PROXY:
-            arguments = _proxied(arguments)
-        if not method.accepts(len(arguments)):
-            peer.log.info("call_wrong_arguments", method=name, count=len(arguments))
-            text = f"Wrong number of arguments ({name})."
-            self._answer_error(waiter, _failed(text))
+            passed = _proxied(passed)
+        try:
+            arguments = method.arguments.bind(passed)
+        except WrongArguments as wrong:
+            values = _failed(f"{wrong} ({name}).")
+            self._refuse(waiter, peer, name, "arguments", values, detail=str(wrong))
             return
+        access.calls[permit.counted_as] += 1
         replay = None
         if method.replay:  # the arguments as they came: the method may change what it is given
-            replay = Replay(0, self._scope, caller(peer.client), name, amf0.encode(*arguments))
+            replay = Replay(0, self._scope, caller(client), name, amf0.encode(*passed))
         key = _key(peer, command_object)
         if key is not None and not self._begin(waiter, key, name):
             return
@@ -158,9 +168,33 @@ class Calls:
             done(None, error)
             return
         if inspect.iscoroutine(value):
-            self._tasks.start(value, done)
+            task = self._tasks.start(value, done)
+            if task is not None:
+                self._waiting.watch(task, run.peer.client.id, run.waiter, run.name)
         else:
             done(value, None)
+
+    def _refuse(
+        self,
+        waiter: Waiter,
+        peer: CallPeer,
+        name: str,
+        reason: str,
+        values: replies.Values,
+        *,
+        detail: str = "",
+    ) -> None:
+        """Nothing of the application runs; the refusal is counted and noted."""
+        self._access.refusals.tell(
+            peer.log,
+            peer.client,
+            name,
+            reason,
+            counted_as=self._access.whitelist.counted_as(peer.client.user_type, name),
+            now=now(),
+            detail=detail,
+        )
+        self._answer_error(waiter, values)
 
     def _called(self, event: CommandReceived) -> str:
         """The method's name; of a proxied call it is the first argument, decoded alone."""
@@ -204,6 +238,9 @@ class Calls:
             for waiter in waiting:
                 waiter.receiver.end("not the active origin")
             return
+        if isinstance(error, asyncio.CancelledError) and self._waiting.overtime(run.waiter):
+            text = f"The method did not end within {self._waiting.timeout:g} s ({run.name})."
+            error = CallError(CALL_FAILED, text)
         outcome = self._outcome(run.peer, run.name, value, error)
         if key is not None:
             outcome = self._store(run, key, outcome)
@@ -275,13 +312,10 @@ def _proxied(arguments: list[object]) -> list[object]:
     passed = arguments[1] if len(arguments) > 1 else None
     if passed is None:
         return []
-    if isinstance(passed, pyamf.MixedArray):  # an ECMA array: some players write every array so
-        numbered = {str(index): value for index, value in passed.items()}
-        if all(str(index) in numbered for index in range(len(numbered))):
-            return [numbered[str(index)] for index in range(len(numbered))]
-    if not isinstance(passed, (list, tuple)):
+    values = as_list(passed)
+    if values is None:
         raise RemoteProtocolError(f"{_PROXY}: the arguments are not an array")
-    return list(passed)
+    return values
 
 
 def _key(peer: CallPeer, command_object: object) -> _Key | None:

@@ -21,6 +21,7 @@ from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.recorded import RecordedStreams
 from rtmp_sync.server.recordings import Recordings
+from rtmp_sync.server.running_calls import RunningCalls
 from rtmp_sync.server.shared_objects import SharedObjects
 from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
 from rtmp_sync.server.stream_keys import StreamKeys
@@ -28,7 +29,7 @@ from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.traffic import Tally
 from rtmp_sync.server.turn import Turn
-from rtmp_sync.state.access import Whitelist
+from rtmp_sync.server.whitelists import Access
 from rtmp_sync.wire.limits import Limits
 
 __all__ = ["Instance", "Serving"]
@@ -37,11 +38,12 @@ __all__ = ["Instance", "Serving"]
 class Serving(NamedTuple):
     """One application as this origin serves it. config: the `[application_object]`.
     grace_seconds: that lost clients have to come back. stream_keys: for "publish" and "play",
-    where the configuration has some. recordings: this origin's."""
+    where the configuration has some. recordings: this origin's. call_timeout: seconds that a
+    method may run."""
 
     name: str
     application: type[Application]
-    whitelist: Whitelist
+    access: Access
     public_types: frozenset[str]
     config: Mapping[str, Any]
     limits: Limits
@@ -49,7 +51,7 @@ class Serving(NamedTuple):
     grace_seconds: float
     stream_keys: Mapping[str, StreamKeys]
     recordings: Recordings
-    on_refused: Callable[[str, str], None]
+    call_timeout: float
 
 
 class Instance:
@@ -109,9 +111,9 @@ class Instance:
             overdue,
             self.scope,
             self.application,
-            serving.whitelist,
+            serving.access,
             serving.limits,
-            serving.on_refused,
+            RunningCalls(serving.call_timeout, self.log),
         )
 
     @property

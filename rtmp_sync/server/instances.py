@@ -27,7 +27,7 @@ from rtmp_sync.server.replays import Replays
 from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
-from rtmp_sync.state.access import Whitelist
+from rtmp_sync.server.whitelists import Whitelists
 from rtmp_sync.wire.limits import Limits
 
 __all__ = ["DEFAULT_INSTANCE", "Instances", "split_app"]
@@ -54,13 +54,14 @@ class Instances:
         applications: Mapping[str, type[Application]],
         recordings: Recordings,
     ) -> None:
-        self.refused_calls: dict[tuple[str, str], int] = {}  # by application and user type
         self.slept: Callable[[], bool] = lambda: False  # whether this origin did not run just now
         self._turn = turn
         self._tasks = tasks
         self._config = config
         self._recordings = recordings
         self._log = structlog.get_logger("rtmp_sync.app")
+        self._check_allowed(applications)
+        self.whitelists = Whitelists(turn, config, applications)
         self._serving = {
             name: self._serve(name, application) for name, application in applications.items()
         }
@@ -161,6 +162,7 @@ class Instances:
 
     def leave(self, instance: Instance, client: Client, reason: str) -> None:
         """A client is gone. Without authority it is the next origin's orphan."""
+        instance.serving.access.rates.forget(client.id)
         if instance.clients.pop(client.id, None) is None or instance.stopped:
             return
         if not self._turn.authorised:
@@ -173,6 +175,7 @@ class Instances:
 
     def promote(self) -> None:
         """Go on with every instance that had been started. Raises Deposed."""
+        self.whitelists.promote()
         for scope, stored in list(self._turn.state.instances.items()):
             app_name, _, name = scope.partition("/")
             serving = self._serving.get(app_name)
@@ -207,16 +210,28 @@ class Instances:
             instance.let_go()
         self._instances.clear()
 
-    def unload(self, instance: Instance) -> None:
-        """End an instance that nobody uses now, without waiting. Raises Deposed."""
+    def retire(self, instance: Instance) -> bool:
+        """Who comes from now on gets another instance, which starts once this one has ended
+        (`end`). False: it is not in use, for one before it still ends. Raises Deposed."""
         self._turn.writable()
-        if (idle := self._idle.get(instance.scope)) is not None:
+        scope = instance.scope
+        if scope in self._stopping or self._instances.get(scope) is not instance:
+            return False
+        if (idle := self._idle.pop(scope, None)) is not None:
             idle.cancel()
-        if self._instances.get(instance.scope) is instance:
-            self._end_idle(instance)
+        del self._instances[scope]
+        self._stopping[scope] = instance
+        return True
+
+    def end(self, instance: Instance) -> None:
+        """Stop an instance that was retired and has no clients any more."""
+        if self._stopping.get(instance.scope) is instance:
+            instance.stop(lambda: self._end_state(instance))
+        else:  # this origin let go of everything else meanwhile
+            instance.let_go()
 
     def _watch_idle(self, instance: Instance) -> None:
-        if instance.clients:
+        if instance.clients or self._instances.get(instance.scope) is not instance:
             return
         if (former := self._idle.pop(instance.scope, None)) is not None:
             former.cancel()
@@ -265,20 +280,14 @@ class Instances:
 
     def _serve(self, name: str, application: type[Application]) -> Serving:
         section = self._config.apps.section(name)
-        for user_type, methods in section.allow.items():
-            for method in methods:
-                if method not in application.methods:
-                    fix = f"apps/{name}.py has no method {method!r} with @allow; correct the name"
-                    raise ConfigError(f"apps.{name}.allow.{user_type}", method, fix)
         public_types = section.public_types
         if public_types is None:
             public_types = list(application.public_types)
-        decorated = {one.name: one.user_types for one in application.methods.values()}
         rtmp = self._config.rtmp
         return Serving(
             name,
             application,
-            Whitelist(decorated, section.allow),
+            self.whitelists.access(name),
             frozenset(public_types),
             self._config.application_object,
             Limits(max_depth=rtmp.max_depth, max_values=rtmp.max_values),
@@ -290,9 +299,13 @@ class Instances:
                 if path is not None
             },
             self._recordings,
-            lambda user_type, _: self._count_refused(name, user_type),
+            section.call_timeout,
         )
 
-    def _count_refused(self, app_name: str, user_type: str) -> None:
-        key = (app_name, user_type)
-        self.refused_calls[key] = self.refused_calls.get(key, 0) + 1
+    def _check_allowed(self, applications: Mapping[str, type[Application]]) -> None:
+        for name, application in applications.items():
+            for user_type, methods in self._config.apps.section(name).allow.items():
+                for method in methods:
+                    if method not in application.methods:
+                        fix = f"apps/{name}.py has no method {method!r} with @allow; correct it"
+                        raise ConfigError(f"apps.{name}.allow.{user_type}", method, fix)

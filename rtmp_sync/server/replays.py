@@ -114,7 +114,7 @@ def _size(record: Replay) -> int:
 async def _call(application: Application, record: Replay) -> None:
     method = application.methods[record.method]
     client_id, info = _checked(unpack(record.client, "caller"))
-    arguments = amf0.decode(record.arguments, STORED)
+    arguments = method.arguments.bind(amf0.decode(record.arguments, STORED))
     value = method.function(application, client_of(client_id, info), *arguments)
     if inspect.isawaitable(value):
         await value

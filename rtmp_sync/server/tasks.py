@@ -33,8 +33,9 @@ class Tasks:
         """How many wait for something."""
         return len(self._running)
 
-    def start(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> None:
-        """Run `coroutine` as far as it goes; `done` gets its outcome, now or later.
+    def start(self, coroutine: Coroutine[Any, Any, Any], done: Done) -> asyncio.Task[Any] | None:
+        """Run `coroutine` as far as it goes; `done` gets its outcome, now or later. Returns the
+        task in which it goes on, unless it has ended.
 
         What it awaits first sees the task that will go on with it as the current one, so
         `asyncio.timeout` and its like work from the first line on.
@@ -62,8 +63,9 @@ class Tasks:
         if waits_for:
             self._running.add(task)
             task.add_done_callback(lambda task: self._finished(task, done))
-        else:
-            done(value, error)
+            return task
+        done(value, error)
+        return None
 
     def cancel(self) -> None:
         """Stop everything that still runs."""

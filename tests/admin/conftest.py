@@ -110,7 +110,9 @@ class ShownOrigin:
             refusals={"bad_mac": 2, "gap": 0},
         )
         replays = SimpleNamespace(done=3, failed=1, left_out=2)
-        self.instances = SimpleNamespace(refused_calls={("text", "Guest"): 5}, replays=replays)
+        refusals = SimpleNamespace(counts={("Guest", "setText", "not_allowed"): 5})
+        access = SimpleNamespace(calls={("Type1", "setText"): 7}, refusals=refusals)
+        self.instances = SimpleNamespace(whitelists=[("text", access)], replays=replays)
         self.sessions = SimpleNamespace(tally=Tally(connects=9), waiting_bytes=1234)
         self.events: list[dict[str, Any]] = [{"at": AT, "clock": 1.0, "event": "started"}]
         counts = Counter(event["event"] for event in self.events)

@@ -190,7 +190,9 @@ async def test_metrics_name_what_an_operator_watches(http: Http, origin: ShownOr
         "rtmp_sync_replays_total 3.0",
         "rtmp_sync_replays_failed_total 1.0",
         "rtmp_sync_replays_refused_total 2.0",
-        'rtmp_sync_refused_calls_total{application="text",user_type="Guest"} 5.0',
+        'rtmp_sync_calls_total{application="text",method="setText",user_type="Type1"} 7.0',
+        'rtmp_sync_refused_calls_total{application="text",method="setText",'
+        'reason="not_allowed",user_type="Guest"} 5.0',
     ):
         assert line in body.splitlines()
 

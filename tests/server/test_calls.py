@@ -14,6 +14,7 @@ import pytest
 from rtmp_sync import CallError, ConnectionLost, NetConnection, Origin
 from rtmp_sync.protocol.events import CallAnswered
 from rtmp_sync.server.clock import now
+from rtmp_sync.state.access import OTHER
 from rtmp_sync.state.calls import BEGUN, MAX_SESSIONS
 from rtmp_sync.wire import amf0
 from tests.server.conftest import probe
@@ -85,7 +86,10 @@ async def test_the_whitelist_is_that_of_the_callers_type(origin: Origin) -> None
         for connection, name in ((guest, "echo"), (nobody, "who.am.i")):
             with pytest.raises(CallError, match=r"Call\.Failed: Method not found"):
                 await connection.call(name)
-        assert origin.instances.refused_calls == {("probe", "Guest"): 1, ("probe", ""): 1}
+        assert origin.instances.whitelists.access("probe").refusals.counts == {
+            ("Guest", "echo", "not_allowed"): 1,
+            (OTHER, "who.am.i", "not_allowed"): 1,
+        }
 
 
 async def test_the_arguments_of_a_refused_call_are_never_decoded(origin: Origin) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
 
 ROLES = ("active", "standby", "closed")
-REFUSALS_SHOWN = 100  # clients choose their type: the rest is one figure
 
 
 async def show(origin: Origin, _: web.Request) -> web.Response:
@@ -44,7 +43,7 @@ class _Figures(Collector):
             yield CounterMetricFamily(f"rtmp_sync_{name}", meaning, value=value)
         for family in figures.families(self._origin):
             yield _family(family)
-        yield _refusals(self._origin)
+        yield from _calls(self._origin)
 
 
 def _service(status: dict[str, Any]) -> Iterator[Metric]:
@@ -81,19 +80,20 @@ def _family(of: figures.Family) -> Metric:
     return family
 
 
-def _refusals(origin: Origin) -> Metric:
-    """Calls that the whitelist refused."""
-    family = CounterMetricFamily(
-        "rtmp_sync_refused_calls",
-        "calls refused by the whitelist",
-        labels=["application", "user_type"],
+def _calls(origin: Origin) -> Iterator[Metric]:
+    """Remote calls, by names that somebody wrote down: clients choose what they call."""
+    labels = ["application", "user_type", "method"]
+    admitted = CounterMetricFamily("rtmp_sync_calls", "calls that were admitted", labels=labels)
+    refused = CounterMetricFamily(
+        "rtmp_sync_refused_calls", "calls that were refused", labels=[*labels, "reason"]
     )
-    ranked = sorted(origin.instances.refused_calls.items(), key=lambda item: -item[1])
-    for labels, count in ranked[:REFUSALS_SHOWN]:
-        family.add_metric(labels, count)
-    if rest := sum(count for _, count in ranked[REFUSALS_SHOWN:]):
-        family.add_metric(["(other)", "(other)"], rest)
-    return family
+    for app, access in origin.instances.whitelists:
+        for called, count in sorted(access.calls.items()):
+            admitted.add_metric([app, *called], count)
+        for refusal, count in sorted(access.refusals.counts.items()):
+            refused.add_metric([app, *refusal], count)
+    yield admitted
+    yield refused
 
 
 def _gauge(name: str, value: float, meaning: str) -> Metric:

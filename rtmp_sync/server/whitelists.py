@@ -1,0 +1,200 @@
+"""The whitelists in force, one for each application.
+
+Calls read `Access.whitelist`, which is replaced as a whole: no call is decided by half of one.
+
+The text of an application's whitelist file is part of the pair's state, a slot of the persistent
+object `whitelists` in a scope that no client can name. The active origin puts it there when it is
+promoted and has one that the state does not know; from then on only `reload` changes it, so that
+a takeover goes on with the same rules, whatever the other origin's file says. The slot comes
+before every Change that a call under the new rules makes. A single origin has nobody to agree
+with: there the file counts as it is at the start and at a reload.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import structlog
+
+from rtmp_sync.app import Application
+from rtmp_sync.config import Config, WrongConfig
+from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.call_rates import CallRates
+from rtmp_sync.server.refusals import Refusals
+from rtmp_sync.server.turn import Turn
+from rtmp_sync.state.access import Verdict, Whitelist
+from rtmp_sync.whitelist_file import MAX_FILE_BYTES, parse, unknown_methods
+from rtmp_sync.wire import amf0
+from rtmp_sync.wire.limits import STORED
+
+__all__ = ["Access", "Reloaded", "Whitelists", "read_whitelist"]
+
+PAIR_SCOPE: Final = "*"  # no instance: the scope of each has a slash
+OBJECT_NAME: Final = "whitelists"
+READ_SECONDS: Final = 5.0  # for a file that may be on the NAS
+
+
+class Access:
+    """Who may call what of one application, and what came of it. calls: admitted ones, by
+    (user type, method)."""
+
+    __slots__ = ("calls", "rates", "refusals", "whitelist")
+
+    def __init__(self, whitelist: Whitelist) -> None:
+        self.whitelist = whitelist
+        self.calls: Counter[tuple[str, str]] = Counter()
+        self.rates = CallRates()
+        self.refusals = Refusals()
+
+    def replace(self, whitelist: Whitelist) -> None:
+        """From now on, for every call."""
+        self.whitelist = whitelist
+        self.rates.clear()
+
+
+class Reloaded(NamedTuple):
+    """What a reload came to. seq: of the last Change that it made; 0 for a single origin.
+    changed: the applications whose file said something new."""
+
+    seq: int
+    changed: list[str]
+
+
+class Whitelists:
+    """Raises ConfigError for a configuration or a file that is wrong."""
+
+    def __init__(
+        self, turn: Turn, config: Config, applications: Mapping[str, type[Application]]
+    ) -> None:
+        self._turn = turn
+        self._config = config
+        self._applications = applications
+        self._log = structlog.get_logger("rtmp_sync.whitelists")
+        self._texts = {name: read_whitelist(config, name) for name in applications}
+        self._access = {
+            name: Access(self._made(name, text, strict=True)) for name, text in self._texts.items()
+        }
+
+    def __iter__(self) -> Iterator[tuple[str, Access]]:
+        return iter(self._access.items())
+
+    def access(self, app: str) -> Access:
+        """Of an application that there is."""
+        return self._access[app]
+
+    def promote(self) -> None:
+        """This origin has taken over: go on with the pair's rules. Raises Deposed."""
+        if not self._config.is_pair:
+            return
+        stored = self._stored()
+        self._store(
+            {name: text for name, text in self._texts.items() if text and name not in stored}
+        )
+        for name, text in stored.items():
+            if name not in self._access:
+                continue
+            if text != self._texts[name]:
+                self._log.warning("whitelist_differs", app=name, file=str(self._path(name)))
+            try:
+                self._access[name].replace(self._made(name, text, strict=False))
+            except ConfigError as error:  # written by another version of this program
+                self._log.error("whitelist_not_understood", app=name, error=str(error))
+
+    async def reload(self) -> Reloaded:
+        """Read the files again and go by them, all of them or, when one is wrong, none.
+
+        Raises ConfigError, Deposed.
+        """
+        texts = await self._read()
+        made = {name: self._made(name, text, strict=True) for name, text in texts.items()}
+        seq = 0
+        if self._config.is_pair:
+            stored = self._stored()
+            self._store(
+                {name: text for name, text in texts.items() if text != stored.get(name, "")}
+            )
+            seq = self._turn.barrier
+        changed = [name for name, text in texts.items() if text != self._texts[name]]
+        self._texts = texts
+        for name, whitelist in made.items():
+            self._access[name].replace(whitelist)
+        self._log.info("whitelists_reloaded", changed=changed, seq=seq)
+        return Reloaded(seq, changed)
+
+    async def judge(self, app: str, user_type: str, method: str, *, of_file: bool) -> Verdict:
+        """What the rules in force say of a call, or those of the file, as a reload would have
+        them. Raises ConfigError for a file that is wrong."""
+        if of_file:
+            text = (await self._read())[app]
+            return self._made(app, text, strict=True).judge(user_type, method)
+        whitelist = self._access[app].whitelist
+        if self._config.is_pair and not self._turn.authorised:
+            text = self._stored().get(app, self._texts[app])
+            whitelist = self._made(app, text, strict=False)
+        return whitelist.judge(user_type, method)
+
+    # Inside
+
+    def _path(self, app: str) -> Path | None:
+        return self._config.apps.section(app).whitelist
+
+    async def _read(self) -> dict[str, str]:
+        """All files, as they are now."""
+        try:
+            async with asyncio.timeout(READ_SECONDS):
+                return await asyncio.to_thread(
+                    lambda: {name: read_whitelist(self._config, name) for name in self._access}
+                )
+        except TimeoutError:
+            fix = f"a file could not be read within {READ_SECONDS:.0f} s; look at its file system"
+            raise ConfigError("apps", "whitelist", fix) from None
+
+    def _made(self, app: str, text: str, *, strict: bool) -> Whitelist:
+        """strict: a rule for a method that the application does not have is an error."""
+        section, methods = self._config.apps.section(app), self._applications[app].methods
+        source = f"apps.{app}.whitelist {self._path(app) or ''}".rstrip()
+        rules = parse(text, source)
+        if strict and (unknown := [*unknown_methods(text, source, rules, methods, app)]):
+            raise WrongConfig(unknown)
+        decorated = {one.name: one.user_types for one in methods.values()}
+        return Whitelist(decorated, section.allow, rules)
+
+    def _stored(self) -> dict[str, str]:
+        """The pair's texts, by application."""
+        obj = self._turn.state.find(PAIR_SCOPE, OBJECT_NAME, "P")
+        if obj is None:
+            return {}
+        return {name: str(amf0.decode(raw, STORED)[0]) for name, raw in obj.slots.items()}
+
+    def _store(self, texts: Mapping[str, str]) -> None:
+        if not texts:
+            return
+        state = self._turn.writable()
+        obj = state.shared_object(PAIR_SCOPE, OBJECT_NAME, "P")
+        version = state.next_version(obj)
+        for name, text in texts.items():
+            state.set_slot(obj, name, amf0.encode(text), version)
+
+
+def read_whitelist(config: Config, app: str) -> str:
+    """The text of an application's whitelist file; "" without one. Raises ConfigError."""
+    path = config.apps.section(app).whitelist
+    if path is None:
+        return ""
+    key = f"apps.{app}.whitelist"
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_FILE_BYTES + 1)
+    except OSError as error:
+        fix = f"cannot be read ({error.strerror}); create it, or leave the key out"
+        raise ConfigError(key, str(path), fix) from None
+    if len(content) > MAX_FILE_BYTES:
+        raise ConfigError(key, str(path), f"is longer than {MAX_FILE_BYTES} bytes; use patterns")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError(key, str(path), "is not UTF-8; save it as UTF-8") from None
