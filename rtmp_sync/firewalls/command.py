@@ -44,6 +44,8 @@ STATES: Mapping[int, GateState] = {0: "open", 1: "closed"}
 class CommandFilter:
     """A PacketFilter (packet_filter.py), and a Closer (base.py)."""
 
+    lapses = False
+
     def __init__(
         self,
         commands: Mapping[str, Sequence[str]],

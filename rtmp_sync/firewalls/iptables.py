@@ -34,6 +34,7 @@ class IptablesFilter:
     """A PacketFilter (packet_filter.py), and a Closer (base.py)."""
 
     fresh_seconds = 4.0  # a reading is two processes: one a second is enough
+    lapses = False
 
     def __init__(self, rules: Sequence[Rules], run: Run = run_program) -> None:
         self._rules = rules

@@ -46,6 +46,7 @@ class NftablesFilter:
     """
 
     fresh_seconds = 1.0
+    lapses = True
 
     def __init__(self, table: Table, nft: Nft) -> None:
         self._table = table

@@ -46,6 +46,10 @@ class PacketFilter(Protocol):
     fresh_seconds: float
     """How old a reading may be. It is read again READINGS times meanwhile."""
 
+    lapses: bool
+    """Whether it closes by itself when nobody holds it. One that does not stays as it was opened
+    while it cannot be read: a cloud whose API is away ends no service."""
+
     async def open(self, epoch: int, until: float) -> None: ...
 
     async def close(self) -> None: ...
@@ -114,8 +118,13 @@ class FilterGate:
             self._begin(self._look)
         if now() - self._seen_at > fresh:  # this process slept, or the filter is slow
             await self._be_patient(READING_SECONDS)
-        seen = self._seen if now() - self._seen_at <= fresh else "unknown"
+        counts = now() - self._seen_at <= fresh or self._stays_open
+        seen = self._seen if counts else "unknown"
         return seen if seen == await self._listener.verify() else "unknown"
+
+    @property
+    def _stays_open(self) -> bool:
+        return self._seen == self._wanted == "open" and not self._filter.lapses
 
     def hold(self, until: float) -> None:
         self._until = until

@@ -13,12 +13,18 @@ from typing import Protocol
 
 __all__ = ["Ran", "Run", "run_program"]
 
+# Of each output the end is kept, where the complaint is. One that a child of the program has kept
+# open is not waited for longer than this.
+MAX_OUTPUT = 64 * 1024
+LAST_WORDS_SECONDS = 0.2
+
 MAX_COMPLAINT = 300  # characters: it goes into alarms and the history, whatever a program prints
 
 
 @dataclass(frozen=True, slots=True)
 class Ran:
-    """code: the exit code; minus the signal that ended it."""
+    """code: the exit code; minus the signal that ended it. output, errors: their ends, at most
+    MAX_OUTPUT bytes of each."""
 
     code: int
     output: str
@@ -60,25 +66,51 @@ async def run_program(
     it.
     """
     with _input(text) as stdin:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            env={**os.environ, **(variables or {})},
-            stdin=stdin,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
+        process, said = await asyncio.get_running_loop().subprocess_exec(
+            _Said, *command, env={**os.environ, **(variables or {})}, stdin=stdin
         )
     try:
         async with asyncio.timeout(deadline_seconds):
-            output, errors = await process.communicate()
+            await said.exited.wait()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_SECONDS):
+                await said.closed.wait()
     except TimeoutError:
         raise TimeoutError(f"{command[0]} took more than {deadline_seconds:g} s") from None
     finally:
-        if process.returncode is None:
-            _kill(process.pid)
-            await process.wait()
-    code = process.returncode
+        if process.get_returncode() is None:
+            _kill(process.get_pid())
+            await said.exited.wait()
+        process.close()
+    code = process.get_returncode()
     assert code is not None  # it has ended
-    return Ran(code, output.decode(errors="replace"), errors.decode(errors="replace"))
+    return Ran(code, said.text(1), said.text(2))
+
+
+class _Said(asyncio.SubprocessProtocol):
+    """What a program prints to its two outputs, 1 and 2."""
+
+    def __init__(self) -> None:
+        self.exited = asyncio.Event()
+        self.closed = asyncio.Event()  # both outputs, by everybody who had them
+        self._ends: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
+        self._open = {1, 2}
+
+    def text(self, output: int) -> str:
+        return self._ends[output].decode(errors="replace")
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        end = self._ends[fd]
+        end += data
+        del end[:-MAX_OUTPUT]
+
+    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
+        self._open.discard(fd)
+        if not self._open:
+            self.closed.set()
+
+    def process_exited(self) -> None:
+        self.exited.set()
 
 
 @contextlib.contextmanager

@@ -41,6 +41,7 @@ class WindowsFilter:
     """A PacketFilter (packet_filter.py), and a Closer (base.py)."""
 
     fresh_seconds = 20.0  # a reading is two processes, which are slow there
+    lapses = False
 
     def __init__(
         self, node: str, host: str, port: int, allow: Sequence[str], run: Run = run_program

@@ -20,6 +20,7 @@ class Filter:
 
     def __init__(self) -> None:
         self.fresh_seconds = 1.0
+        self.lapses = True
         self.state: GateState = "unknown"
         self.calls: list[str] = []
         self.held: list[float] = []
@@ -250,6 +251,29 @@ async def test_a_reading_that_does_not_come_is_no_reading(parts: Parts) -> None:
     await parts.sees("unknown")
     parts.filter.answers.set()
     await parts.sees("closed")
+
+
+async def test_one_that_does_not_lapse_stays_open_while_it_cannot_be_read(parts: Parts) -> None:
+    parts.filter.lapses = False
+    await parts.gate.start()
+    await parts.gate.open(1)
+    parts.filter.fresh_seconds = 0.05
+    parts.filter.answers.clear()
+    for _ in range(10):
+        assert await parts.gate.verify() == "open"
+        await asyncio.sleep(0.02)
+    await parts.gate.close()
+    assert await parts.gate.verify() == "unknown"  # closed is what it must be seen to be
+    parts.filter.answers.set()
+    await parts.sees("closed")
+
+
+async def test_one_that_lapses_is_not_open_while_it_cannot_be_read(parts: Parts) -> None:
+    await parts.gate.start()
+    await parts.gate.open(1)
+    parts.filter.fresh_seconds = 0.05
+    parts.filter.answers.clear()
+    await parts.sees("unknown")
 
 
 async def test_a_dead_mans_switch_is_held_only_while_it_is_open(parts: Parts) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
+import signal
 import sys
 from pathlib import Path
 
 import pytest
 
-from rtmp_sync.firewalls.run_program import MAX_COMPLAINT, Ran, run_program
+from rtmp_sync.firewalls.run_program import MAX_COMPLAINT, MAX_OUTPUT, Ran, run_program
 from tests.support.nodes import until
 
 BEAT = "import sys, time\nwhile True: open(sys.argv[1], 'a').write('.'); time.sleep(0.01)"
@@ -51,6 +53,21 @@ async def test_one_that_hangs_is_killed_with_all_that_it_started(tmp_path: Path)
         await run(code, str(beats), seconds=2)
     await until(lambda: not writers(beats))
     assert beats.exists()
+
+
+async def test_of_an_output_without_end_the_end_is_kept() -> None:
+    ran = await run("print('x' * 1_000_000, 'that was it')")
+    assert len(ran.output) == MAX_OUTPUT
+    assert ran.output.endswith("that was it\n")
+
+
+async def test_a_child_that_keeps_the_output_open_is_not_waited_for(tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    ran = await run_program(
+        ["/bin/sh", "-c", 'sleep 60 & echo $! > "$0"; echo done', str(pid)], deadline_seconds=30
+    )
+    os.kill(int(pid.read_text()), signal.SIGKILL)
+    assert (ran.code, ran.output) == (0, "done\n")
 
 
 async def test_one_that_is_cancelled_is_killed(tmp_path: Path) -> None:
