@@ -24,6 +24,7 @@ from rtmp_sync.config_sections import (
     FailoverSection,
     FirewallSection,
     HealthSection,
+    HttpSection,
     NodeSection,
     ReplicationSection,
     RtmpSection,
@@ -45,6 +46,7 @@ class Config(Section):
 
     node: NodeSection
     rtmp: RtmpSection = RtmpSection()
+    http: HttpSection = HttpSection()
     replication: ReplicationSection = ReplicationSection()
     failover: FailoverSection = FailoverSection()
     firewall: FirewallSection = FirewallSection()

@@ -5,6 +5,7 @@ python -m rtmp_sync.config_reference > docs/configuration.md
 
 from __future__ import annotations
 
+import json
 import types
 from collections.abc import Iterator
 from pathlib import Path
@@ -140,6 +141,8 @@ def _default(section: str, key: str, field: FieldInfo) -> str:
         return f"`{str(value).lower()}`"
     if isinstance(value, float | int):
         return f"{value:g}" if isinstance(value, float) else f"{value}"
+    if isinstance(value, list):
+        return f"`{json.dumps(value)}`"
     return f'`"{value}"`'
 
 

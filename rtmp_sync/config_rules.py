@@ -46,6 +46,7 @@ def broken_rules(config: Config) -> list[ConfigError]:
         *_peer_is_another(config),
         *_mode_fits(config),
         *_link_keys_fit(config),
+        *_http_keys_fit(config),
         *(ConfigError(key, value, fix) for key, value, fix in timing_of(config).violations()),
     ]
 
@@ -164,6 +165,8 @@ def _addresses_differ(config: Config) -> Iterator[ConfigError]:
     }
     if config.is_pair:
         listeners["replication.listen"] = config.replication.listen
+    if config.http.listen is not None:
+        listeners["http.listen"] = config.http.listen
     for (first, one), (second, other) in combinations(listeners.items(), 2):
         if one.collides_with(other):
             fix = f"{first} ({one}) takes the same port; give another one"
@@ -202,3 +205,11 @@ def _link_keys_fit(config: Config) -> Iterator[ConfigError]:
         for name, value in given.items():
             if value is None:
                 yield ConfigError(f"replication.{name}", NOT_GIVEN, fix)
+
+
+def _http_keys_fit(config: Config) -> Iterator[ConfigError]:
+    http = config.http
+    if http.tls_certificate is not None and http.tls_key is None:
+        yield ConfigError("http.tls_key", NOT_GIVEN, "a certificate needs its key")
+    if http.tls_key is not None and http.tls_certificate is None:
+        yield ConfigError("http.tls_certificate", NOT_GIVEN, "a key needs its certificate")

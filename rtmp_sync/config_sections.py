@@ -117,8 +117,6 @@ class HttpSection(Section):
     `rtmp.proxy_protocol_from`, of which those listed here are left out."""
     publisher_wait: SecondsOrZero = 5.0
     """Seconds for which a request waits for somebody to publish, before it is told 404."""
-    send_timeout: Seconds = 30.0
-    """Seconds after which a player is disconnected that takes nothing of what waits for it."""
     max_connections: Count = 10_000
     """Connections at once; one more is closed."""
     max_players_per_address: Count | None = None

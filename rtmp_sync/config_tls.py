@@ -1,5 +1,5 @@
-"""TLS from PEM files: of the replication link (`replication.tls_*`) and to etcd
-(`failover.etcd_ca`, `etcd_certificate`, `etcd_key`).
+"""TLS from PEM files: of the replication link (`replication.tls_*`), to etcd
+(`failover.etcd_ca`, `etcd_certificate`, `etcd_key`) and for browsers (`http.tls_*`).
 
 Of the link: both origins have a certificate of one authority, `tls_ca`, and both verify the
 other's. Host names are not looked at: which node it is, the shared secret proves. Of etcd the
@@ -16,9 +16,9 @@ from typing import TYPE_CHECKING, NamedTuple
 from rtmp_sync.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rtmp_sync.config_sections import FailoverSection, ReplicationSection
+    from rtmp_sync.config_sections import FailoverSection, HttpSection, ReplicationSection
 
-__all__ = ["LinkTls", "check_link_tls", "etcd_tls", "link_tls", "open_key_warning"]
+__all__ = ["LinkTls", "check_link_tls", "etcd_tls", "http_tls", "link_tls", "open_key_warning"]
 
 
 class LinkTls(NamedTuple):
@@ -53,6 +53,18 @@ def etcd_tls(section: FailoverSection) -> ssl.SSLContext | None:
     if certificate is not None and key is not None:  # both or none: `broken_rules`
         named = _File("failover.etcd_certificate", certificate)
         _load_certificate(context, named, _File("failover.etcd_key", key))
+    return context
+
+
+def http_tls(section: HttpSection) -> ssl.SSLContext | None:
+    """None: browsers are served in the clear. Raises ConfigError."""
+    certificate, key = section.tls_certificate, section.tls_key
+    if certificate is None or key is None:  # both or none: `broken_rules`
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.set_alpn_protocols(["http/1.1"])
+    named = _File("http.tls_certificate", certificate)
+    _load_certificate(context, named, _File("http.tls_key", key))
     return context
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rtmp_sync.app import Client, ClientLink
+from rtmp_sync.app import Client, ClientLink, Transport
 from rtmp_sync.errors import Reject
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import ConnectRequested
@@ -42,7 +42,11 @@ class Refused(Exception):
 
 
 async def admit(
-    instances: Instances, request: ConnectRequested, link: ClientLink, address: str
+    instances: Instances,
+    request: ConnectRequested,
+    link: ClientLink,
+    address: str,
+    transport: Transport = "rtmp",
 ) -> Admitted:
     """Ask the application. Raises Refused; Deposed without authority."""
     app_name, instance_name = split_app(request.app)
@@ -66,6 +70,7 @@ async def admit(
         params=request.params,
         arguments=tuple(request.arguments),
         link=link,
+        transport=transport,
     )
     try:
         await instance.application.on_connect(client, user_name, user_type)

@@ -33,6 +33,7 @@ from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.guard_pipe import FORMER_LIFE
 from rtmp_sync.server.history import History
+from rtmp_sync.server.http_delivery import HttpDelivery
 from rtmp_sync.server.instances import Instances
 from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.loop_lag import LoopLag
@@ -40,6 +41,7 @@ from rtmp_sync.server.overseer import Overseer, overseer_of
 from rtmp_sync.server.own_health import MAX_LOOP_LAG_SECONDS, OwnHealth, SelfTest
 from rtmp_sync.server.pair_link import PairLink
 from rtmp_sync.server.persistence import Persistence
+from rtmp_sync.server.ports import taken_ports
 from rtmp_sync.server.probes import PeerProbes
 from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.replication import Replication
@@ -64,6 +66,7 @@ class Origin:
 
     instances: Instances
     sessions: Sessions
+    http: HttpDelivery | None
     gate: Gate
     history: History
     watchdog: Watchdog
@@ -111,6 +114,12 @@ class Origin:
         return self._listener.address[1]
 
     @property
+    def http_port(self) -> int | None:
+        """The same of browsers; None when they are not served."""
+        ports = self._listener.beside
+        return ports[0][1] if ports else None
+
+    @property
     def position(self) -> tuple[int, int]:
         """(epoch of the last Change, seq) of this node's copy."""
         return self.state.journal.position
@@ -135,7 +144,9 @@ class Origin:
         self.instances = Instances(self.turn, self.tasks, config, applications, self.recordings)
         self.instances.slept = lambda: self.loop_lag.seconds > MAX_LOOP_LAG_SECONDS
         self.sessions = Sessions(self.turn, self.tasks, self.instances, self.load_balancer, config)
-        self._listener = ListenerGate(*config.rtmp.listen, self.sessions)
+        self.http = self._http_delivery()
+        beside = [self.http.port()] if self.http is not None else []
+        self._listener = ListenerGate(*config.rtmp.listen, self.sessions, beside)
         self.gate = make_gate(config, self._listener, self.history.record)
         self.turn.on_batch.append(self.persistence.write)
         self._health = OwnHealth(self.loop_lag, self.persistence, self._own_port())
@@ -168,6 +179,8 @@ class Origin:
         self.authority.end()
         await self.watchdog.stop()
         await self.gate.stop()
+        if self.http is not None:
+            self.http.stop()
         self._let_go()
         if not await self.tasks.idle(LAST_WORDS_SECONDS):
             self._log.error("tasks_left", count=self.tasks_left)
@@ -247,6 +260,8 @@ class Origin:
     def cut_sessions(self, reason: str) -> None:
         """End every client's connection now."""
         self.sessions.cut(reason)
+        if self.http is not None:
+            self.http.cut()
 
     def hold_writes(self, on: bool) -> int:
         """Read nothing of any client, so that no write is applied, or go on; the head."""
@@ -288,17 +303,32 @@ class Origin:
 
     def counts(self) -> dict[str, int]:
         """How much it serves."""
-        return {"clients": len(self.sessions), "instances": len(self.instances)}
+        viewers = len(self.http) if self.http is not None else 0
+        return {"clients": len(self.sessions) + viewers, "instances": len(self.instances)}
 
     # Inside
 
     def _not_opened(self) -> ConfigError:
         driver = self.config.firewall.driver
         if driver in ("listener", "none"):
+            addresses = {"rtmp.listen": self.config.rtmp.listen}
+            if self.config.http.listen is not None:
+                addresses["http.listen"] = self.config.http.listen
+            if taken := taken_ports(addresses):
+                return taken[0]
             fix = "cannot be listened on; free the port, or give another one"
             return ConfigError("rtmp.listen", str(self.config.rtmp.listen), fix)
         fix = f'does not open ({self._gate_error}); correct it, or use driver = "listener"'
         return ConfigError("firewall.driver", driver, fix)
+
+    def _http_delivery(self) -> HttpDelivery | None:
+        """Raises ConfigError."""
+        listen = self.config.http.listen
+        if listen is None:
+            return None
+        delivery = HttpDelivery(listen, self.sessions, self.config)
+        delivery.start()
+        return delivery
 
     def _own_port(self) -> RtmpProbe:
         """Asks the public port as a client on this machine would."""

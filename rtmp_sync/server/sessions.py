@@ -101,6 +101,11 @@ class Sessions:
             self.loop.call_soon(self._hold_newcomer, session)
         return True
 
+    @property
+    def lets_in(self) -> bool:
+        """Whether somebody new may come in now."""
+        return not self.draining and not self._holding
+
     def joined(self, session: Session) -> None:
         """A client was accepted; one that has come back ends its old connection."""
         if session.session_key is None:

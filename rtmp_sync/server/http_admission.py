@@ -1,0 +1,158 @@
+"""Who may come in over HTTP: the same questions as over RTMP, to the same application.
+
+on_connect   user name and user type are "", the address's query is in `params["app"]`
+joined       a client of the instance like any other one, until its response has ended
+on_play      with the query in `request.query`; access paths and keys before it
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from contextlib import suppress
+from typing import Any, NamedTuple
+
+from aiohttp import web
+
+from rtmp_sync.app import Client, Transport
+from rtmp_sync.errors import CallError, Reject
+from rtmp_sync.protocol.events import ConnectRequested
+from rtmp_sync.server.admission import Admitted, Refused, admit
+from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.http_player import HttpPlayer
+from rtmp_sync.server.http_request import HttpRefused, StreamUrl
+from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.instances import Instances
+from rtmp_sync.server.stream_admission import StreamRefused, admit_player
+from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.traffic import Traffic
+from rtmp_sync.storage.recording import Recording
+from rtmp_sync.stream_request import StreamRequest
+from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_FAILED, PLAY_STREAM_NOT_FOUND
+
+__all__ = ["HttpAdmission", "Viewer"]
+
+
+class ViewerLink:
+    """How the application reaches a browser: it can only send it away (`app.ClientLink`)."""
+
+    def __init__(self, player: HttpPlayer) -> None:
+        self._player = player
+
+    def call(self, name: str, arguments: tuple[object, ...]) -> Awaitable[object]:
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        text = f"a client over HTTP has no methods, so no {name}"
+        answer.set_exception(CallError(CALL_FAILED, text, None))
+        return answer
+
+    def notify(self, name: str, arguments: tuple[object, ...]) -> None:
+        """It has no methods."""
+
+    def disconnect(self, description: str) -> None:
+        self._player.end()
+
+
+class Viewer(NamedTuple):
+    """A browser that is in."""
+
+    instance: Instance
+    client: Client
+    player: HttpPlayer
+
+
+class HttpAdmission:
+    """All of it raises HttpRefused with what to answer."""
+
+    def __init__(self, instances: Instances, tasks: Tasks) -> None:
+        self._instances = instances
+        self._tasks = tasks
+
+    async def come_in(
+        self,
+        request: web.BaseRequest,
+        url: StreamUrl,
+        address: str,
+        player: HttpPlayer,
+        transport: Transport,
+    ) -> Viewer:
+        """Ask `on_connect`; `leave` must follow. transport: see `Client.transport`."""
+        if self._instances.serving(url.app) is None:
+            raise HttpRefused(404, f"There is no application {url.app}.")
+        app = f"{url.app}/{url.instance}"
+        params: dict[str, object] = {
+            "app": f"{app}?{url.query}" if url.query else app,
+            "flashVer": request.headers.get("User-Agent", ""),
+            "pageUrl": request.headers.get("Referer") or request.headers.get("Origin", ""),
+            "tcUrl": str(request.url),
+        }
+        asked = ConnectRequested(0.0, str(params["app"]), params, [], 0)
+        link = ViewerLink(player)
+
+        def unwanted(admitted: Admitted) -> None:
+            admitted.instance.disconnected(admitted.client, "lost")
+
+        try:
+            admission = admit(self._instances, asked, link, address, transport)
+            admitted: Admitted = await self._ask(admission, unwanted)
+        except Refused as refused:
+            info = refused.values[1]
+            failed = isinstance(info, dict) and info.get("code") == CONNECT_FAILED
+            raise HttpRefused(503 if failed else 403, refused.reason) from None
+        try:
+            self._instances.join(admitted.instance, admitted.client, None)
+        except Deposed:
+            unwanted(admitted)
+            raise
+        viewer = Viewer(admitted.instance, admitted.client, player)
+        if player.ended.done():
+            self.leave(viewer)
+            raise HttpRefused(403, "The application has ended this connection.")
+        return viewer
+
+    def leave(self, viewer: Viewer) -> None:
+        """Its response has ended."""
+        instance, player = viewer.instance, viewer.player
+        instance.tally.left(Traffic(bytes_out=player.bytes_out, dropped=player.dropped_tags))
+        viewer.client.unlink()
+        with suppress(Deposed):  # the next origin has this client as an orphan
+            self._instances.leave(instance, viewer.client, "closed")
+
+    async def may_play(self, viewer: Viewer, url: StreamUrl) -> Recording | None:
+        """Ask `on_play`. The recording to play; None for what is live, now or later."""
+        named = f"{url.stream}?{url.query}" if url.query else url.stream
+        asked = StreamRequest.parse(named, "play")
+
+        def unwanted(recording: Recording | None) -> None:
+            if recording is not None:
+                recording.abandon()
+
+        question = admit_player(viewer.instance, viewer.client, asked, url.start)
+        try:
+            recording: Recording | None = await self._ask(question, unwanted)
+        except StreamRefused as refusal:
+            status = 404 if refusal.code == PLAY_STREAM_NOT_FOUND else 503
+            raise HttpRefused(status, refusal.description) from None
+        except Reject as refusal:
+            raise HttpRefused(403, refusal.description) from None
+        return recording
+
+    def _ask(
+        self, question: Coroutine[Any, Any, Any], unwanted: Callable[[Any], None]
+    ) -> asyncio.Future[Any]:
+        """Have the application decide. Its hooks run to their end though a browser has gone;
+        `unwanted` gets what nobody waits for then."""
+        answer: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def decided(result: Any, error: BaseException | None) -> None:
+            if answer.done():
+                if error is None:
+                    unwanted(result)
+            elif isinstance(error, asyncio.CancelledError):
+                answer.cancel()  # this origin serves no longer
+            elif error is not None:
+                answer.set_exception(error)
+            else:
+                answer.set_result(result)
+
+        self._tasks.start(question, decided)
+        return answer
