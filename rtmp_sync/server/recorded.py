@@ -6,7 +6,9 @@
              then from the key frame at or before the place
     the end  StreamEOF, onPlayStatus with Play.Complete, Play.Stop; seeking is still possible
 
-Timestamps are the recording's own. A playlist (`reset` false) goes on with the next one, told by
+Timestamps count from where `play` was asked to begin, as FMS has it and librtmp's resume needs it:
+pictures from the key frame before come at 0, sound from there not at all. After a seek they are
+the recording's own. A playlist (`reset` false) goes on with the next one, told by
 Play.Switch. A player that does not read is waited for; nothing of a recording is ever dropped.
 `docs: wire/rtmp.md` section 6.2.
 """
@@ -132,6 +134,7 @@ class _Player:
         self._refused = 0  # media.AUDIO and media.VIDEO, when the player does not want them
         self._at: Cursor | None = None
         self._jumps = 0  # seeks, and beginnings of other recordings: what was read is of before
+        self._origin_ms = 0  # of the recording: what its timestamps are counted from
         self._base = (0.0, 0)  # loop time -> ms of the recording, from which time is counted
         self._wake = asyncio.Event()
         self._ended = False  # told to be complete
@@ -160,6 +163,7 @@ class _Player:
         self._signal(STREAM_EOF)
         self._signal(STREAM_IS_RECORDED)
         self._signal(STREAM_BEGIN)
+        self._origin_ms = 0
         name = self._request.name
         self._status(SEEK_NOTIFY, f"Seeking {ms:.0f} (stream ID: {self._msid}).", details=name)
         self._status(PLAY_START, f"Started playing {name}.", details=name)
@@ -209,6 +213,7 @@ class _Player:
 
     def _begin(self) -> None:
         name = self._request.name
+        self._origin_ms = self._request.start_ms
         self._signal(STREAM_IS_RECORDED)
         self._signal(STREAM_BEGIN)
         if self._reset & 1:
@@ -242,13 +247,17 @@ class _Player:
                     break
                 if ends is not None and tag.ms >= ends:
                     return
-                if not tag.flags & self._refused:
+                if not tag.flags & self._refused and not self._is_early(tag):
                     self._put(tag)
                 if self._request.duration_ms == 0 and tag.flags & media.KEY_FRAME:
                     return
             else:
                 if jumps == self._jumps:
                     self._at = following
+
+    def _is_early(self, tag: RecordedTag) -> bool:
+        """Sound of before the beginning: pictures of then are needed, and seen for no time."""
+        return tag.ms < self._origin_ms and tag.flags == media.AUDIO
 
     def _ends_at(self) -> int | None:
         """One picture ends with itself, see `_play`."""
@@ -305,7 +314,7 @@ class _Player:
         data = encode_message(
             tag.type,
             self._msid,
-            tag.ms & 0xFFFFFFFF,
+            max(0, tag.ms - self._origin_ms) & 0xFFFFFFFF,
             tag.payload,
             _CSIDS[tag.type],
             peer.connection.chunk_size,

@@ -143,7 +143,23 @@ async def test_a_recording_is_played_whole_and_told_as_players_expect(origin: Or
 async def test_what_part_is_played(origin: Origin, asked: tuple[object, ...], times: range) -> None:
     peer = await player(origin, *asked)
     await complete(peer)
-    assert [at for at, _ in pictures(peer)] == list(times)
+    begin = max(0, int(asked[1])) if len(asked) > 1 and isinstance(asked[1], float) else 0
+    assert pictures(peer) == [(max(0, at - begin), picture(at // 40)) for at in times]
+    sounds = [
+        one.timestamp for one in peer.events if isinstance(one, MediaReceived) and one.type == AUDIO
+    ]
+    wanted = [at + 1 - begin for at in times if at + 1 >= begin]
+    assert sounds == (wanted if times != range(1000, 1001) else [])
+    peer.close()
+
+
+async def test_times_are_the_recordings_own_after_a_seek(origin: Origin) -> None:
+    peer = await player(origin, "film", 1000.0)
+    await complete(peer)
+    peer.events.clear()
+    peer.send(peer.rtmp.command("seek", 0, None, 1800.0, msid=1))
+    await complete(peer)
+    assert [at for at, _ in pictures(peer)] == list(range(1800, 2000, 40))
     peer.close()
 
 
