@@ -6,6 +6,7 @@ into each player's outbox in a plain loop.
 
 from __future__ import annotations
 
+import time
 from typing import Protocol
 
 from rtmp_sync.server.live_player import CSIDS, LivePlayer
@@ -75,8 +76,11 @@ class _Listener:
 
 
 class Channel:
-    __slots__ = ("_last", "_listeners", "_offset", "_turn", "players", "publisher", "recorder",
-                 "stream")  # fmt: skip
+    """begun: when it was published, in wall time. bytes_in, messages_in: of the publisher, since
+    then."""
+
+    __slots__ = ("_last", "_listeners", "_offset", "_turn", "begun", "bytes_in", "messages_in",
+                 "players", "publisher", "recorder", "stream")  # fmt: skip
 
     def __init__(self, turn: Turn, stream: LiveStream) -> None:
         self._turn = turn
@@ -84,6 +88,9 @@ class Channel:
         self.publisher: Publisher | None = None
         self.players: dict[tuple[StreamPeer, int], LivePlayer] = {}
         self.recorder: Recorder | None = None
+        self.begun = 0.0
+        self.bytes_in = 0
+        self.messages_in = 0
         self._listeners: list[_Listener] = []
         self._last = 0  # timestamp of the last message
         self._offset: int | None = 0  # of this publisher's timestamps; None: by its first one
@@ -91,6 +98,11 @@ class Channel:
     @property
     def name(self) -> str:
         return self.stream.name
+
+    @property
+    def listeners(self) -> int:
+        """How many hear it without being RTMP players."""
+        return len(self._listeners)
 
     @property
     def idle(self) -> bool:
@@ -104,6 +116,8 @@ class Channel:
         followed = self.players or self._listeners
         self._offset = None if continues and followed else 0
         self.publisher = publisher
+        self.begun = time.time()
+        self.bytes_in = self.messages_in = 0
         self.stream.start(publisher.id)
         publisher.status(PUBLISH_START, f"{self.name} is now published.")
 
@@ -131,6 +145,8 @@ class Channel:
     def put(self, type: int, timestamp: int, payload: bytes) -> None:
         """One message of the publisher, to all who play and hear."""
         stream = self.stream
+        self.messages_in += 1
+        self.bytes_in += len(payload)
         timestamp = self._placed(timestamp)
         flags = 0
         recorder = self.recorder

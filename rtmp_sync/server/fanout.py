@@ -87,6 +87,11 @@ class Fanout:
         """Whether any client uses it or the application holds it."""
         return self.pinned or any(self._groups.values())
 
+    @property
+    def users(self) -> int:
+        """How many clients use it."""
+        return sum(map(len, self._groups.values()))
+
     def uses(self, subscriber: Subscriber) -> bool:
         """Whether this client uses it."""
         return subscriber in self._groups.get(subscriber.form, ())

@@ -79,6 +79,20 @@ class LiveStreams:
         """The streams that are published now."""
         return [name for name, channel in self._channels.items() if channel.publisher]
 
+    def channel(self, name: str) -> Channel | None:
+        """The stream of that name, published or waited for."""
+        return self._channels.get(name)
+
+    def published_by(self, peer: StreamPeer, msid: int) -> str | None:
+        """What a message stream publishes."""
+        channel = self._publishing.get((peer, msid))
+        return channel.name if channel is not None else None
+
+    def played_by(self, peer: StreamPeer, msid: int) -> str | None:
+        """What a message stream plays."""
+        player = self._playing.get((peer, msid))
+        return player.stream.name if player is not None else None
+
     # Publishing
 
     def is_published(self, name: str) -> bool:

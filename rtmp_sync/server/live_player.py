@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterable
 from typing import Final
 
@@ -37,9 +38,10 @@ CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA: CSID_STREAM}
 
 class LivePlayer:
     """key: chunk size and message stream id; players with the same one get the same bytes.
-    refused: media.AUDIO and media.VIDEO, when the player does not want them."""
+    refused: media.AUDIO and media.VIDEO, when the player does not want them. since: wall time."""
 
-    __slots__ = ("_turn", "key", "outbox", "paused", "refused", "stream", "to", "waits_for_key")
+    __slots__ = ("_turn", "key", "outbox", "paused", "refused", "since", "stream", "to",
+                 "waits_for_key")  # fmt: skip
 
     def __init__(self, turn: Turn, peer: StreamPeer, msid: int, stream: LiveStream) -> None:
         self._turn = turn
@@ -47,6 +49,7 @@ class LivePlayer:
         self.outbox = peer.outbox
         self.key = (peer.connection.chunk_size, msid)
         self.stream = stream
+        self.since = time.time()
         self.paused = False
         self.refused = 0
         self.waits_for_key = False

@@ -91,6 +91,11 @@ class RecordedStreams:
         """Whether a recording is played there, or was and may be sought."""
         return (peer, msid) in self._players
 
+    def played_by(self, peer: StreamPeer, msid: int) -> str | None:
+        """The name of what a message stream plays."""
+        player = self._players.get((peer, msid))
+        return player.name if player is not None else None
+
     def pause(self, peer: StreamPeer, msid: int, paused: bool) -> None:
         self._players[peer, msid].pause(paused)
 
@@ -140,6 +145,11 @@ class _Player:
         self._ended = False  # told to be complete
         self._task = asyncio.ensure_future(self._run())
         self._log = structlog.get_logger("rtmp_sync.recorded")
+
+    @property
+    def name(self) -> str:
+        """What it plays now."""
+        return self._request.name
 
     def append(self, request: Request) -> bool:
         if self._ended or len(self._next) >= _PLAYLIST:

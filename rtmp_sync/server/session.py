@@ -99,6 +99,13 @@ class Session(asyncio.Protocol):
         return app if isinstance(app, str) else ""
 
     @property
+    def protocol(self) -> str:
+        """Over what: "rtmp" or "rtmps"."""
+        transport = self._transport
+        tls = transport is not None and transport.get_extra_info("sslcontext") is not None
+        return "rtmps" if tls else "rtmp"
+
+    @property
     def traffic(self) -> Traffic:
         """What this connection has moved so far."""
         connection, outbox = self.connection, self.outbox
@@ -401,6 +408,10 @@ class Session(asyncio.Protocol):
             return
         if error is not None:
             self.end(f"connect failed: {error!r}")
+            return
+        if result.instance.stopped:  # it was unloaded meanwhile
+            values = replies.connect_app_shutdown("The application was shut down.")
+            self._refuse(request, Refused(values, "its application has ended"))
             return
         try:
             self._join(request, result)

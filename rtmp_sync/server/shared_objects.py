@@ -83,6 +83,11 @@ class SharedObjects:
             found.pinned = held is not None and name in held.slots
         return found
 
+    def users(self, name: str, kind: str) -> int:
+        """How many clients use an object."""
+        known = self._fanouts.get(f"{kind}:{name}")
+        return known.users if known is not None else 0
+
     def hold(self, fanout: Fanout) -> None:
         """The application has taken an object: it stays, on the next active origin too."""
         fanout.pinned = True

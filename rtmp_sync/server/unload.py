@@ -1,0 +1,42 @@
+"""Ending an instance that is in use, because an operator says so.
+
+everybody is told AppShutdown, or else cut off ─► `on_disconnect` for each ─► `on_app_stop`
+who comes in meanwhile ─► waits, then begins another instance
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Final
+
+from rtmp_sync.server.clock import now
+
+if TYPE_CHECKING:
+    from rtmp_sync.server.instance import Instance
+    from rtmp_sync.server.instances import Instances
+    from rtmp_sync.server.sessions import Sessions
+
+__all__ = ["unload"]
+
+_LEAVE_SECONDS: Final = 2.0  # for the farewell to be acknowledged and read; then it is cut off
+_LOOK_SECONDS: Final = 0.01
+_SHUT_DOWN: Final = "The application was shut down by an administrator."
+
+
+async def unload(instances: Instances, sessions: Sessions, instance: Instance) -> int:
+    """Returns how many clients were disconnected. Raises Deposed."""
+    if not instances.retire(instance):
+        return 0
+    told: set[object] = set()
+    until = now() + _LEAVE_SECONDS
+    while instance.clients:
+        here = [one for one in sessions if one.joined and one.instance is instance]
+        for session in here:
+            if now() >= until:
+                session.end("its application was shut down")
+            elif session not in told:
+                told.add(session)
+                session.shut_down(_SHUT_DOWN)
+        await asyncio.sleep(_LOOK_SECONDS)
+    instances.end(instance)
+    return len(told)
