@@ -75,7 +75,8 @@ def complete(origin: Origin) -> bool:
     record = origin.watchdog.record
     if record is None or role(origin) == "active":
         return role(origin) == "active"
-    return bool(record.lists(origin.node_id, origin.boot_id))
+    me = origin.node_id, origin.boot_id
+    return record.lists(*me) or record.held_by(*me)  # a fenced one has what it acknowledged
 
 
 def _guard_pid(origin: Origin) -> int | None:

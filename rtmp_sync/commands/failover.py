@@ -41,7 +41,7 @@ def fail_over(
     if not as_json:
         terminal.console(error=True).print(_table(looks, chosen))
         terminal.console(error=True).print(loss["text"], style="bold")
-    if not (loss["nothing"] or accept_data_loss or fenced):
+    if not (loss["nothing"] or accept_data_loss):
         raise terminal.CommandFailed(
             f"failover: {chosen.id} may lack what was acknowledged: add --accept-data-loss, or "
             "start the other origin"

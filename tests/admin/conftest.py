@@ -75,6 +75,7 @@ class ShownOrigin:
             nodes=("A", "B"),
             paused=False,
             lists=lambda node, boot_id: self.listed,
+            held_by=lambda node, boot_id: self.watchdog.record.holder == node,
         )
         self.authority = SimpleNamespace(gate_open=True)
         journal = SimpleNamespace(

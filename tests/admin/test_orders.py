@@ -75,7 +75,7 @@ async def test_the_watchdog_of_the_active_one_is_asked(
     ("said", "kind"),
     [
         ({"force": True, "accept_data_loss": True}, "force"),
-        ({"force": True, "fenced": True}, "force_fenced"),
+        ({"force": True, "accept_data_loss": True, "fenced": True}, "force_fenced"),
     ],
 )
 async def test_a_closed_one_can_be_forced_to_serve(
@@ -90,12 +90,21 @@ async def test_a_copy_that_may_lack_something_is_forced_only_when_that_is_accept
     http: Http, origin: ShownOrigin, admin: Headers
 ) -> None:
     standby(origin)
-    code, answer = await order(http, "failover", admin, {"force": True})
-    assert (code, answer["done"]) == (409, False)
-    assert "accept_data_loss" in answer["result"]
+    for said in ({"force": True}, {"force": True, "fenced": True}):
+        code, answer = await order(http, "failover", admin, said)
+        assert (code, answer["done"]) == (409, False)
+        assert "accept_data_loss" in answer["result"]
     origin.listed = True
     assert (await order(http, "failover", admin, {"force": True}))[0] == 200
     assert origin.watchdog.asked == [("force", BY, {})]
+
+
+async def test_one_that_was_fenced_has_all_that_it_acknowledged(
+    http: Http, origin: ShownOrigin, admin: Headers
+) -> None:
+    standby(origin, holder="A")
+    assert (await order(http, "failover", admin, {"force": True, "fenced": True}))[0] == 200
+    assert origin.watchdog.asked == [("force_fenced", BY, {})]
 
 
 async def test_the_active_one_is_not_forced(

@@ -42,10 +42,11 @@ def test_without_force_it_says_what_to_add(
     assert apis[1].ordered == []
 
 
+@pytest.mark.parametrize("more", [[], ["--fenced"]])
 def test_what_would_be_lost_is_shown_and_must_be_accepted(
-    closed: Closed, apis: tuple[Api, Api], capsys: pytest.CaptureFixture[str]
+    closed: Closed, apis: tuple[Api, Api], capsys: pytest.CaptureFixture[str], more: list[str]
 ) -> None:
-    assert cli.run(["failover", "--force", "--yes", "--dir", str(closed())]) == 1
+    assert cli.run(["failover", "--force", "--yes", *more, "--dir", str(closed())]) == 1
     error = capsys.readouterr().err
     assert "B has Changes up to 1200" in error
     assert "Changes up to 1234 are known: 34 would be lost" in error
@@ -66,7 +67,6 @@ def test_nobody_to_ask_is_wrong_use(
     ("options", "said"),
     [
         (["--accept-data-loss"], {"accept_data_loss": True, "fenced": False}),
-        (["--fenced"], {"accept_data_loss": False, "fenced": True}),
         (
             ["--accept-data-loss", "--fenced", "--to", "B"],
             {"accept_data_loss": True, "fenced": True},
@@ -95,6 +95,15 @@ def test_a_complete_copy_loses_nothing_and_needs_no_acceptance(
     answer = json.loads(printed.out)
     assert (answer["lost"]["nothing"], answer["lost"]["changes"]) == (True, 0)
     assert printed.err == ""
+
+
+def test_a_complete_copy_serves_without_the_store_by_one_word(
+    closed: Closed, apis: tuple[Api, Api]
+) -> None:
+    arguments = ["failover", "--force", "--fenced", "--yes", "--dir", str(closed(complete=True))]
+    assert cli.run(arguments) == 0
+    said = {"force": True, "accept_data_loss": False, "fenced": True}
+    assert apis[1].bodies["/failover"] == said
 
 
 def test_of_two_closed_origins_the_one_with_more_is_chosen(

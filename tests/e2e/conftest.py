@@ -12,12 +12,13 @@ from tests.support.haproxy import Haproxy
 from tests.support.pair import Overdue, Pair
 from tests.support.single import Single
 
+HERE = Path(__file__).parent
 E2E_TIMEOUT = 300
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
-        if "e2e" in item.path.parts:
+        if item.path.is_relative_to(HERE):
             item.add_marker(pytest.mark.e2e)
             item.add_marker(pytest.mark.timeout(E2E_TIMEOUT))
 

@@ -23,6 +23,8 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rtmp_sync.admin import facts
 from rtmp_sync.admin.endpoint import Endpoint
+from rtmp_sync.admin.holder import holder, must_serve, names
+from rtmp_sync.admin.refusal import Refusal, not_done
 from rtmp_sync.server.watchdog import Result
 
 if TYPE_CHECKING:
@@ -67,14 +69,6 @@ class Plain(Order):
     """/resume, /resync: nothing to say."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Elsewhere(Exception):
-    """Another origin can do it; `ask` is its id, "" when nobody is known who could."""
-
-    text: str
-    ask: str = ""
-
-
 # -- the orders: each returns what the watchdog is asked, or a Result if nothing is to be done -----
 
 
@@ -86,26 +80,26 @@ class _Wish:
 
 def _switchover(origin: Origin, order: Switchover) -> _Wish | Result:
     if order.to is None:
-        _must_serve(origin)
-    elif order.to == _holder(origin):
+        must_serve(origin)
+    elif order.to == holder(origin):
         return Result(True, f"{order.to} holds the service already")
     else:
-        _must_serve(origin)
-        if order.to not in _names(origin):
+        must_serve(origin)
+        if order.to not in names(origin):
             return Result(False, f"{order.to!r} is no node of this pair")
     return _Wish("switchover", _draining(order))
 
 
 def _drain(origin: Origin, order: Drain) -> _Wish | Result:
-    _must_serve(origin)
+    must_serve(origin)
     return _Wish("switchover", {"drain_seconds": order.drain_seconds})
 
 
 def _failback(origin: Origin, order: Failback) -> _Wish | Result:
-    primary = next(iter(_names(origin)), None)
-    if primary is not None and primary == _holder(origin):
+    primary = next(iter(names(origin)), None)
+    if primary is not None and primary == holder(origin):
         return Result(True, f"{primary} holds the service already")
-    _must_serve(origin)
+    must_serve(origin)
     return _Wish("switchover", _draining(order))
 
 
@@ -116,8 +110,9 @@ def _draining(order: Switchover | Failback) -> dict[str, Any]:
 
 def _failover(origin: Origin, order: Failover) -> _Wish | Result:
     if facts.role(origin) == "active":
-        raise _Elsewhere("this origin serves: a planned move is a switchover", _other(origin))
-    if not (order.accept_data_loss or order.fenced or facts.complete(origin)):
+        other = next((name for name in names(origin) if name != origin.node_id), "")
+        raise not_done("this origin serves: a planned move is a switchover", other)
+    if not (order.accept_data_loss or facts.complete(origin)):
         text = "this copy may lack what was acknowledged: accept_data_loss would be needed"
         return Result(False, text)
     return _Wish("force_fenced" if order.fenced else "force", {})
@@ -132,7 +127,7 @@ def _resume(_origin: Origin, _: Plain) -> _Wish | Result:
 
 
 def _resync(origin: Origin, _: Plain) -> _Wish | Result:
-    _must_serve(origin)
+    must_serve(origin)
     return _Wish("resync", {})
 
 
@@ -145,32 +140,6 @@ _ORDERS: dict[str, tuple[type[Order], Callable[[Origin, Any], _Wish | Result]]] 
     "resume": (Plain, _resume),
     "resync": (Plain, _resync),
 }
-
-
-# -- what they look at ---------------------------------------------------------------------------
-
-
-def _must_serve(origin: Origin) -> None:
-    if facts.role(origin) == "active":
-        return
-    holder, state = _holder(origin), origin.watchdog.state
-    if holder and holder != origin.node_id:
-        raise _Elsewhere(f"this origin is {state}; {holder} holds the service: ask it", holder)
-    raise _Elsewhere(f"this origin is {state}, and nobody serves")
-
-
-def _holder(origin: Origin) -> str:
-    record = origin.watchdog.record
-    return record.holder if record is not None else ""
-
-
-def _names(origin: Origin) -> tuple[str, ...]:
-    record = origin.watchdog.record
-    return tuple(record.nodes) if record is not None else ()
-
-
-def _other(origin: Origin) -> str:
-    return next((name for name in _names(origin) if name != origin.node_id), "")
 
 
 # -- HTTP ----------------------------------------------------------------------------------------
@@ -202,7 +171,7 @@ async def _carry_out(
 ) -> dict[str, Any]:
     try:
         wish = decide()
-    except _Elsewhere as elsewhere:
+    except Refusal as elsewhere:
         found: dict[str, Any] = {"done": False, "result": elsewhere.text}
         return found | ({"ask": elsewhere.ask} if elsewhere.ask else {})
     if isinstance(wish, _Wish):
