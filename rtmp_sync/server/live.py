@@ -12,6 +12,7 @@ What is said of a stream to whom is its `Channel`'s; here are the names, and who
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 from rtmp_sync.app import Client
 from rtmp_sync.protocol.events import MediaReceived
