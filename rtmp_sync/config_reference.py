@@ -17,7 +17,7 @@ from pydantic.fields import FieldInfo
 from rtmp_sync.cluster.timing import PROFILES
 from rtmp_sync.config import Config
 from rtmp_sync.config_rules import TIMING_KEYS
-from rtmp_sync.config_sections import AppSection
+from rtmp_sync.config_sections import AppSection, RelaySection
 from rtmp_sync.config_values import Address, ConfigPath, Network, NodeId, PeerAddress
 
 __all__ = ["reference"]
@@ -66,6 +66,7 @@ _TYPE_NAMES: dict[object, str] = {
     Address: "host:port",
     Path: "path",
     Any: "anything",
+    RelaySection: "table",
 }
 _ANNOTATED_NAMES: dict[object, str] = {
     ConfigPath: "path",
@@ -89,6 +90,7 @@ def _sections() -> Iterator[str]:
             yield f"## [{name}]\n\n{field.description}\n"
         if name == "apps":
             yield from _section("apps.NAME", AppSection)
+            yield from _section("[apps.NAME.relays]", RelaySection)
 
 
 def _section(name: str, model: type[BaseModel]) -> Iterator[str]:

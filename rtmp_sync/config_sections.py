@@ -7,9 +7,9 @@ Numbers that default to None take the value of `failover.profile` (see cluster/t
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
 from rtmp_sync.config_values import (
     Address,
@@ -29,6 +29,7 @@ __all__ = [
     "HealthSection",
     "HttpSection",
     "NodeSection",
+    "RelaySection",
     "ReplicationSection",
     "RtmpSection",
     "Section",
@@ -39,6 +40,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
+RtmpUrlText = Annotated[str, Field(pattern=r"^rtmp://[^/\s]+/\S+$")]
 
 
 class Section(BaseModel):
@@ -269,6 +271,17 @@ class AdminSection(Section):
     """Name for what changes state, for `/history` and for `/admin/ping`."""
     password_file: ConfigPath | None = None
     """File with that user's password, mode 0600; the same on both origins."""
+    tokens_file: ConfigPath | None = None
+    """File of lines `NAME ROLE TOKEN`, mode 0600: bearer tokens for the JSON API below `/api/v1`.
+    ROLE is `read` or `change`; NAME is told with each change in the history. Read again when it
+    changes."""
+    commands: list[Annotated[str, Field(min_length=1)]] = ["get*"]
+    """FMS's methods that may be called as `/admin/METHOD?auser=…&apswd=…`; `*` and `?` stand for
+    any characters. `ping` always may. What changes anything must be added by its name
+    (`"unloadApp"`, …): passwords in addresses get into the logs of proxies."""
+    allow: list[Network] = []
+    """Addresses and networks that may ask here, besides this machine itself. Empty: whoever
+    reaches `listen`. `health.listen` has no such list."""
     peer: PeerAddress | None = None
     """The other origin's `admin.listen`, as reached from here: with it the commands that are
     given this configuration find both origins. No origin uses it."""
@@ -279,6 +292,31 @@ class HealthSection(Section):
 
     listen: ListenAddress = Address("0.0.0.0", 1112)
     """Where the health checks are."""
+
+
+class RelaySection(Section):
+    """Streams that other servers get from here, or this one from them: as many tables as needed,
+    each with `push` or `pull`. Keys stand in the query: `"rtmp://host/app?key=KEY"`."""
+
+    push: RtmpUrlText | None = None
+    """`rtmp://host[:port]/app[/instance]` where each stream is published too, under its name."""
+    pull: RtmpUrlText | None = None
+    """`rtmp://host[:port]/app[/instance]` from which a stream comes that somebody wants to play
+    and nobody publishes here."""
+    streams: Annotated[list[str], Field(min_length=1)] = ["*"]
+    """Patterns (`*` and `?`) of the names that this is for. Of several tables with `pull` the first
+    that fits is asked."""
+    instances: Annotated[list[str], Field(min_length=1)] = ["_definst_"]
+    """Patterns of the names of the instances that this is for; `"_definst_"` is the one that
+    clients use who name none."""
+    linger: SecondsOrZero = 10.0
+    """Seconds for which a pulled stream stays after its last player has left."""
+
+    @model_validator(mode="after")
+    def _goes_one_way(self) -> Self:
+        if (self.push is None) == (self.pull is None):
+            raise ValueError("give either `push` or `pull`")
+        return self
 
 
 class AppSection(Section):
@@ -299,6 +337,8 @@ class AppSection(Section):
     one of its keys, as `name?key=KEY` or `rtmp://host/app?key=KEY`. Read again when it changes."""
     play_keys: ConfigPath | None = None
     """The same for who plays."""
+    relays: list[RelaySection] = []
+    """What is pushed to other servers and pulled from them: `[[apps.NAME.relays]]`, below."""
 
 
 class AppsSection(Section):

@@ -60,10 +60,11 @@ class Tap(Protocol):
 class _Listener:
     """A tap, and whether it can make use of a picture yet."""
 
-    __slots__ = ("tap", "waits_for_key")
+    __slots__ = ("passes_on", "tap", "waits_for_key")
 
-    def __init__(self, tap: Tap) -> None:
+    def __init__(self, tap: Tap, passes_on: bool) -> None:
         self.tap = tap
+        self.passes_on = passes_on
         self.waits_for_key = True
 
     def hear(self, message: LiveMessage) -> None:
@@ -108,6 +109,11 @@ class Channel:
     def idle(self) -> bool:
         """Whether nobody needs it."""
         return self.publisher is None and not self.players and not self._listeners
+
+    @property
+    def audience(self) -> int:
+        """How many play it or hear it, without those that only pass it on."""
+        return len(self.players) + sum(not one.passes_on for one in self._listeners)
 
     # Publishing
 
@@ -199,9 +205,9 @@ class Channel:
 
     # Taps
 
-    def tap(self, tap: Tap) -> None:
+    def tap(self, tap: Tap, *, passes_on: bool) -> None:
         """Let it hear, from the beginning of what a late joiner gets."""
-        listener = _Listener(tap)
+        listener = _Listener(tap, passes_on)
         self._listeners.append(listener)
         if self.publisher is not None:
             tap.begin()

@@ -9,18 +9,20 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
 
 from rtmp_sync.app import Application, Client
+from rtmp_sync.config_sections import RelaySection
 from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.fanout import Fanout
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.recorded import RecordedStreams
 from rtmp_sync.server.recordings import Recordings
+from rtmp_sync.server.relays import Relays
 from rtmp_sync.server.running_calls import RunningCalls
 from rtmp_sync.server.shared_objects import SharedObjects
 from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
@@ -39,7 +41,7 @@ class Serving(NamedTuple):
     """One application as this origin serves it. config: the `[application_object]`.
     grace_seconds: that lost clients have to come back. stream_keys: for "publish" and "play",
     where the configuration has some. recordings: this origin's. call_timeout: seconds that a
-    method may run."""
+    method may run. relays: that its instances have."""
 
     name: str
     application: type[Application]
@@ -52,6 +54,7 @@ class Serving(NamedTuple):
     stream_keys: Mapping[str, StreamKeys]
     recordings: Recordings
     call_timeout: float
+    relays: Sequence[RelaySection]
 
 
 class Instance:
@@ -93,6 +96,7 @@ class Instance:
             gop_cache_bytes=serving.gop_cache_bytes,
             on_unpublished=self._unpublished,
         )
+        self.relays = Relays(self.live, name, serving.relays)
         # Whether clients may come in; False when on_app_start failed or the origin let go.
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.stopped = False
@@ -168,6 +172,7 @@ class Instance:
         self.stopped = True
         for cancel in list(self._timers):
             cancel()
+        self.relays.let_go()
         self.live.let_go()
         self.shared_objects.let_go()
         self.registry.let_go()

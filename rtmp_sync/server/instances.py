@@ -300,6 +300,7 @@ class Instances:
             },
             self._recordings,
             section.call_timeout,
+            section.relays,
         )
 
     def _check_allowed(self, applications: Mapping[str, type[Application]]) -> None:

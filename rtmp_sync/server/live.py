@@ -11,6 +11,7 @@ What is said of a stream to whom is its `Channel`'s; here are the names, and who
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from functools import partial
 
@@ -54,7 +55,9 @@ class _PeerPublisher(PeerStream):
 
 class LiveStreams:
     """gop_cache_bytes: of one stream, for late joiners. on_unpublished: told which client
-    publishes which stream no longer."""
+    publishes which stream no longer. on_change: told the name of a stream that somebody began or
+    ceased to publish, play or hear. hop: names these streams, of all in the world, in the paths
+    of relays."""
 
     def __init__(
         self,
@@ -65,6 +68,8 @@ class LiveStreams:
         gop_cache_bytes: int,
         on_unpublished: Callable[[Client, str], None],
     ) -> None:
+        self.on_change: Callable[[str], None] = lambda _: None
+        self.hop = secrets.token_hex(8)
         self._turn = turn
         self._registry = registry
         self._recordings = recordings
@@ -93,6 +98,23 @@ class LiveStreams:
         """What a message stream plays."""
         player = self._playing.get((peer, msid))
         return player.stream.name if player is not None else None
+
+    def audience(self, name: str) -> int:
+        """How many play it or hear it, without those that only pass it on."""
+        channel = self._channels.get(name)
+        return channel.audience if channel is not None else 0
+
+    def publisher(self, name: str) -> Client | None:
+        """The client that publishes it."""
+        channel = self._channels.get(name)
+        publisher = channel.publisher if channel is not None else None
+        return publisher.peer.client if isinstance(publisher, _PeerPublisher) else None
+
+    def a_player(self, name: str) -> Client | None:
+        """The client that has played it longest, or waits for it."""
+        channel = self._channels.get(name)
+        players = channel.players.values() if channel is not None else ()
+        return next((player.to.peer.client for player in players), None)
 
     # Publishing
 
@@ -143,6 +165,7 @@ class LiveStreams:
         player = LivePlayer(self._turn, peer, msid, channel.stream)
         channel.players[peer, msid] = self._playing[peer, msid] = player
         player.begin(reset=reset)
+        self.on_change(name)
 
     def want(self, peer: StreamPeer, msid: int, kind: int, wanted: bool) -> None:
         """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""
@@ -163,9 +186,11 @@ class LiveStreams:
 
     # Hearing
 
-    def tap(self, name: str, tap: Tap) -> None:
-        """Have `tap` hear the stream, now or when somebody publishes, until `untap`."""
-        self._channel(name).tap(tap)
+    def tap(self, name: str, tap: Tap, *, passes_on: bool = False) -> None:
+        """Have `tap` hear the stream, now or when somebody publishes, until `untap`. passes_on:
+        it is no reason to pull the stream from elsewhere."""
+        self._channel(name).tap(tap, passes_on=passes_on)
+        self.on_change(name)
 
     def untap(self, name: str, tap: Tap) -> None:
         """`tap` hears the stream no longer; nothing happens if it did not."""
@@ -173,6 +198,7 @@ class LiveStreams:
         if channel is not None:
             channel.untap(tap)
             self._forget_if_idle(channel)
+            self.on_change(name)
 
     # The end
 
@@ -184,6 +210,7 @@ class LiveStreams:
             channel = self._channels[player.stream.name]
             del channel.players[peer, msid]
             self._forget_if_idle(channel)
+            self.on_change(channel.name)
         published = self._publishing.get((peer, msid))
         if published is not None:
             self._end(published, lost)
@@ -217,6 +244,7 @@ class LiveStreams:
         if take is not None:
             self._record(channel, publisher, take)
         channel.announce()
+        self.on_change(name)
 
     def _end(self, channel: Channel, lost: bool) -> None:
         name, publisher = channel.name, channel.publisher
@@ -234,6 +262,7 @@ class LiveStreams:
             channel.recorder = None
         channel.end()
         self._forget_if_idle(channel)
+        self.on_change(name)
         if isinstance(publisher, _PeerPublisher):
             self._on_unpublished(publisher.peer.client, name)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from rtmp_sync.app import Client
 from rtmp_sync.errors import ConfigError, Reject, RemoteProtocolError
 from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.relay import refuse_circles
 from rtmp_sync.server.shared_objects import may_access
 from rtmp_sync.storage.media_folders import NameRefused
 from rtmp_sync.storage.recorder import Take
@@ -42,6 +43,7 @@ async def admit_publisher(
     """Where to record what is published, None for nowhere. Raises Reject."""
     if not may_access(client.write_access, request.name):
         raise Reject(f"{request.name} may not be published by this client.")
+    refuse_circles(instance.live.hop, request.name, client)
     await _ask_keys(instance, "publish", request)
     await _ask(instance, "on_publish", client, request)
     if request.kind == "live" or instance.live.is_published(request.name):
@@ -56,6 +58,7 @@ async def admit_player(
     `LIVE_ONLY`. Raises Reject."""
     if not may_access(client.read_access, request.name):
         raise Reject(f"{request.name} may not be played by this client.")
+    refuse_circles(instance.live.hop, request.name, client)
     await _ask_keys(instance, "play", request)
     await _ask(instance, "on_play", client, request)
     is_live = instance.live.is_published(request.name)

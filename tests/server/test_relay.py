@@ -1,0 +1,216 @@
+"""Relays of the configuration, between origins on real sockets."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from rtmp_sync import CallError, NetConnection, Origin
+from rtmp_sync.protocol.events import MediaReceived
+from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.remote_stream import RemoteStream
+from rtmp_sync.wire import amf0
+from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
+from tests.support.origins import running, until, url
+
+AVC_HEADER = b"\x17\0\0\0\0config"
+AAC_HEADER = b"\xaf\0\x12\x10"
+METADATA = amf0.encode("onMetaData", {"width": 320.0})
+SET_METADATA = amf0.encode("@setDataFrame") + METADATA
+
+
+def key(text: bytes = b"") -> bytes:
+    return b"\x17\1\0\0\0" + text
+
+
+def inter(text: bytes = b"") -> bytes:
+    return b"\x27\1\0\0\0" + text
+
+
+def relays(*tables: dict[str, Any]) -> dict[str, Any]:
+    """A section `apps` whose application `probe` has these relays."""
+    return {"probe": {"relays": list(tables)}}
+
+
+class Joined:
+    """A client with one message stream, and what it got there."""
+
+    def __init__(self, connection: NetConnection, stream: RemoteStream) -> None:
+        self.connection = connection
+        self.stream = stream
+        self.heard: list[tuple[int, int, bytes]] = []
+        self.told: list[object] = []
+        stream.on_media = self._hear
+        stream.on_status = lambda info: self.told.append(info.get("code"))
+
+    def _hear(self, message: MediaReceived) -> None:
+        self.heard.append((message.type, message.timestamp, message.payload))
+
+    @property
+    def frames(self) -> list[tuple[int, int, bytes]]:
+        return [one for one in self.heard if one[0] != DATA]
+
+
+async def join(origin: Origin, app: str = "probe", **params: object) -> Joined:
+    connection = NetConnection(reconnect=False)
+    await connection.connect(url(origin, app), **params)  # type: ignore[arg-type]  # no encoding
+    return Joined(connection, await connection.create_stream())
+
+
+async def publish(origin: Origin, name: str = "s", app: str = "probe") -> Joined:
+    joined = await join(origin, app)
+    await joined.stream.publish(name)
+    return joined
+
+
+async def play(origin: Origin, name: str = "s", app: str = "probe") -> Joined:
+    joined = await join(origin, app)
+    await joined.stream.play(name)
+    return joined
+
+
+def instance(origin: Origin) -> Instance:
+    return next(iter(origin.instances))
+
+
+def begin(publisher: Joined) -> None:
+    publisher.stream.send(DATA, 0, SET_METADATA)
+    publisher.stream.send(VIDEO, 0, AVC_HEADER)
+    publisher.stream.send(AUDIO, 0, AAC_HEADER)
+    publisher.stream.send(VIDEO, 0, key(b"1"))
+
+
+async def test_a_stream_is_pushed_from_its_last_key_frame_on_and_as_long_as_it_lasts(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path / "to") as target:
+        push = relays({"push": url(target, "probe")})
+        async with running(tmp_path / "from", apps=push) as origin:
+            player = await play(target)
+            publisher = await publish(origin)
+            begin(publisher)
+            publisher.stream.send(VIDEO, 40, inter(b"2"))
+            await until(lambda: len(player.frames) == 4)
+            assert player.frames == [
+                (VIDEO, 0, AVC_HEADER),
+                (AUDIO, 0, AAC_HEADER),
+                (VIDEO, 0, key(b"1")),
+                (VIDEO, 40, inter(b"2")),
+            ]
+            assert (DATA, 0, METADATA) in player.heard
+            await publisher.stream.unpublish()
+            await until(lambda: "NetStream.Play.UnpublishNotify" in player.told)
+            assert instance(target).live.names == []
+
+
+async def test_a_target_that_comes_late_gets_the_stream_from_a_key_frame(tmp_path: Path) -> None:
+    async with running(tmp_path / "to") as target:
+        port = target.rtmp_port
+    push = relays({"push": f"rtmp://127.0.0.1:{port}/probe", "streams": ["s"]})
+    async with running(tmp_path / "from", apps=push) as origin:
+        publisher = await publish(origin)
+        other = await publish(origin, "not this one")
+        begin(publisher)
+        begin(other)
+        listen = {"listen": f"127.0.0.1:{port}"}
+        async with running(tmp_path / "late", rtmp=listen) as target:
+            player = await play(target)
+            await until(lambda: len(player.frames) == 3)
+            assert player.frames[-1] == (VIDEO, 0, key(b"1"))
+            assert instance(target).live.names == ["s"]
+
+
+async def test_a_stream_is_pulled_for_its_first_player_and_let_go_after_the_last(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path / "from") as source:
+        pull = relays({"pull": url(source, "probe"), "linger": 0.0})
+        async with running(tmp_path / "to", apps=pull) as origin:
+            publisher = await publish(source)
+            begin(publisher)
+            player = await play(origin)
+            await until(lambda: len(player.frames) == 3)
+            assert player.frames[-1] == (VIDEO, 0, key(b"1"))
+            heard = [payload for type, _, payload in player.heard if type == DATA]
+            assert len(heard) == len(set(heard)) == 3  # |RtmpSampleAccess, Data.Start, onMetaData
+            assert instance(source).live.audience("s") == 1
+            player.stream.close()
+            await until(lambda: instance(source).live.audience("s") == 0)
+            assert instance(origin).live.names == []
+
+
+async def test_a_pulled_stream_goes_on_when_its_server_comes_back_and_time_does_not_go_back(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path / "first") as source:
+        listen = {"listen": f"127.0.0.1:{source.rtmp_port}"}
+        pull = relays({"pull": url(source, "probe")})
+        origin_is_up = running(tmp_path / "to", apps=pull)
+        origin = await origin_is_up.__aenter__()
+        publisher = await publish(source)
+        begin(publisher)
+        publisher.stream.send(VIDEO, 5000, key(b"2"))
+        player = await play(origin)
+        await until(lambda: player.frames and player.frames[-1] == (VIDEO, 5000, key(b"2")))
+    async with running(tmp_path / "second", rtmp=listen) as source:
+        publisher = await publish(source)
+        begin(publisher)
+        await until(lambda: player.frames[-1][2] == key(b"1"))
+        times = [timestamp for _, timestamp, _ in player.frames]
+        assert times == sorted(times)
+        assert "NetStream.Play.UnpublishNotify" in player.told
+        await origin_is_up.__aexit__(None, None, None)
+
+
+async def test_two_origins_that_pull_from_each_other_do_not_run_in_circles(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as first:
+        port = first.rtmp_port
+    async with (
+        running(
+            tmp_path / "b", apps=relays({"pull": f"rtmp://127.0.0.1:{port}/probe", "linger": 0.0})
+        ) as second,
+        running(
+            tmp_path / "a2",
+            rtmp={"listen": f"127.0.0.1:{port}"},
+            apps=relays({"pull": url(second, "probe"), "linger": 0.0}),
+        ) as first,
+    ):
+        player = await play(first)
+        await until(lambda: len(second.instances))
+        await until(lambda: instance(second).live.audience("s") == 1)
+        player.stream.close()
+        await until(lambda: instance(second).live.audience("s") == 0)
+        await until(lambda: instance(first).live.audience("s") == 0)
+
+
+async def test_two_origins_that_push_to_each_other_carry_a_stream_once(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as first:
+        port = first.rtmp_port
+    async with (
+        running(tmp_path / "b", apps=relays({"push": f"rtmp://127.0.0.1:{port}/probe"})) as second,
+        running(
+            tmp_path / "a2",
+            rtmp={"listen": f"127.0.0.1:{port}"},
+            apps=relays({"push": url(second, "probe")}),
+        ) as first,
+    ):
+        player = await play(second)
+        publisher = await publish(first)
+        begin(publisher)
+        await until(lambda: len(player.frames) == 3)
+        publisher.stream.send(VIDEO, 40, inter(b"2"))
+        await until(lambda: len(player.frames) == 4)
+
+
+async def test_a_relay_that_brings_a_stream_back_is_refused(tmp_path: Path) -> None:
+    async with running(tmp_path / "a") as origin:
+        await publish(origin, "other")
+        path = f"elsewhere/x {instance(origin).live.hop}/s"
+        back = await join(origin, relayPath=path)
+        try:
+            await back.stream.publish("s")
+            refused = ""
+        except CallError as error:
+            refused = str(error)
+        assert "circle" in refused
+        assert instance(origin).live.names == ["other"]
