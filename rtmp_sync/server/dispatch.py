@@ -6,11 +6,13 @@ nobody needs (releaseStream, FCPublish, …) are answered as FMS does.
 
 from __future__ import annotations
 
+from asyncio import CancelledError
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 import pyamf
 
+from rtmp_sync.errors import ConnectionLost
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import (
     BufferLengthSet,
@@ -30,6 +32,7 @@ from rtmp_sync.protocol.events import (
     StreamDeleted,
 )
 from rtmp_sync.protocol.netstream import PLAYING, PUBLISHING
+from rtmp_sync.server.bandwidth import FMS, OLD, Bandwidth, BandwidthCheck, Words
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.recorded import RecordedStreams, Request
 from rtmp_sync.server.stream_admission import admit_player, admit_publisher, find_recording
@@ -214,6 +217,23 @@ def _stream_length(session: Session, event: CommandReceived) -> None:
     session.ask(find_recording(session.instance, request.name), found)
 
 
+def _check_bandwidth(words: Words) -> Callable[[Session, CommandReceived], None]:
+    def check(session: Session, event: CommandReceived) -> None:
+        _answer_undefined(session, event)
+        if session.bandwidth is None:
+            session.bandwidth = BandwidthCheck(session.call, session.outbox.limit // 8)
+
+        def measured(found: Bandwidth | None, error: BaseException | None) -> None:
+            if error is not None and not isinstance(error, (ConnectionLost, CancelledError)):
+                session.log.error("bandwidth_check_failed", exc_info=error)
+            if found is not None and not session.closing:
+                session.tell(words.done, (None, *words.told(found)))
+
+        session.begin(session.bandwidth.measure(words), measured)
+
+    return check
+
+
 def _close(session: Session, event: CommandReceived) -> None:
     session.end("closed by the client", clean=True)
 
@@ -230,7 +250,8 @@ _COMMANDS: Final[dict[str, Callable[[Session, CommandReceived], None]]] = {
     "FCSubscribe": _fc_subscribe,
     "FCUnsubscribe": _fc_unsubscribe,
     "getStreamLength": _stream_length,
-    "_checkbw": _answer_undefined,
+    "checkBandwidth": _check_bandwidth(FMS),
+    "_checkbw": _check_bandwidth(OLD),
     "close": _close,
 }
 

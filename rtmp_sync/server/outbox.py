@@ -24,7 +24,7 @@ from typing import Protocol
 from rtmp_sync.server.commit import MAX_WAITING_BYTES, CommitPoint
 from rtmp_sync.wire import media
 
-__all__ = ["Outbox", "Outlets", "Transport"]
+__all__ = ["Gathering", "Outbox", "Outlets", "Transport"]
 
 # The transport's own buffer: enough for one large write to drain while we make the next.
 TRANSPORT_HIGH_WATER = 256 * 1024
@@ -41,14 +41,21 @@ class Transport(Protocol):
     def write(self, data: bytes) -> None: ...
 
 
+class Gathering(Protocol):
+    """Media that is gathered for many outboxes, to be written with `Outlets.write_media`."""
+
+    def write(self) -> None: ...
+
+
 class Outlets:
     """The outboxes that have something to do: at the end of this turn, or when the level rises."""
 
-    __slots__ = ("commit", "dirty", "stuck", "waiting")
+    __slots__ = ("commit", "dirty", "gathered", "stuck", "waiting")
 
     def __init__(self, commit: CommitPoint) -> None:
         self.commit = commit
         self.dirty: list[Outbox] = []
+        self.gathered: list[Gathering] = []
         self.waiting: list[Outbox] = []
         self.stuck: list[Outbox] = []
 
@@ -76,13 +83,38 @@ class Outlets:
         self.waiting = [outbox for outbox in self.waiting if outbox.release(level)]
         self._end_stuck()
 
-    def flush(self) -> None:
-        """Write everything that is ready, one write per client; end the stuck ones."""
+    def flush(self, *, media: bool = True) -> None:
+        """Write everything that is ready, one write per client, and what was gathered if `media`
+        may leave; end the stuck ones."""
+        self._flush_dirty()
+        if media and self.gathered:
+            gathered, self.gathered = self.gathered, []
+            for one in gathered:
+                one.write()
+            self._flush_dirty()  # those that could not take it like the others
+        self._end_stuck()
+
+    def write_media(
+        self, outboxes: Iterable[Outbox], msid: int, messages: list[tuple[bytes, int]]
+    ) -> None:
+        """`put_media` and `flush` of the same (bytes, flags) for many: joined once, and without
+        a call for each."""
+        data = b"".join([one for one, _ in messages]) if len(messages) > 1 else messages[0][0]
+        size, count = len(data), len(messages)
+        for outbox in outboxes:
+            if outbox._ready or outbox._paused or outbox._dropping or outbox._waiting_streams:
+                for one, flags in messages:
+                    outbox.put_media(msid, one, flags)
+            elif (transport := outbox._transport) is not None:
+                outbox.bytes_out += size
+                outbox.messages_out += count
+                transport.write(data)
+
+    def _flush_dirty(self) -> None:
         dirty = self.dirty
         self.dirty = []
         for outbox in dirty:
             outbox.flush()
-        self._end_stuck()
 
     def _end_stuck(self) -> None:
         while self.stuck:
@@ -103,6 +135,7 @@ class Outbox:
         "_paused",
         "_ready",
         "_size",
+        "_to_wake",
         "_transport",
         "_waiting",
         "_waiting_streams",
@@ -130,6 +163,7 @@ class Outbox:
         self.messages_out = 0
         self.on_stuck = on_stuck
         self._on_sent: Callable[[], None] | None = None
+        self._to_wake: set[Callable[[], None]] = set()
 
     @property
     def limit(self) -> int:
@@ -155,12 +189,17 @@ class Outbox:
             self._dirty = True
             self._outlets.dirty.append(self)
 
+    def when_less(self, wake: Callable[[], None]) -> None:
+        """Have `wake` called once when something of what is ready or waits has left."""
+        self._to_wake.add(wake)
+
     def close(self) -> None:
         """Forget everything; later puts go nowhere."""
         self._transport = None
         self._ready.clear()
         self._waiting.clear()
         self._waiting_streams.clear()
+        self._to_wake.clear()
         self._size = self._held = 0
 
     def put(self, barrier: int, msid: int, data: bytes) -> None:
@@ -212,7 +251,7 @@ class Outbox:
     def release(self, level: int) -> bool:
         """Write what waited for `level` or less; returns whether anything still waits."""
         waiting, ready = self._waiting, self._ready
-        if len(waiting) == 1 and not (ready or self._paused or self._on_sent):
+        if len(waiting) == 1 and not (ready or self._paused or self._on_sent or self._to_wake):
             # nearly always: one message of this turn, for a client that keeps up
             barrier, msid, data = waiting[0]
             if barrier <= level and not msid and self._transport is not None:
@@ -246,6 +285,10 @@ class Outbox:
             ready.clear()
             self._size -= len(data)
             self._transport.write(data)
+            if self._to_wake:
+                to_wake, self._to_wake = self._to_wake, set()
+                for wake in to_wake:
+                    wake()
         if self._on_sent is not None and not self._waiting:
             on_sent, self._on_sent = self._on_sent, None
             on_sent()

@@ -57,8 +57,8 @@ __all__ = ["RecordedStreams", "Request"]
 _READ_BYTES: Final = 64 * 1024
 _READ_SECONDS: Final = 10.0  # a NAS that takes longer has failed this player
 _BUFFER_MS: Final = 3000  # ahead of time, until the player says how much it takes
-_UNREAD_BYTES: Final = 512 * 1024  # in the outbox; more waits on the disk
-_LOOK_SECONDS: Final = 0.02  # between looks at an outbox that is full
+_UNREAD_BYTES: Final = 512 * 1024  # in the outbox, or a part of what that holds; the rest waits
+_UNREAD_PART: Final = 4  # on the disk
 _PLAYLIST: Final = 100  # more is no playlist
 _CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA: CSID_STREAM}
 
@@ -135,6 +135,7 @@ class _Player:
         self._next: deque[Request] = deque()
         self._reset = reset
         self._buffer_ms = _BUFFER_MS
+        self._most_unread = min(_UNREAD_BYTES, peer.outbox.limit // _UNREAD_PART)
         self._paused = False
         self._refused = 0  # media.AUDIO and media.VIDEO, when the player does not want them
         self._at: Cursor | None = None
@@ -280,8 +281,9 @@ class _Player:
                 await self._woken(None)
             elif (early := tag.ms - self._buffer_ms - self._now_ms()) > 0:
                 await self._woken(early / 1000)
-            elif self._peer.outbox.size > _UNREAD_BYTES:
-                await self._woken(_LOOK_SECONDS)
+            elif self._peer.outbox.size > self._most_unread:
+                self._peer.outbox.when_less(self._wake.set)
+                await self._woken(None)
             else:
                 return
 

@@ -44,6 +44,7 @@ from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.instances import split_app
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
+from rtmp_sync.server.stall import StallWatch
 from rtmp_sync.server.stream_admission import StreamRefused
 from rtmp_sync.server.tasks import Done
 from rtmp_sync.server.traffic import Traffic
@@ -86,6 +87,7 @@ class Session(asyncio.Protocol):
         self._deciding = False  # the application has something of the client's before it
         self._reading = True
         self._timer: asyncio.TimerHandle | None = None
+        self._stall = StallWatch(sessions.send_timeout, self.end)
         self._calls: dict[int, asyncio.Future[object]] = {}
 
     @property
@@ -171,6 +173,7 @@ class Session(asyncio.Protocol):
         self.ended = self.ended or (f"lost: {error}" if error else "closed by the peer")
         if self._timer is not None:
             self._timer.cancel()
+        self._stall.end()
         self._transport = None
         self.outbox.close()
         self._sessions.remove(self)
@@ -190,9 +193,13 @@ class Session(asyncio.Protocol):
     def pause_writing(self) -> None:
         """The client reads too slowly."""
         self.outbox.pause()
+        if self._transport is not None:
+            self._stall.begin(self._transport)
+            self._count_silence_anew()
 
     def resume_writing(self) -> None:
         """It has caught up."""
+        self._stall.end()
         self.outbox.resume()
         self._turn.schedule()
 
@@ -457,6 +464,10 @@ class Session(asyncio.Protocol):
         if data and self._transport is not None:
             self._transport.write(data)
 
+    def _count_silence_anew(self) -> None:
+        """Who has so much to read may be long in coming to a ping: `StallWatch` sees to it."""
+        self.connection.resumed(now())
+
     def _arm(self) -> None:
         """Have the timer ring no later than the protocol's next deadline. While nothing is read
         of a client there is none: its silence is ours."""
@@ -478,6 +489,8 @@ class Session(asyncio.Protocol):
         self._timer = None
         if not self._reading:
             return
+        if self._stall.watching:
+            self._count_silence_anew()
         try:
             self.connection.handle_timeout(now())
         except RemoteProtocolError as error:

@@ -45,6 +45,7 @@ class Sessions:
         self.proxies = TrustedProxies(rtmp.proxy_protocol_from)
         self.own_probes = OwnProbes()
         self.outbox_bytes = rtmp.outbox_bytes
+        self.send_timeout = rtmp.send_timeout
         self.loop = asyncio.get_running_loop()
         self.tally = Tally()
         self.draining = False  # nobody new is let in

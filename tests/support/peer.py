@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from rtmp_sync.protocol.connection import Connection, Role
 from rtmp_sync.protocol.events import (
+    CallAnswered,
     CommandReceived,
     ConnectAnswered,
     HandshakeCompleted,
@@ -42,7 +43,11 @@ class Peer:
 
     async def open(self, port: int) -> Peer:
         """Do the handshake."""
-        self._reader, self.writer = await asyncio.open_connection("127.0.0.1", port)
+        return await self.begin(*await asyncio.open_connection("127.0.0.1", port))
+
+    async def begin(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> Peer:
+        """Do it on a connection that is there."""
+        self._reader, self.writer = reader, writer
         self._reading = asyncio.create_task(self._read())
         self.flush()
         await self.event(HandshakeCompleted)
@@ -58,6 +63,24 @@ class Peer:
         answer = await self.event(ConnectAnswered)
         self.events.clear()
         return answer
+
+    async def join(
+        self, port: int, app: str = "probe/live", name: str = "", **params: object
+    ) -> Peer:
+        """Connect, and create message stream 1; what came until then is forgotten."""
+        await self.connect(port, app, name, **params)
+        self.send(self.rtmp.call("createStream")[1])
+        assert (await self.event(CallAnswered)).result == 1.0
+        self.events.clear()
+        return self
+
+    def tell(self, command: str, *arguments: object) -> None:
+        """A command on message stream 1 that wants no answer."""
+        self.send(self.rtmp.command(command, 0, None, *arguments, msid=1))
+
+    def push(self, type: int, timestamp: int, payload: bytes) -> None:
+        """Media on message stream 1."""
+        self.send(self.rtmp.message(type, payload, msid=1, timestamp=timestamp))
 
     def flush(self) -> None:
         self.writer.write(self.rtmp.data_to_send())
@@ -111,6 +134,15 @@ class Peer:
         """The codes of all onStatus so far."""
         return [str(one.info.get("code")) for one in self.events if isinstance(one, StatusReceived)]
 
+    async def status(self, code: str) -> StatusReceived:
+        """The first onStatus with this code."""
+
+        def there() -> list[StatusReceived]:
+            known = [one for one in self.events if isinstance(one, StatusReceived)]
+            return [one for one in known if one.info.get("code") == code]
+
+        return (await self.until(there))[0]
+
     def media(self) -> list[MediaReceived]:
         return [one for one in self.events if isinstance(one, MediaReceived)]
 
@@ -142,7 +174,7 @@ class Peer:
 
     async def _read(self) -> None:
         try:
-            while data := await self._reader.read(65536):
+            while data := await self._some():
                 if self._chunks is not None:
                     self.messages += self._chunks.feed(data)
                 self.rtmp.receive_data(data, time.monotonic())
@@ -155,6 +187,9 @@ class Peer:
             self.closed = True
             self.writer.close()
             self._news.set()
+
+    async def _some(self) -> bytes:
+        return await self._reader.read(65536)
 
     def watch_messages(self, chunk_size: int = 4096) -> None:
         """Keep the undecoded messages from now on; nothing must be under way."""
