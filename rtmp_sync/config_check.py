@@ -71,6 +71,19 @@ def _check_secrets(config: Config, findings: _Findings) -> None:
         elif size is not None and size < PASSWORD_BYTES_SHORT:
             fix = f"the password is short; use at least {PASSWORD_BYTES_SHORT} characters"
             findings.warn("admin.password_file", str(path), fix)
+    if (path := config.admin.tokens_file) is not None:
+        _check_tokens(path, findings)
+
+
+def _check_tokens(path: Path, findings: _Findings) -> None:
+    from rtmp_sync.admin.tokens import KEY, Tokens
+
+    if _secret_size(KEY, path, findings) is None:
+        return
+    try:
+        Tokens(path)
+    except ConfigError as error:
+        findings.errors.append(error)
 
 
 def _secret_size(key: str, path: Path, findings: _Findings) -> int | None:

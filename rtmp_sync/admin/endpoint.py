@@ -11,11 +11,14 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from rtmp_sync.admin import endpoints
+from rtmp_sync.admin.rates import Rates
 
 if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
 
-__all__ = ["Endpoint", "answer", "found_endpoints"]
+__all__ = ["RATES", "Endpoint", "answer", "found_endpoints"]
+
+RATES = web.AppKey("rates", Rates)
 
 
 @dataclass(frozen=True, slots=True)

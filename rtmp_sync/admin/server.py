@@ -1,6 +1,7 @@
 """The two HTTP listeners of an origin: admin (everything) and health (checks and ping only).
 
-Reading status, metrics and health needs no credentials; what changes state does, and the history.
+Reading status, metrics and health needs no credentials; what changes state does, and the history,
+and what tells of clients and streams. `access.py` says who may.
 """
 
 from __future__ import annotations
@@ -11,9 +12,10 @@ from typing import TYPE_CHECKING
 
 from aiohttp import web
 
-from rtmp_sync.admin.credentials import Credentials
-from rtmp_sync.admin.endpoint import Endpoint, answer, found_endpoints
-from rtmp_sync.admin.rate_limit import API, CHECKS, WRONG_CREDENTIALS_COST, RateLimit
+from rtmp_sync.admin.access import ACCESS, Access, Denied
+from rtmp_sync.admin.endpoint import RATES, Endpoint, answer, found_endpoints
+from rtmp_sync.admin.rate_limit import CHECKS, RateLimit
+from rtmp_sync.admin.rates import Rates
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
@@ -21,10 +23,8 @@ from rtmp_sync.server.clock import now
 if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
 
-__all__ = ["CREDENTIALS", "AdminServer"]
+__all__ = ["AdminServer"]
 
-CREDENTIALS = web.AppKey("credentials", Credentials)
-_LIMIT = web.AppKey("limit", RateLimit)
 _CHECK_LIMIT = web.AppKey("check_limit", RateLimit)
 _CHECK_PATHS = "/health/"
 
@@ -43,15 +43,16 @@ class AdminServer:
     async def start(self) -> None:
         """Listen on both addresses; raises ConfigError when one is taken."""
         config = self._origin.config
-        credentials, limit, check_limit = Credentials(config), RateLimit(API), RateLimit(CHECKS)
+        access, check_limit, rates = Access(config), RateLimit(CHECKS), Rates(now())
         endpoints = list(found_endpoints())
+        on_health = [one for one in endpoints if one.on_health]
         listeners = (
-            ("admin.listen", config.admin.listen, endpoints),
-            ("health.listen", config.health.listen, [one for one in endpoints if one.on_health]),
+            ("admin.listen", config.admin.listen, endpoints, [_limit_requests, _limit_addresses]),
+            ("health.listen", config.health.listen, on_health, [_limit_requests]),
         )
-        for key, address, served in listeners:
-            app = web.Application(middlewares=[_limit_requests], client_max_size=MAX_REQUEST_BYTES)
-            app[CREDENTIALS], app[_LIMIT], app[_CHECK_LIMIT] = credentials, limit, check_limit
+        for key, address, served, middlewares in listeners:
+            app = web.Application(middlewares=middlewares, client_max_size=MAX_REQUEST_BYTES)
+            app[ACCESS], app[_CHECK_LIMIT], app[RATES] = access, check_limit, rates
             for endpoint in served:
                 app.router.add_route(endpoint.method, endpoint.path, _bound(endpoint, self._origin))
             runner = web.AppRunner(app, access_log=None, handle_signals=False)
@@ -81,36 +82,36 @@ def _bound(endpoint: Endpoint, origin: Origin) -> _Handler:
     """The endpoint as aiohttp calls it, behind its access check."""
 
     async def handle(request: web.Request) -> web.StreamResponse:
-        if endpoint.needs_admin and (refusal := _refusal(request)) is not None:
-            return refusal
-        return await endpoint.handler(origin, request)
+        try:
+            if endpoint.needs_admin:
+                request.app[ACCESS].administrator(request)
+            return await endpoint.handler(origin, request)
+        except Denied as denied:
+            return _refusal(denied)
 
     return handle
 
 
-def _refusal(request: web.Request) -> web.Response | None:
-    """Why the request may not change anything; None when it may."""
-    # A browser that knows the password must not be led here by another site.
-    if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-        return answer(403, "not from another site")
-    if request.app[CREDENTIALS].match_header(request.headers.get("Authorization", "")):
-        return None
-    wrong_credentials(request)
-    refusal = answer(401, "give admin.user and its password (HTTP basic)")
-    refusal.headers["WWW-Authenticate"] = 'Basic realm="rtmp_sync"'
+def _refusal(denied: Denied) -> web.Response:
+    refusal = answer(denied.status, denied.text)
+    if denied.status == 401:
+        refusal.headers["WWW-Authenticate"] = 'Basic realm="rtmp_sync"'
+    if denied.wait:
+        refusal.headers["Retry-After"] = str(math.ceil(denied.wait))
     return refusal
-
-
-def wrong_credentials(request: web.Request) -> None:
-    """Make guessing slow."""
-    request.app[_LIMIT].charge(request.remote or "", WRONG_CREDENTIALS_COST)
 
 
 @web.middleware
 async def _limit_requests(request: web.Request, handler: _Handler) -> web.StreamResponse:
-    kind = _CHECK_LIMIT if request.path.startswith(_CHECK_PATHS) else _LIMIT
-    if wait := request.app[kind].take(request.remote or "", now()):
-        refusal = answer(429, "too many requests")
-        refusal.headers["Retry-After"] = str(math.ceil(wait))
-        return refusal
+    is_check = request.path.startswith(_CHECK_PATHS)
+    limit = request.app[_CHECK_LIMIT] if is_check else request.app[ACCESS].limit
+    if wait := limit.take(request.remote or "", now()):
+        return _refusal(Denied(429, "too many requests", wait))
+    return await handler(request)
+
+
+@web.middleware
+async def _limit_addresses(request: web.Request, handler: _Handler) -> web.StreamResponse:
+    if not request.app[ACCESS].allows_address(request.remote or ""):
+        return _refusal(Denied(403, "admin.allow does not have this address"))
     return await handler(request)

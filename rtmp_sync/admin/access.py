@@ -1,0 +1,123 @@
+"""Who may ask what of the admin listener: addresses, the administrator's password, bearer tokens.
+
+Whoever may not is told by an HTTP status; FMS's XML has its own words for a wrong password.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Callable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import structlog
+from aiohttp import web
+
+from rtmp_sync.admin.back_off import BackOff
+from rtmp_sync.admin.credentials import Credentials
+from rtmp_sync.admin.rate_limit import API, WRONG_CREDENTIALS_COST, RateLimit
+from rtmp_sync.admin.tokens import Caller, Tokens
+from rtmp_sync.config import Config
+from rtmp_sync.server.clock import now
+
+__all__ = ["ACCESS", "PING", "Access", "Denied"]
+
+PING = "ping"
+
+
+@dataclass(frozen=True, slots=True)
+class Denied(Exception):
+    """status: of HTTP. wait: seconds after which it is worth trying again."""
+
+    status: int
+    text: str
+    wait: float = 0.0
+
+
+class Access:
+    """Of both listeners of an origin. Its methods raise Denied."""
+
+    def __init__(self, config: Config) -> None:
+        """Raises ConfigError."""
+        admin = config.admin
+        self.limit = RateLimit(API)
+        self._credentials = Credentials(config)
+        self._administrator = Caller(admin.user or "", True)
+        self._tokens = Tokens(admin.tokens_file)
+        self._networks = [ipaddress.ip_network(network) for network in admin.allow]
+        self._commands = [PING, *admin.commands]
+        self._back_off = BackOff()
+        self._log = structlog.get_logger("rtmp_sync.admin")
+
+    def allows_address(self, address: str) -> bool:
+        """Whether `admin.allow` has it; this machine itself always may."""
+        if not self._networks:
+            return True
+        try:
+            given = ipaddress.ip_address(address)
+        except ValueError:  # its connection has ended already
+            return False
+        return given.is_loopback or any(given in network for network in self._networks)
+
+    def allows_command(self, name: str) -> bool:
+        """Whether `admin.commands` has the method of FMS's."""
+        return any(fnmatchcase(name, pattern) for pattern in self._commands)
+
+    def administrator(self, request: web.Request) -> Caller:
+        """The administrator, by HTTP basic credentials."""
+        # A browser that knows the password must not be led here by another site.
+        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
+            raise Denied(403, "not from another site")
+        header = request.headers.get("Authorization", "")
+        right = self._look(request, lambda: self._credentials.match_header(header))
+        if right:
+            return self._administrator
+        self._wrong(request, given=bool(header))
+        raise Denied(401, "give admin.user and its password (HTTP basic)")
+
+    async def api(self, request: web.Request) -> Caller:
+        """Whoever has a token; the administrator, too."""
+        header = request.headers.get("Authorization", "")
+        scheme, _, token = header.partition(" ")
+        if scheme.casefold() == "basic":
+            return self.administrator(request)
+        self._be_patient(request)
+        if caller := await self._tokens.find(token) if scheme.casefold() == "bearer" else None:
+            self._back_off.succeeded(request.remote or "")
+            return caller
+        self._wrong(request, given=bool(header))
+        raise Denied(401, "give a token of admin.tokens_file (HTTP bearer)")
+
+    def fms(self, request: web.Request, method: str) -> Caller | None:
+        """The administrator, by auser and apswd; None: they are wrong. A monitor's ping need not
+        wait for other programs of its host that have the wrong ones."""
+        user, password = request.query.get("auser", ""), request.query.get("apswd", "")
+        if method == PING:
+            right = self._credentials.match(user, password)
+        else:
+            right = self._look(request, lambda: self._credentials.match(user, password))
+        if right:
+            return self._administrator
+        self._wrong(request, given=bool(user or password))
+        return None
+
+    def _look(self, request: web.Request, match: Callable[[], bool]) -> bool:
+        self._be_patient(request)
+        if right := match():
+            self._back_off.succeeded(request.remote or "")
+        return right
+
+    def _be_patient(self, request: web.Request) -> None:
+        if wait := self._back_off.wait(request.remote or "", now()):
+            raise Denied(429, "wrong credentials came from this address: wait", wait)
+
+    def _wrong(self, request: web.Request, *, given: bool) -> None:
+        """Make guessing slow."""
+        address = request.remote or ""
+        self.limit.charge(address, WRONG_CREDENTIALS_COST)
+        if given:
+            self._back_off.failed(address, now())
+            self._log.warning("wrong_credentials", address=address, path=request.path)
+
+
+ACCESS = web.AppKey("access", Access)

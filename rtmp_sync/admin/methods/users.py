@@ -1,0 +1,120 @@
+"""Clients: who is connected, what each moved, and how to send one away."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Annotated, Final
+
+from rtmp_sync.admin.holder import must_serve
+from rtmp_sync.admin.method import SPREAD, Answer, Argument, Call, Done, Method
+from rtmp_sync.admin.net_streams import stream_id
+from rtmp_sync.admin.subjects import (
+    APP_INST,
+    USER,
+    instance_of,
+    session_of,
+    sessions_in,
+    wall_time,
+)
+from rtmp_sync.admin.traffic_figures import Moved, moved
+
+
+class Users(Answer):
+    """Who is connected. On a standby nobody is."""
+
+    users: Annotated[list[str], SPREAD]
+    """Ids of clients; one that connects again has another."""
+
+
+class MessageQueue(Answer):
+    """What waits for a client."""
+
+    total_queues: int
+    """Always 1."""
+    bytes: int
+    """What it has not read, or that the other origin has not acknowledged."""
+
+
+class UserStats(Moved):
+    """One client."""
+
+    connect_time: datetime
+    """When it was accepted."""
+    protocol: str
+    """`rtmp`; `rtmps` over TLS."""
+    msg_queue: MessageQueue
+    stream_ids: list[str]
+    """Its message streams, as `getNetStreams` has them."""
+    user_name: str
+    user_type: str
+    ip: str
+    """Its address, as a load balancer tells it (`rtmp.proxy_protocol_from`), and its port."""
+    agent: str
+    """What it says that it is."""
+    page_url: str
+    """The page that its movie is on, by its own word."""
+    referrer: str
+    """Where its movie comes from, by its own word."""
+
+
+async def get_users(call: Call) -> Users:
+    sessions = sessions_in(call.origin, instance_of(call))
+    return Users(users=[session.client.id for session in sessions])
+
+
+async def get_user_stats(call: Call) -> UserStats:
+    session = session_of(call)
+    client = session.client
+    referrer = client.params.get("swfUrl")
+    return UserStats(
+        **moved(session.traffic),
+        connect_time=wall_time(session.joined_at),
+        protocol=session.protocol,
+        msg_queue=MessageQueue(total_queues=1, bytes=session.outbox.size),
+        stream_ids=[stream_id(session, msid) for msid in session.connection.streams],
+        user_name=client.user_name,
+        user_type=client.user_type,
+        ip=client.address,
+        agent=client.agent,
+        page_url=client.page_url,
+        referrer=referrer if isinstance(referrer, str) else "",
+    )
+
+
+async def disconnect_user(call: Call) -> Done:
+    must_serve(call.origin)
+    session_of(call).client.disconnect(call.text("reason"))
+    return Done()
+
+
+_REASON: Final = Argument(
+    "reason", "what the client is told", default="Disconnected by an administrator."
+)
+
+METHODS = (
+    Method(
+        "getUsers",
+        "/instances/{app}/{instance}/users",
+        "The clients of an instance.",
+        Users,
+        get_users,
+        (APP_INST,),
+    ),
+    Method(
+        "getUserStats",
+        "/instances/{app}/{instance}/users/{userid}",
+        "One client: who it is and what it moved.",
+        UserStats,
+        get_user_stats,
+        (APP_INST, USER),
+    ),
+    Method(
+        "disconnectUser",
+        "/instances/{app}/{instance}/users/{userid}/disconnect",
+        "Tell a client NetConnection.Connect.Closed with the reason, and close its connection.",
+        Done,
+        disconnect_user,
+        (APP_INST, USER, _REASON),
+        changes=True,
+    ),
+)
