@@ -100,6 +100,9 @@ class RtmpSection(Section):
     """Bytes waiting for one client; a player loses frames before, the rest disconnect."""
     send_timeout: Seconds = 30.0
     """Seconds after which a client is disconnected that takes nothing of what waits for it."""
+    media_flush_ms: Annotated[int, Field(ge=0, le=1000)] = 0
+    """Milliseconds for which a live stream's messages are gathered and then sent to each player
+    in one write: less CPU for so much delay. 0 sends each one at once."""
     gop_cache_bytes: Annotated[int, Field(ge=0)] = 8_388_608
     """Bytes of a live stream kept since its last key frame for late joiners; 0 keeps none."""
 

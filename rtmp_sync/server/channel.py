@@ -1,22 +1,22 @@
 """A stream name: what is kept of it, who publishes it, who plays it, who else hears it.
 
-A message is classified once and encoded once per (chunk size, message stream id), then put
-into each player's outbox in a plain loop.
+A message is classified once; how it reaches the players is told in `ranks.py`.
 """
 
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from typing import Protocol
 
-from rtmp_sync.server.live_player import CSIDS, LivePlayer
+from rtmp_sync.server.live_player import LivePlayer
 from rtmp_sync.server.peer_stream import StreamPeer
+from rtmp_sync.server.ranks import Ranks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.live_stream import LiveMessage, LiveStream
 from rtmp_sync.storage.recorder import Recorder
 from rtmp_sync.storage.segment import metadata_of
 from rtmp_sync.wire import media
-from rtmp_sync.wire.chunk import encode_message
 from rtmp_sync.wire.constants import (
     DATA,
     LEVEL_STATUS,
@@ -27,7 +27,10 @@ from rtmp_sync.wire.constants import (
 )
 from rtmp_sync.wire.messages import CLEAR_DATA_FRAME, data_name, split_data
 
-__all__ = ["Channel", "Publisher", "Tap"]
+__all__ = ["Channel", "Publisher", "Status", "Tap"]
+
+Status = Callable[[str, str, str], None]
+"""Told (code, description, level) of what becomes of a stream."""
 
 
 class Publisher(Protocol):
@@ -80,18 +83,19 @@ class Channel:
     """begun: when it was published, in wall time. bytes_in, messages_in: of the publisher, since
     then."""
 
-    __slots__ = ("_last", "_listeners", "_offset", "_turn", "begun", "bytes_in", "messages_in",
+    __slots__ = ("_last", "_listeners", "_offset", "_ranks", "begun", "bytes_in", "messages_in",
                  "players", "publisher", "recorder", "stream")  # fmt: skip
 
     def __init__(self, turn: Turn, stream: LiveStream) -> None:
-        self._turn = turn
         self.stream = stream
         self.publisher: Publisher | None = None
         self.players: dict[tuple[StreamPeer, int], LivePlayer] = {}
         self.recorder: Recorder | None = None
+        self.on_recorded: Status = lambda code, description, level: None
         self.begun = 0.0
         self.bytes_in = 0
         self.messages_in = 0
+        self._ranks = Ranks(turn)
         self._listeners: list[_Listener] = []
         self._last = 0  # timestamp of the last message
         self._offset: int | None = 0  # of this publisher's timestamps; None: by its first one
@@ -130,8 +134,10 @@ class Channel:
     def announce(self) -> None:
         """Tell who waits that the stream has begun."""
         for player in self.players.values():
+            self._ranks.remove(player)
             player.waits_for_key = True
             player.to.status(PLAY_PUBLISH_NOTIFY, f"{self.name} is now published.")
+            self._ranks.add(player)
         for listener in tuple(self._listeners):
             listener.waits_for_key = True
             listener.tap.begin()
@@ -143,10 +149,15 @@ class Channel:
         text = f"{self.name} is now unpublished."
         if publisher is not None:
             publisher.status(UNPUBLISH_SUCCESS, text)
+        self._ranks.settle()
         for player in self.players.values():
             player.to.status(PLAY_UNPUBLISH_NOTIFY, text)
         for listener in tuple(self._listeners):
             listener.tap.end()
+
+    def say(self, payload: bytes) -> None:
+        """A data message of the application's, at the time of the stream."""
+        self.put(DATA, self._last - (self._offset or 0) & 0xFFFFFFFF, payload)
 
     def put(self, type: int, timestamp: int, payload: bytes) -> None:
         """One message of the publisher, to all who play and hear."""
@@ -179,19 +190,7 @@ class Channel:
             message = LiveMessage(type, flags, timestamp, payload)
             for listener in tuple(self._listeners):  # hearing may make one go
                 listener.hear(message)
-        encoded: dict[tuple[int, int], bytes] = {}
-        csid = CSIDS[type]
-        for player in self.players.values():
-            if (player.paused or player.refused or player.waits_for_key) and player.skips(flags):
-                continue
-            key = player.key
-            data = encoded.get(key)
-            if data is None:
-                data = encode_message(type, key[1], timestamp, payload, csid, key[0])
-                encoded[key] = data
-            player.outbox.put_media(key[1], data, flags)
-        if encoded:
-            self._turn.schedule()
+        self._ranks.put(type, flags, timestamp, payload)
 
     def _placed(self, timestamp: int) -> int:
         """Where a timestamp of the publisher's is in the stream: for who went on playing while
@@ -202,6 +201,31 @@ class Channel:
             timestamp = timestamp + self._offset & 0xFFFFFFFF
         self._last = timestamp
         return timestamp
+
+    # Players
+
+    def play(self, player: LivePlayer, *, reset: bool) -> None:
+        """It plays, with all that a late joiner needs first."""
+        self.players[player.to.peer, player.to.msid] = player
+        player.begin(reset=reset)
+        self._ranks.add(player)
+
+    def want(self, player: LivePlayer, kind: int, wanted: bool) -> None:
+        """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""
+        self._ranks.remove(player)
+        player.want(kind, wanted)
+        self._ranks.add(player)
+
+    def pause(self, player: LivePlayer, paused: bool) -> None:
+        """Nothing is sent while a player is paused."""
+        self._ranks.remove(player)
+        player.pause(paused)
+        self._ranks.add(player)
+
+    def stop(self, player: LivePlayer) -> None:
+        """It plays no longer."""
+        self._ranks.remove(player)
+        del self.players[player.to.peer, player.to.msid]
 
     # Taps
 

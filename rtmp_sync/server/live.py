@@ -162,22 +162,21 @@ class LiveStreams:
         """Begin to play, now or when somebody publishes."""
         self.stop(peer, msid)
         channel = self._channel(name)
-        player = LivePlayer(self._turn, peer, msid, channel.stream)
-        channel.players[peer, msid] = self._playing[peer, msid] = player
-        player.begin(reset=reset)
+        player = self._playing[peer, msid] = LivePlayer(self._turn, peer, msid, channel.stream)
+        channel.play(player, reset=reset)
         self.on_change(name)
 
     def want(self, peer: StreamPeer, msid: int, kind: int, wanted: bool) -> None:
         """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""
         player = self._playing.get((peer, msid))
         if player is not None:
-            player.want(kind, wanted)
+            self._channels[player.stream.name].want(player, kind, wanted)
 
     def pause(self, peer: StreamPeer, msid: int, paused: bool) -> None:
         """Nothing is sent while a player is paused; it goes on at the next key frame."""
         player = self._playing.get((peer, msid))
         if player is not None:
-            player.pause(paused)
+            self._channels[player.stream.name].pause(player, paused)
 
     def seek(self, peer: StreamPeer, msid: int, _ms: float) -> None:
         """What is live has one place only."""
@@ -208,7 +207,7 @@ class LiveStreams:
         player = self._playing.pop((peer, msid), None)
         if player is not None:
             channel = self._channels[player.stream.name]
-            del channel.players[peer, msid]
+            channel.stop(player)
             self._forget_if_idle(channel)
             self.on_change(channel.name)
         published = self._publishing.get((peer, msid))

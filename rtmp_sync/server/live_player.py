@@ -54,6 +54,11 @@ class LivePlayer:
         self.refused = 0
         self.waits_for_key = False
 
+    @property
+    def is_choosy(self) -> bool:
+        """Whether it may skip something."""
+        return bool(self.paused or self.refused or self.waits_for_key)
+
     def skips(self, flags: int) -> bool:
         """Whether this player does not get a message with these flags now."""
         if self.paused or flags & self.refused:

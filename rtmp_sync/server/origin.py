@@ -81,7 +81,9 @@ class Origin:
         self.state = ReplicatedState()
         self.authority = Authority()
         self.commit = CommitPoint(require_disk=config.storage.disk != "off")
-        self.turn = Turn(self.state, self.authority, self.commit)
+        self.turn = Turn(
+            self.state, self.authority, self.commit, media_flush_ms=config.rtmp.media_flush_ms
+        )
         self.tasks = Tasks()
         self.loop_lag = LoopLag()
         peers = (config.replication.peer, config.failover.peer_admin)

@@ -20,7 +20,7 @@ import structlog
 from rtmp_sync.server.authority import Authority, Deposed
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import MAX_WAITING_BYTES, MAX_WAITING_CHANGES, CommitPoint
-from rtmp_sync.server.outbox import Outbox, Outlets
+from rtmp_sync.server.outbox import Gathering, Outbox, Outlets
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.wire.records import Replay
@@ -39,7 +39,14 @@ class Pending(Protocol):
 class Turn:
     """The rhythm of an origin. Everything that sends or changes state goes through it."""
 
-    def __init__(self, state: ReplicatedState, authority: Authority, commit: CommitPoint) -> None:
+    def __init__(
+        self,
+        state: ReplicatedState,
+        authority: Authority,
+        commit: CommitPoint,
+        *,
+        media_flush_ms: int = 0,
+    ) -> None:
         self.state = state
         self.authority = authority
         self.commit = commit
@@ -51,6 +58,8 @@ class Turn:
         self._replies: list[tuple[Outbox, int, bytes]] = []
         self._finishing: list[tuple[Outbox, Callable[[], None]]] = []
         self._scheduled = False
+        self._media_flush_seconds = media_flush_ms / 1000
+        self._media_timer: asyncio.TimerHandle | None = None  # while media has time to gather
         commit.on_advance = self._advanced
 
     @property
@@ -86,6 +95,16 @@ class Turn:
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._end)
+
+    def gather(self, media: Gathering) -> None:
+        """`media` has begun to gather: it is written at the end of this turn, or of one that is
+        `media_flush_ms` later."""
+        self.outlets.gathered.append(media)
+        if not self._media_flush_seconds:
+            self.schedule()
+        elif self._media_timer is None:
+            loop = asyncio.get_running_loop()
+            self._media_timer = loop.call_later(self._media_flush_seconds, self._media_gathered)
 
     def join(self, pending: Pending) -> None:
         """Have `pending.finish_turn()` called at the end of this turn."""
@@ -141,7 +160,11 @@ class Turn:
         for outbox, on_sent in finishing:
             outbox.finish(on_sent)
         if self.authorised:
-            self.outlets.flush()
+            self.outlets.flush(media=self._media_timer is None)
+
+    def _media_gathered(self) -> None:
+        self._media_timer = None
+        self.schedule()
 
     def _advanced(self) -> None:
         if self.authorised:
