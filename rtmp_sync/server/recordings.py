@@ -1,30 +1,50 @@
-"""The recordings of one origin: where they are, who writes them, what is left of a former life."""
+"""The recordings of one origin: where they are, who writes them, what is left of a former life.
+
+    prepare  a place for one: proven, mended, nobody else writes there    ─► Take
+    record   a stream goes there; decided again, in the loop              ─► Recorder
+    end      the stream has ended; the folder is free once all is written
+
+A folder has one writer, whatever names lead to it (`a` and `flv:a`, two virtual folders of one
+place, a file system that does not tell a from A): its identity on the disk counts. A disk that
+does not answer in time refuses the recording, never the stream. Each folder of the configuration
+has threads of its own, so that one that hangs holds up nothing in the others.
+"""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import os
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any, NamedTuple, TypeVar
 
 import structlog
 
 from rtmp_sync.config import Config
 from rtmp_sync.errors import RemoteProtocolError
-from rtmp_sync.storage.manifest import SegmentInfo, load_manifest, save_manifest
-from rtmp_sync.storage.media_folders import RECORDING, MediaFolders
+from rtmp_sync.storage.manifest import SegmentInfo
+from rtmp_sync.storage.media_folders import RECORDING, MediaFolders, NameRefused
 from rtmp_sync.storage.media_lane import MediaLane
+from rtmp_sync.storage.mending import mend, recordings_in
 from rtmp_sync.storage.recorder import Recorder, RecordLimits, Take
 from rtmp_sync.storage.recording import Recording
-from rtmp_sync.storage.segment import facts_in, read_metadata, repair
 
-__all__ = ["Recordings"]
+__all__ = ["Continued", "Recordings"]
 
 _END_SECONDS = 10.0  # for what waits for the disk when a stream ends
 _PROVE_SECONDS = 5.0  # for a folder to answer, before somebody is told that it does not
+
+T = TypeVar("T")
+
+Identity = tuple[int, int]  # (device, inode) of a folder
+
+
+class Continued(NamedTuple):
+    """What a publisher that came back goes on with. elapsed_ms: where the recording would be by
+    now. segments: as its origins told each other, for a disk that has not all of them."""
+
+    elapsed_ms: int
+    segments: Sequence[SegmentInfo] = ()
 
 
 class Recordings:
@@ -33,18 +53,17 @@ class Recordings:
     def __init__(self, config: Config, *, epoch: Callable[[], int]) -> None:
         storage = config.storage
         self.folders = MediaFolders(storage.media, storage.virtual)
-        self.lane = MediaLane()
         self.limits = RecordLimits(
             storage.segment_seconds, storage.segment_bytes, storage.record_queue_bytes
         )
-        self._roots = [
-            root for root in (storage.media, *storage.virtual.values()) if root is not None
-        ]
+        roots = (storage.media, *storage.virtual.values())
+        self._lanes = {root: MediaLane() for root in roots if root is not None}
         self._node_id = config.node.id
         self._epoch = epoch
-        self._recorders: set[Recorder] = set()
-        self._ending: set[asyncio.Task[None]] = set()
-        self._repairing: asyncio.Task[None] | None = None
+        self._writing: set[Recorder] = set()  # until all is written
+        self._mended: dict[Identity, asyncio.Task[None]] | None = {}  # None: all are
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._mending: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("rtmp_sync.recordings")
 
     async def find(self, app: str, instance: str, name: str) -> Recording | None:
@@ -52,36 +71,41 @@ class Recordings:
         when the disk does not answer) and RemoteProtocolError."""
         if not self.folders.any:
             return None
+        lane = self._lanes[self.folders.root(app, instance, name)]
         async with asyncio.timeout(_PROVE_SECONDS):
-            return await Recording.open(await self._prove(app, instance, name), self.lane)
+            path = await _in(lane, self.folders.prove, app, instance, name)
+            return await Recording.open(path, lane)
 
     async def prepare(
-        self, app: str, instance: str, name: str, kind: str, *, at_least_ms: int | None = None
+        self, app: str, instance: str, name: str, kind: str, continued: Continued | None = None
     ) -> Take:
         """A place for a new recording ("record") or for more of one ("append", "appendWithGap").
 
-        at_least_ms: where a stream that is continued would be by now; what is missing before it
-        is the gap. Raises NameRefused and OSError.
+        A stream that is `continued` goes on with what it has recorded, and what is missing is the
+        gap. Raises NameRefused.
         """
-        async with asyncio.timeout(_PROVE_SECONDS):
-            path = await self._prove(app, instance, name)
-            folder = path.with_name(path.name + RECORDING)
-            take = Take(folder, name, self._node_id, self._epoch())
-            if kind == "record" and at_least_ms is None:
-                await asyncio.get_running_loop().run_in_executor(self.lane, _remove, folder)
-                return take
-            known = await Recording.open(path, self.lane)
-            if known is None:
-                return take
-            end = max(
-                known.duration_ms, *(one.start_ms + one.duration_ms for one in known.missing), 0
-            )
-            await known.close()
-        start = max(end, at_least_ms or 0)
-        return replace(take, start_ms=start, gap_ms=start - end)
+        root = self.folders.root(app, instance, name)
+        scope = f"{app}/{instance}"
+        take = Take(root, name, self._node_id, self._epoch(), root=root, instance=scope)
+        lane = self._lanes[root]
+        try:
+            async with asyncio.timeout(_PROVE_SECONDS):
+                path = await _in(lane, self.folders.prove, app, instance, name)
+                take = await self._settle(replace(take, folder=_folder(path)), lane)
+                if kind == "record" and continued is None:
+                    return replace(take, anew=True)
+                return await _behind(take, path, lane, continued)
+        except (OSError, RemoteProtocolError) as error:
+            reason = str(error) or "the disk does not answer"
+            self._log.error("record_failed", stream=name, reason=reason)
+            return replace(take, trouble=reason)
 
     def record(
-        self, take: Take, metadata: dict[str, object], on_failed: Callable[[str], None]
+        self,
+        take: Take,
+        metadata: dict[str, object],
+        on_failed: Callable[[str], None],
+        on_segment: Callable[[SegmentInfo], None] = lambda _: None,
     ) -> Recorder:
         """Begin to record; give it to `end` when its stream ends."""
         log = self._log.bind(stream=take.stream)
@@ -91,107 +115,145 @@ class Recordings:
             on_failed(reason)
 
         def told(info: SegmentInfo) -> None:
-            log.info("segment", file=info.file, state=info.state, start_ms=info.start_ms)
+            if info.state != "open" or not info.duration_ms:  # it is told of progress, too
+                log.info("segment", file=info.file, state=info.state, start_ms=info.start_ms)
+            on_segment(info)
 
+        rival = self._rival(take)
+        if rival is not None:  # began since the place was prepared
+            take = replace(take, trouble=f"it is recorded as {rival.take.stream}")
         recorder = Recorder(
-            take, self.limits, self.lane, metadata=metadata, on_segment=told, on_failed=failed
+            take,
+            self.limits,
+            self._lanes[take.root],
+            metadata=metadata,
+            on_segment=told,
+            on_failed=failed,
         )
-        self._recorders.add(recorder)
         recorder.begin()
+        if not recorder.failed:
+            self._writing.add(recorder)
+            self._start(self._watch(recorder))
         return recorder
 
     def end(self, recorder: Recorder) -> None:
         """Its stream has ended: complete the file, beside everything else."""
-        self._recorders.discard(recorder)
-        task = asyncio.ensure_future(self._end(recorder))
-        self._ending.add(task)
-        task.add_done_callback(self._ending.discard)
+        self._start(recorder.end())
 
     async def stop(self) -> None:
         """Complete every file, if the disks answer."""
-        for recorder in list(self._recorders):
+        for recorder in self._writing:
             self.end(recorder)
-        if self._repairing is not None:
-            self._repairing.cancel()
-            await asyncio.wait([self._repairing])
-        if self._ending:
-            await asyncio.wait(self._ending)
-        self.lane.shutdown()
+        if self._mending is not None:
+            self._mending.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=_END_SECONDS)
+        for task in self._tasks:
+            task.cancel()
+        for lane in self._lanes.values():
+            lane.shutdown()
+
+    # -- one writer a folder --------------------------------------------------------------
+
+    async def _settle(self, take: Take, lane: MediaLane) -> Take:
+        """Make the folder, and wait until nobody writes there. Raises NameRefused, OSError."""
+        while True:
+            identity = await _in(lane, _make_folder, take.folder)
+            await self._mend(take.folder, identity, lane)
+            take = replace(take, identity=identity)
+            rival = self._rival(take)
+            if rival is None:
+                return take
+            same = (rival.take.instance, rival.take.stream) == (take.instance, take.stream)
+            if not same and not rival.ending:
+                raise NameRefused(f"it is recorded as {rival.take.stream}")
+            await rival.finished()  # its connection was lost, or it has ended
+
+    def _rival(self, take: Take) -> Recorder | None:
+        """Who writes there."""
+        for recorder in self._writing:
+            if take.identity == recorder.take.identity or take.folder == recorder.take.folder:
+                return recorder
+        return None
+
+    async def _watch(self, recorder: Recorder) -> None:
+        await recorder.finished()
+        self._writing.discard(recorder)
+
+    # -- what a former life left ----------------------------------------------------------
 
     def begin(self) -> None:
         """Complete the segments that a former life of this node left open: beside everything
         else, for a NAS may hang."""
-        self._repairing = asyncio.ensure_future(self._repair())
+        self._mending = self._start(self._mend_all())
 
-    async def _repair(self) -> None:
-        for root in self._roots:
+    async def _mend_all(self) -> None:
+        missed = False
+        for root, lane in self._lanes.items():
             try:
-                found = await asyncio.get_running_loop().run_in_executor(
-                    self.lane, _repair_all, root, self._node_id
-                )
+                for folder, identity in await _in(lane, _folders_in, root):
+                    await self._mend(folder, identity, lane)
             except OSError as error:
+                missed = True
                 self._log.warning("media_not_looked_at", folder=str(root), error=str(error))
-                continue
-            for name in found:
-                self._log.info("segment_repaired", file=name)
+        if not missed:
+            self._mended = None
 
-    async def _prove(self, app: str, instance: str, name: str) -> Path:
-        self.folders.locate(app, instance, name)  # what needs no disk first
-        loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(self.lane, self.folders.prove, app, instance, name)
+    async def _mend(self, folder: Path, identity: Identity, lane: MediaLane) -> None:
+        """Once in a life, and before anything is written there in this one. Raises OSError."""
+        if self._mended is None:
+            return
+        task = self._mended.get(identity)
+        if task is None or (task.done() and task.exception() is not None):
+            task = self._mended[identity] = self._start(self._mend_now(folder, lane))
+        await asyncio.shield(task)
 
-    async def _end(self, recorder: Recorder) -> None:
-        with contextlib.suppress(TimeoutError):  # it goes on if the disk ever answers
-            async with asyncio.timeout(_END_SECONDS):
-                await recorder.end()
+    async def _mend_now(self, folder: Path, lane: MediaLane) -> None:
+        for info in await _in(lane, mend, folder, self._node_id):
+            self._log.info("segment_repaired", folder=str(folder), file=info.file)
 
+    def _start(self, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        task = asyncio.ensure_future(work)
+        self._tasks.add(task)
+        task.add_done_callback(self._ended)
+        return task
 
-def _remove(folder: Path) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        shutil.rmtree(folder)
-
-
-def _repair_all(root: Path, node_id: str) -> list[str]:
-    """The files that were completed. Only this node's own: another one may still write to its."""
-    repaired = []
-    for folder in _recordings(root):
-        known = {one.file: one for one in load_manifest(folder)}
-        changed = False
-        for path in sorted(folder.glob("*.flv")):
-            info = known.get(path.name)
-            if info is not None and info.state != "open":
-                continue
-            if (done := _repair_one(path, node_id)) is not None:
-                known[path.name] = done
-                repaired.append(str(path))
-                changed = True
-        if changed:
-            save_manifest(folder, known.values())
-    return repaired
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            task.exception()  # whoever waited knows it; nobody may have waited
 
 
-def _repair_one(path: Path, node_id: str) -> SegmentInfo | None:
-    with path.open("r+b") as file:
-        try:
-            facts = facts_in(read_metadata(file)[0])
-            if facts.get("node") != node_id:
-                return None
-            segment = repair(file)
-        except RemoteProtocolError:  # it was begun, and not a byte came
-            return None
-    if segment is None:
-        return None
-    epoch, number, start, gap = (
-        int(value) if isinstance(value := facts.get(key), float) else 0
-        for key in ("epoch", "number", "startMs", "gapMs")
-    )
-    return SegmentInfo(
-        path.name, node_id, epoch, number, start, segment.last_ms, segment.size, gap, "repaired"
-    )
+async def _in(lane: MediaLane, work: Callable[..., T], *arguments: Any) -> T:
+    return await asyncio.get_running_loop().run_in_executor(lane, work, *arguments)
 
 
-def _recordings(root: Path) -> Iterator[Path]:
-    for folder, names, _ in os.walk(root):
-        for name in [name for name in names if name.endswith(RECORDING)]:
-            names.remove(name)
-            yield Path(folder, name)
+async def _behind(take: Take, path: Path, lane: MediaLane, continued: Continued | None) -> Take:
+    """Where more of what is recorded begins. Raises OSError and RemoteProtocolError."""
+    known = await Recording.open(path, lane)
+    told = continued.segments if continued is not None else ()
+    ends = [one.start_ms + one.duration_ms for one in told]
+    if known is not None:
+        ends += [known.duration_ms, *(one.start_ms + one.duration_ms for one in known.missing)]
+        await known.close()
+    end = max(ends, default=0)
+    start = max(end, continued.elapsed_ms) if continued is not None else end
+    return replace(take, start_ms=start, gap_ms=start - end, known=tuple(told))
+
+
+def _folder(path: Path) -> Path:
+    return path.with_name(path.name + RECORDING)
+
+
+def _make_folder(folder: Path) -> Identity:
+    folder.mkdir(parents=True, exist_ok=True)
+    found = folder.stat()
+    return found.st_dev, found.st_ino
+
+
+def _folders_in(root: Path) -> list[tuple[Path, Identity]]:
+    found = []
+    for folder in recordings_in(root):
+        status = folder.stat()
+        found.append((folder, (status.st_dev, status.st_ino)))
+    return found

@@ -18,7 +18,6 @@ from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire.constants import (
     PLAY_FAILED,
     PLAY_STREAM_NOT_FOUND,
-    RECORD_FAILED,
     RECORD_NO_ACCESS,
 )
 
@@ -84,18 +83,14 @@ async def find_recording(instance: Instance, name: str) -> Recording | None:
 
 
 async def _place(instance: Instance, request: StreamRequest) -> Take:
-    name, registry = request.name, instance.registry
-    continued = registry.continues(name)
-    at_least_ms = registry.elapsed_ms(continued) if continued is not None else None
+    name, recordings = request.name, instance.serving.recordings
+    continued = instance.registry.continued(name)
     try:
-        return await instance.serving.recordings.prepare(
-            instance.app_name, instance.name, name, request.kind, at_least_ms=at_least_ms
+        return await recordings.prepare(
+            instance.app_name, instance.name, name, request.kind, continued
         )
     except NameRefused as refusal:
         raise StreamRefused(RECORD_NO_ACCESS, f"{name} cannot be recorded: {refusal}.") from None
-    except (OSError, RemoteProtocolError) as error:
-        instance.log.error("record_failed", stream=name, reason=str(error) or repr(error))
-        raise StreamRefused(RECORD_FAILED, f"{name} cannot be recorded.") from None
 
 
 async def _ask_keys(instance: Instance, act: str, request: StreamRequest) -> None:

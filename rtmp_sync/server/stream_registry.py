@@ -4,23 +4,34 @@
                            its publisher, or its origin, was lost ─► stays `reconnect_grace`
 
 Who publishes a listed name again within that time continues the stream: its timestamps go on, and
-what was being recorded goes on in the next segment instead of being written over.
+what was being recorded goes on in the next segment instead of being written over. With the stream
+the segments of its recording are listed, so that an origin that cannot see the other's disk knows
+what is there.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import astuple, fields
 from typing import Final, NamedTuple
 
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.server.fanout import Fanout
+from rtmp_sync.server.recordings import Continued
 from rtmp_sync.server.turn import Turn
+from rtmp_sync.storage.manifest import SegmentInfo, segment_from
 from rtmp_sync.wire import amf0
 
 __all__ = ["ListedStream", "StreamRegistry"]
 
-_OBJECT: Final = "streams"  # variables object; its slots are named as the streams are
+# Variables objects; their slots are named as the streams are.
+_STREAMS: Final = "streams"
+_SEGMENTS: Final = "segments"
+
+_MAX_SEGMENTS: Final = 200  # of a recording, the newest; written out anew with each one
+_FIELDS: Final = tuple(field.name for field in fields(SegmentInfo))
+_MAX_LOST: Final = 10_000  # as many as connections; beyond, who was lost first cannot continue
 
 
 class ListedStream(NamedTuple):
@@ -54,27 +65,36 @@ class StreamRegistry:
     def begin(self, name: str, stream: ListedStream) -> None:
         """A stream is published. Raises Deposed."""
         self._lost.pop(name, None)
-        listed = self._fanout(_OBJECT, "V")
-        try:
-            listed.set(None, name, amf0.encode(*stream), 0, listed.next_version())
-        except LocalProtocolError:  # a name that is too long for the link: nobody continues it
-            return
+        self._put(_STREAMS, name, amf0.encode(*stream))
 
     def end(self, name: str) -> None:
         """Its publisher has ended it. Raises Deposed."""
         self._lost.pop(name, None)
-        listed = self._fanout(_OBJECT, "V")
-        listed.delete(None, name, listed.next_version())
+        for object_name in (_STREAMS, _SEGMENTS):
+            if self._slot(object_name, name) is not None:
+                listed = self._fanout(object_name, "V")
+                listed.delete(None, name, listed.next_version())
 
     def lose(self, name: str) -> None:
         """Its publisher is gone, and may come back."""
+        self._lost.pop(name, None)  # in the order in which they were lost
         self._lost[name] = asyncio.get_running_loop().time() + self._grace_seconds
+        if len(self._lost) > _MAX_LOST:
+            self.end(next(iter(self._lost)))
         self._arm()
+
+    def note(self, name: str, segment: SegmentInfo) -> None:
+        """A segment of its recording has begun or ended."""
+        if not self._turn.authorised or self._slot(_STREAMS, name) is None:
+            return  # it is another origin's by now, or needs no successor
+        known = {one.file: one for one in self._segments(name)}
+        kept = [*{**known, segment.file: segment}.values()][-_MAX_SEGMENTS:]
+        self._put(_SEGMENTS, name, amf0.encode(*(list(astuple(one)) for one in kept)))
 
     def inherit(self) -> None:
         """This origin has taken over: all publishers are gone."""
-        listed = self._turn.state.find(self._scope, _OBJECT, "V")
-        for name in listed.slots if listed is not None else ():
+        listed = self._turn.state.find(self._scope, _STREAMS, "V")
+        for name in list(listed.slots) if listed is not None else ():
             self.lose(name)
 
     def continues(self, name: str) -> ListedStream | None:
@@ -82,13 +102,17 @@ class StreamRegistry:
         until = self._lost.get(name)
         if until is None or asyncio.get_running_loop().time() >= until:
             return None
-        listed = self._turn.state.find(self._scope, _OBJECT, "V")
-        raw = listed.slots.get(name) if listed is not None else None
+        raw = self._slot(_STREAMS, name)
         return _read(raw) if raw is not None else None
 
-    def elapsed_ms(self, stream: ListedStream) -> int:
-        """How long ago it began; never less than nothing, whatever the clocks of two hosts say."""
-        return max(0, round((self._wall() - stream.begun) * 1000))
+    def continued(self, name: str) -> Continued | None:
+        """The same, for its recording."""
+        stream = self.continues(name)
+        if stream is None:
+            return None
+        # never less than nothing, whatever the clocks of two hosts say
+        elapsed_ms = max(0, round((self._wall() - stream.begun) * 1000))
+        return Continued(elapsed_ms, self._segments(name))
 
     def new(self, kind: str, start_ms: int = 0) -> ListedStream:
         """One that begins now, at `start_ms` of its recording."""
@@ -99,10 +123,25 @@ class StreamRegistry:
         if self._sweeping is not None:
             self._sweeping.cancel()
 
+    def _slot(self, object_name: str, name: str) -> bytes | None:
+        found = self._turn.state.find(self._scope, object_name, "V")
+        return found.slots.get(name) if found is not None else None
+
+    def _put(self, object_name: str, name: str, raw: bytes) -> None:
+        listed = self._fanout(object_name, "V")
+        try:
+            listed.set(None, name, raw, 0, listed.next_version())
+        except LocalProtocolError:  # a name that is too long for the link: nobody continues it
+            return
+
+    def _segments(self, name: str) -> list[SegmentInfo]:
+        raw = self._slot(_SEGMENTS, name)
+        return _read_segments(raw) if raw is not None else []
+
     def _arm(self) -> None:
         if self._sweeping is None:
             loop = asyncio.get_running_loop()
-            self._sweeping = loop.call_at(min(self._lost.values()), self._sweep)
+            self._sweeping = loop.call_at(next(iter(self._lost.values())), self._sweep)
 
     def _sweep(self) -> None:
         """Nobody came back to these."""
@@ -110,10 +149,12 @@ class StreamRegistry:
         if not self._turn.authorised:
             return
         now = asyncio.get_running_loop().time()
-        for name in [name for name, until in self._lost.items() if until <= now]:
+        while self._lost:
+            name, until = next(iter(self._lost.items()))
+            if until > now:
+                self._arm()
+                return
             self.end(name)
-        if self._lost:
-            self._arm()
 
 
 def _read(raw: bytes) -> ListedStream | None:
@@ -123,3 +164,19 @@ def _read(raw: bytes) -> ListedStream | None:
     except (RemoteProtocolError, ValueError):
         return None
     return ListedStream(kind, begun) if isinstance(kind, str) and isinstance(begun, float) else None
+
+
+def _read_segments(raw: bytes) -> list[SegmentInfo]:
+    """[] for what another version of this program listed."""
+    try:
+        return [_segment(values) for values in amf0.decode(raw)]
+    except (RemoteProtocolError, TypeError, ValueError, KeyError):
+        return []
+
+
+def _segment(values: object) -> SegmentInfo:
+    """Raises TypeError, ValueError or KeyError for what is none."""
+    if not isinstance(values, list):
+        raise TypeError(values)
+    whole = (int(one) if isinstance(one, float) else one for one in values)
+    return segment_from(dict(zip(_FIELDS, whole, strict=True)))

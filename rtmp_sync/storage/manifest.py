@@ -12,12 +12,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Final, Literal
 
-__all__ = ["MANIFEST", "SegmentInfo", "load_manifest", "save_manifest", "segment_file"]
+__all__ = [
+    "MANIFEST",
+    "SegmentInfo",
+    "load_manifest",
+    "save_manifest",
+    "segment_file",
+    "segment_from",
+    "update_manifest",
+]
 
 MANIFEST: Final = "manifest.json"
 _MAX_BYTES: Final = 16 * 1024 * 1024  # some 80,000 segments
@@ -56,7 +64,7 @@ def load_manifest(folder: Path) -> list[SegmentInfo]:
     try:
         with (folder / MANIFEST).open("rb") as file:
             content = json.loads(file.read(_MAX_BYTES))
-        return sorted((_info(one) for one in content["segments"]), key=lambda one: one.place)
+        return sorted((segment_from(one) for one in content["segments"]), key=lambda one: one.place)
     except (OSError, ValueError, KeyError, TypeError):
         return []
 
@@ -74,8 +82,20 @@ def save_manifest(folder: Path, segments: Iterable[SegmentInfo]) -> None:
         raise
 
 
-def _info(told: dict[str, object]) -> SegmentInfo:
-    """Raises KeyError, TypeError or ValueError for what is none."""
+def update_manifest(
+    folder: Path, segments: Iterable[SegmentInfo], *, gone: Iterable[str] = ()
+) -> None:
+    """Tell of these and of the files that are `gone` no longer; keep what it tells of others.
+    Blocks; raises OSError."""
+    known = {one.file: one for one in load_manifest(folder)}
+    known.update((one.file, one) for one in segments)
+    for file in gone:
+        known.pop(file, None)
+    save_manifest(folder, known.values())
+
+
+def segment_from(told: Mapping[str, object]) -> SegmentInfo:
+    """From its fields by name. Raises KeyError, TypeError or ValueError for what is none."""
     values: dict[str, object] = {}
     for field in fields(SegmentInfo):
         value = told[field.name]

@@ -45,6 +45,10 @@ class MediaFolders:
         """The path of a recording without its suffix. Raises NameRefused; touches no disk."""
         return self._resolve(app, instance, name)[1]
 
+    def root(self, app: str, instance: str, name: str) -> Path:
+        """The folder of the configuration that it is in. Raises NameRefused; touches no disk."""
+        return self._resolve(app, instance, name)[0]
+
     def prove(self, app: str, instance: str, name: str) -> Path:
         """The same, with every link on the way followed: raises NameRefused where one leads out
         of the folder, and OSError. Touches the disk: not for the loop."""
@@ -61,7 +65,9 @@ class MediaFolders:
         kind, colon, rest = name.partition(":")
         if colon and kind in _KINDS:
             name = rest
-        parts = _parts(name.removesuffix(FILE))
+        if name.lower().endswith(FILE):
+            name = name[: -len(FILE)]
+        parts = _parts(name)
         longest = max(
             (prefix for prefix in self._virtual if tuple(parts[: len(prefix)]) == prefix),
             key=len,
@@ -90,7 +96,9 @@ def _parts(name: str) -> list[str]:
             raise NameRefused(f"has the part {part!r}")
         if not part.isprintable() or any(char in part for char in '\\:*?"<>|'):
             raise NameRefused("has characters that file systems do not take")
-        if part.endswith((RECORDING, FILE)) or part.startswith("."):
+        if part.endswith((".", " ")):
+            raise NameRefused(f"has the part {part!r}, whose end some file systems leave out")
+        if part.lower().endswith((RECORDING, FILE)) or part.startswith("."):
             raise NameRefused(f"has the part {part!r}, which is kept for files")
         try:
             size = len(part.encode())

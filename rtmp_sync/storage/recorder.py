@@ -3,7 +3,8 @@
     put ─► queue (bounded) ─► one task: a batch of tags ─► a write in the media lane
 
     a segment ends      at the first key frame after its time or size is over
-    the disk fails, hangs or is too slow: the recording ends with `failed`; the stream goes on
+    the disk fails, hangs or is too slow: the recording ends with `failed`; the stream goes on, and
+                        the segment is completed as far as it was written, if the disk takes that
     this process dies   the segment plays as far as it was written; `repair` completes it
 
 One writer per file: a segment is created exclusively, under the epoch of the origin that serves.
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shutil
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, replace
@@ -21,12 +23,8 @@ from typing import Any, Final, NamedTuple
 
 import aiofiles
 
-from rtmp_sync.storage.manifest import (
-    SegmentInfo,
-    load_manifest,
-    save_manifest,
-    segment_file,
-)
+from rtmp_sync.storage.manifest import SegmentInfo, segment_file, update_manifest
+from rtmp_sync.storage.mending import discard, mend_segment
 from rtmp_sync.storage.segment import Segment
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import DATA
@@ -34,21 +32,29 @@ from rtmp_sync.wire.constants import DATA
 __all__ = ["RecordLimits", "Recorder", "Take"]
 
 _MAX_HEADERS: Final = 64  # of tracks and kinds, as a live stream keeps
+_PROGRESS_MS: Final = 10_000  # how often it is told how far an open segment is
 _MAX_NUMBER: Final = 999_999  # segments of one epoch
 
 
 @dataclass(frozen=True, slots=True)
 class RecordLimits:
-    """Of one segment, and of what may wait for the disk."""
+    """Of one segment, of what may wait for the disk, and for how long."""
 
     segment_seconds: float = 600.0
     segment_bytes: int = 1 << 30
     queue_bytes: int = 32 << 20
+    stall_seconds: float = 30.0  # a NAS that fails over is back by then
 
 
 @dataclass(frozen=True, slots=True)
 class Take:
-    """What is recorded, by whom, and from where on in the whole recording."""
+    """What is recorded, by whom, and from where on in the whole recording.
+
+    root: the folder of the configuration that `folder` is below. instance: "app/instance".
+    identity: (device, inode) of `folder`, which may have several names. anew: what is in it
+    goes away. known: segments that its manifest may lack, because others have them. trouble: why
+    nothing can be recorded; then the stream is published all the same.
+    """
 
     folder: Path
     stream: str
@@ -56,6 +62,12 @@ class Take:
     epoch: int
     start_ms: int = 0
     gap_ms: int = 0
+    root: Path = Path()
+    instance: str = ""
+    identity: tuple[int, int] = (0, 0)
+    anew: bool = False
+    known: tuple[SegmentInfo, ...] = ()
+    trouble: str = ""
 
 
 class _Message(NamedTuple):
@@ -69,7 +81,8 @@ class _Message(NamedTuple):
 
 class Recorder:
     """`begin` before anything else, `end` at last. failed: why nothing is recorded any more, ""
-    while all is well; `on_failed` is told once. on_segment: told of each one that begins or ends.
+    while all is well; `on_failed` is told once. on_segment: told of each one that begins, goes on
+    for ten seconds, or ends. take.trouble: it has failed before it began.
     """
 
     def __init__(
@@ -84,7 +97,7 @@ class Recorder:
     ) -> None:
         self.failed = ""
         self.dropped = 0  # messages that came after that
-        self._take = take
+        self.take = take
         self._limits = limits
         self._lane = lane
         self._metadata = metadata
@@ -101,10 +114,14 @@ class Recorder:
         self._file: Any = None
         self._segment: Segment | None = None
         self._info: SegmentInfo | None = None
+        self._busy_since: float | None = None  # loop time at which the disk was given something
 
     def begin(self) -> None:
         """Start to write what comes."""
-        self._task = asyncio.ensure_future(self._run())
+        if self.take.trouble:
+            self.fail(self.take.trouble)
+        else:
+            self._task = asyncio.ensure_future(self._run())
 
     def set_metadata(self, metadata: dict[str, object]) -> None:
         """The publisher's, for the segments that begin from now on."""
@@ -122,7 +139,11 @@ class Recorder:
         self._queue.append(_Message(type, max(0, self._ms), payload, flags))
         self._queued_bytes += len(payload)
         if self._queued_bytes > self._limits.queue_bytes:
-            self._fail(f"the disk is too slow: {self._queued_bytes} bytes wait for it")
+            self.fail(f"the disk is too slow: {self._queued_bytes} bytes wait for it")
+        elif self._busy_since is not None:
+            stalled = asyncio.get_running_loop().time() - self._busy_since
+            if stalled > self._limits.stall_seconds:
+                self.fail(f"the disk does not answer for {stalled:.0f} seconds")
         self._filled.set()
 
     async def end(self) -> None:
@@ -130,21 +151,43 @@ class Recorder:
         cannot wait for the disk puts a time-out around it."""
         self._ending = True
         self._filled.set()
-        if self._task is not None and not self.failed:
+        if not self.failed:
+            await self.finished()
+
+    async def finished(self) -> None:
+        """Return when nothing is written any more, also after a failure."""
+        if self._task is not None:
             await asyncio.shield(self._task)
+
+    def fail(self, reason: str) -> None:
+        """Record nothing any more."""
+        if not self.failed:
+            self.failed = reason
+            self._queue.clear()
+            self._filled.set()
+            self._on_failed(reason)
+
+    @property
+    def ending(self) -> bool:
+        """Whether it only writes what waits, or not even that."""
+        return self._ending or bool(self.failed)
 
     @property
     def end_ms(self) -> int:
         """Where the recording ends by now."""
-        return self._take.start_ms + max(0, self._ms)
+        return self.take.start_ms + max(0, self._ms)
 
     # -- the one task that writes ---------------------------------------------------------
 
     async def _run(self) -> None:
         try:
+            self._busy_since = asyncio.get_running_loop().time()
+            await self._in_lane(_make_ready, self.take)
             while True:
+                self._busy_since = None
                 await self._filled.wait()
                 self._filled.clear()
+                self._busy_since = asyncio.get_running_loop().time()
                 ending = self._ending  # before the queue is taken: nothing comes after it
                 messages, self._queue = self._queue, []
                 self._queued_bytes = 0
@@ -153,9 +196,11 @@ class Recorder:
                 if ending or self.failed:
                     break
         except OSError as error:
-            self._fail(error.strerror or str(error))
+            self.fail(error.strerror or str(error))
         with contextlib.suppress(OSError):
-            await self._close()
+            await (self._salvage() if self.failed else self._close())
+            if self._info is None:
+                await self._in_lane(self.take.folder.rmdir)  # unless there is something in it
 
     async def _write(self, messages: list[_Message]) -> None:
         batch: list[bytes] = []
@@ -168,6 +213,10 @@ class Recorder:
             self._keep_header(message)
             batch.append(self._tag(message))
         await self._flush(batch)
+        info, segment = self._info, self._segment
+        if info and segment and segment.last_ms >= info.duration_ms + _PROGRESS_MS:
+            self._info = self._so_far(info, segment)
+            self._on_segment(self._info)
 
     def _is_over(self, message: _Message) -> bool:
         """The segment ends before this message: it begins with a key frame, or is heard only."""
@@ -182,10 +231,10 @@ class Recorder:
 
     async def _open(self, first: _Message) -> bytes:
         """A new file; what it begins with."""
-        take, loop = self._take, asyncio.get_running_loop()
+        take = self.take
         number = self._info.number + 1 if self._info is not None else 1
         start_ms = take.start_ms + first.ms
-        name, self._file = await loop.run_in_executor(self._lane, self._create, number)
+        name, self._file = await self._in_lane(self._create, number)
         number = int(name.partition("-")[2].partition(".")[0])
         gap_ms = take.gap_ms if self._info is None else 0
         info = SegmentInfo(name, take.node, take.epoch, number, start_ms, gap_ms=gap_ms)
@@ -209,10 +258,9 @@ class Recorder:
 
     def _create(self, number: int) -> tuple[str, Any]:
         """Raises OSError. Blocks: runs in the lane."""
-        folder = self._take.folder
-        folder.mkdir(parents=True, exist_ok=True)
+        folder = self.take.folder
         while number <= _MAX_NUMBER:
-            name = segment_file(self._take.epoch, number)
+            name = segment_file(self.take.epoch, number)
             try:
                 return name, aiofiles.threadpool.wrap(
                     (folder / name).open("xb", buffering=0),
@@ -232,7 +280,7 @@ class Recorder:
     def _tag(self, message: _Message) -> bytes:
         assert self._segment is not None
         assert self._info is not None
-        ms = self._take.start_ms + message.ms - self._info.start_ms
+        ms = self.take.start_ms + message.ms - self._info.start_ms
         return self._segment.tag(message.type, max(0, ms), message.payload, message.flags)
 
     async def _flush(self, batch: list[bytes]) -> None:
@@ -251,24 +299,35 @@ class Recorder:
                 await _write_all(file, data)
         finally:
             await file.close()
-        self._info = replace(
-            self._info, duration_ms=segment.last_ms, bytes=segment.size, state="closed"
-        )
+        self._info = replace(self._so_far(self._info, segment), state="closed")
         await self._tell()
+
+    def _so_far(self, info: SegmentInfo, segment: Segment) -> SegmentInfo:
+        return replace(info, duration_ms=segment.last_ms, bytes=segment.size)
+
+    async def _salvage(self) -> None:
+        """Complete what is whole of the segment: the disk took a part of the last batch, or
+        nobody knows what. Raises OSError."""
+        file, self._file, self._segment = self._file, None, None
+        if file is None or self._info is None:
+            return
+        await file.close()
+        path = self.take.folder / self._info.file
+        info = await self._in_lane(mend_segment, path, self.take.node)
+        if info is None:
+            await self._in_lane(discard, path)
+        else:
+            self._info = info
+            await self._tell()
 
     async def _tell(self) -> None:
         """The manifest says so, and so does whoever listens."""
         assert self._info is not None
         self._on_segment(self._info)
-        loop = asyncio.get_running_loop()
-        await loop.run_in_executor(self._lane, _put_in_manifest, self._take.folder, self._info)
+        await self._in_lane(update_manifest, self.take.folder, [self._info])
 
-    def _fail(self, reason: str) -> None:
-        if not self.failed:
-            self.failed = reason
-            self._queue.clear()
-            self._filled.set()
-            self._on_failed(reason)
+    async def _in_lane(self, work: Callable[..., Any], *arguments: Any) -> Any:
+        return await asyncio.get_running_loop().run_in_executor(self._lane, work, *arguments)
 
 
 async def _write_all(file: Any, data: bytes) -> None:
@@ -278,6 +337,15 @@ async def _write_all(file: Any, data: bytes) -> None:
         rest = rest[await file.write(rest) :]
 
 
-def _put_in_manifest(folder: Path, info: SegmentInfo) -> None:
-    known = {one.file: one for one in load_manifest(folder)}
-    save_manifest(folder, {**known, info.file: info}.values())
+def _make_ready(take: Take) -> None:
+    """The folder, without what was in it or with what others know of it. Raises OSError."""
+    take.folder.mkdir(parents=True, exist_ok=True)
+    if take.anew:
+        for entry in take.folder.iterdir():
+            if entry.is_dir() and not entry.is_symlink():
+                shutil.rmtree(entry)
+            else:
+                entry.unlink()
+    elsewhere = [one for one in take.known if not (take.folder / one.file).exists()]
+    if elsewhere:
+        update_manifest(take.folder, elsewhere)

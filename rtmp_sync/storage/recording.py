@@ -3,7 +3,8 @@
     NAME.rec/   the segments of ours in their order, each from where it begins in the whole
     NAME.flv    a file that somebody put there, from 0
 
-Where both are there the recording of ours is played. Segments that another node wrote on a disk of
+Where both are there, what is recorded goes on behind the file if it was appended to it, else it is
+played instead. Segments that another node wrote on a disk of
 its own are `missing`; what is here is played with the gap they leave. Reads are done in the media
 lane, some tags at a time; the index of a file without one is made by looking at its tags' headers.
 """
@@ -227,26 +228,28 @@ def _tag_at(file: BinaryIO, position: int, end: int) -> tuple[RecordedTag | None
 
 def _look(path: Path) -> tuple[list[_File], tuple[SegmentInfo, ...]] | None:
     """Blocks. Raises OSError and RemoteProtocolError."""
-    folder = path.with_name(path.name + RECORDING)
-    if folder.is_dir():
-        return _look_at_segments(folder)
-    single = path.with_name(path.name + FILE)
-    if single.is_file():
-        return [_look_at_file(single)], ()
-    return None
+    folder, single = path.with_name(path.name + RECORDING), path.with_name(path.name + FILE)
+    files, missing = _look_at_segments(folder) if folder.is_dir() else ([], ())
+    begins = [*(one.start_ms for one in files), *(one.start_ms for one in missing)]
+    begin_ms = min(begins, default=None)
+    if begin_ms != 0 and single.is_file():
+        file = _look_at_file(single)
+        if begin_ms is None or file.last_ms <= begin_ms:
+            files.insert(0, file)
+    return (files, missing) if files or missing else None
 
 
-def _look_at_segments(folder: Path) -> tuple[list[_File], tuple[SegmentInfo, ...]] | None:
+def _look_at_segments(folder: Path) -> tuple[list[_File], tuple[SegmentInfo, ...]]:
     files = []
     for path in sorted(folder.glob("*" + FILE)):
+        if path.is_symlink():  # it may lead anywhere
+            continue
         try:
             files.append(_look_at_file(path))
-        except RemoteProtocolError:  # begun by a writer that died before its first byte
+        except RemoteProtocolError:  # not a word of it came to the disk
             continue
     here = {file.path.name for file in files}
     missing = tuple(one for one in load_manifest(folder) if one.file not in here)
-    if not files and not missing:
-        return None
     return sorted(files, key=lambda file: (file.start_ms, file.path.name)), missing
 
 
@@ -254,6 +257,8 @@ def _look_at_file(path: Path) -> _File:
     with path.open("rb") as file:
         metadata, first = read_metadata(file)
         end = file.seek(0, 2)
+        if _tag_at(file, first, end)[0] is None:
+            raise RemoteProtocolError("an FLV file in which nothing is whole")
         start = facts_in(metadata).get("startMs", 0.0)
         start_ms = int(start) if isinstance(start, float) else 0
         entries, last_ms = _told_index(metadata, file, first, end) or _scan(file, first, end)

@@ -42,6 +42,13 @@ async def publish(origin: Origin, kind: str = "record", name: str = "s") -> Peer
     return peer
 
 
+async def recording(origin: Origin, kind: str = "record", name: str = "s") -> Peer:
+    """A publisher whose stream is being recorded."""
+    peer = await publish(origin, kind, name)
+    await peer.until(lambda: RECORDS in peer.statuses())
+    return peer
+
+
 def film(peer: Peer, frames: int, *, start: int = 0) -> None:
     push(peer, DATA, start, METADATA)
     push(peer, VIDEO, start, AVC)
@@ -81,8 +88,7 @@ def frames_in(path: Path) -> list[tuple[int, bytes]]:
 
 async def test_a_stream_that_is_published_to_record_is_recorded(tmp_path: Path) -> None:
     async with studio(tmp_path) as origin:
-        peer = await publish(origin)
-        await peer.until(lambda: RECORDS in peer.statuses())
+        peer = await recording(origin)
         assert peer.statuses().index(START) < peer.statuses().index(RECORDS)
         film(peer, 10, start=500)
         await leave(origin, peer)
@@ -105,8 +111,7 @@ async def test_recording_again_writes_over_it_and_appending_goes_on(tmp_path: Pa
             ("append", 3, [0, 160, 320]),
             ("record", 1, [0]),
         ):
-            peer = await publish(origin, kind)
-            await peer.until(lambda peer=peer: RECORDS in peer.statuses())
+            peer = await recording(origin, kind)
             film(peer, 5)
             await leave(origin, peer)
             await closed(tmp_path, count)
@@ -115,8 +120,7 @@ async def test_recording_again_writes_over_it_and_appending_goes_on(tmp_path: Pa
 
 async def test_who_was_lost_and_comes_back_goes_on_with_its_recording(tmp_path: Path) -> None:
     async with studio(tmp_path) as origin:
-        peer = await publish(origin)
-        await peer.until(lambda: RECORDS in peer.statuses())
+        peer = await recording(origin)
         film(peer, 5)
         await until(lambda: origin.instances)
         await leave(origin, peer, cleanly=False)
@@ -135,8 +139,7 @@ async def test_a_recording_goes_on_after_a_restart_of_the_origin_and_its_file_is
     tmp_path: Path,
 ) -> None:
     async with studio(tmp_path) as origin:
-        peer = await publish(origin)
-        await peer.until(lambda: RECORDS in peer.statuses())
+        peer = await recording(origin)
         film(peer, 5)
         await until(lambda: any(frames_in(path) for path in folder(tmp_path).glob("*.flv")))
         first = next(iter(folder(tmp_path).glob("*.flv"))).read_bytes()
@@ -151,8 +154,7 @@ async def test_a_recording_goes_on_after_a_restart_of_the_origin_and_its_file_is
     async with studio(tmp_path) as origin:
         await closed(tmp_path, 1)
         assert load_manifest(folder(tmp_path))[0].state == "repaired"
-        peer = await publish(origin)
-        await peer.until(lambda: RECORDS in peer.statuses())
+        peer = await recording(origin)
         film(peer, 5)
         await leave(origin, peer)
         await closed(tmp_path, 2)
@@ -205,12 +207,20 @@ async def test_without_a_folder_nothing_is_recorded(tmp_path: Path) -> None:
         peer.close()
 
 
+def put_in_the_way(place: Path) -> bool:
+    """A file where the folder is; whether it was quicker than who makes the folder."""
+    try:
+        place.rmdir()
+        place.write_text("in the way")
+    except OSError:
+        return False
+    return True
+
+
 async def test_a_disk_that_refuses_ends_the_recording_and_not_the_stream(tmp_path: Path) -> None:
     async with studio(tmp_path) as origin:
-        peer = await publish(origin)
-        await peer.until(lambda: RECORDS in peer.statuses())
-        folder(tmp_path).parent.mkdir(parents=True, exist_ok=True)
-        folder(tmp_path).write_text("in the way")
+        peer = await recording(origin)
+        await until(lambda: put_in_the_way(folder(tmp_path)))
         film(peer, 5)
         await peer.until(lambda: FAILED in peer.statuses())
         player = Peer()
@@ -225,8 +235,7 @@ async def test_a_disk_that_refuses_ends_the_recording_and_not_the_stream(tmp_pat
 
 async def test_a_name_that_is_taken_is_not_written_over(tmp_path: Path) -> None:
     async with studio(tmp_path) as origin:
-        peer = await publish(origin)
-        await peer.until(lambda: RECORDS in peer.statuses())
+        peer = await recording(origin)
         film(peer, 5)
         await until(lambda: any(frames_in(path) for path in folder(tmp_path).glob("*.flv")))
         other = await publish(origin)
@@ -235,3 +244,114 @@ async def test_a_name_that_is_taken_is_not_written_over(tmp_path: Path) -> None:
         await until(lambda: len(origin.sessions) == 1)
         await leave(origin, peer)
         await closed(tmp_path, 1)
+
+
+async def test_a_folder_that_cannot_be_made_is_told_and_the_stream_is_published(
+    tmp_path: Path,
+) -> None:
+    (tmp_path / "media").write_text("no folder")
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin)
+        await peer.until(lambda: FAILED in peer.statuses())
+        assert START in peer.statuses()
+        assert RECORDS not in peer.statuses()
+        peer.close()
+
+
+@pytest.mark.parametrize(
+    ("first", "second"),
+    [
+        ("s", "flv:s"),
+        ("s", "s.flv"),
+        ("archive/s", "mirror/s"),
+        ("archive/deep/s", "deep/s"),
+        ("link/s", "archive/s"),
+    ],
+)
+async def test_two_names_of_one_place_are_not_recorded_at_the_same_time(
+    tmp_path: Path, first: str, second: str
+) -> None:
+    archive = tmp_path / "archive"
+    (archive / "deep").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(archive)
+    virtual = {
+        "/archive": archive,
+        "/mirror": archive,
+        "/deep": archive / "deep",
+        "/link": tmp_path / "link",
+    }
+    async with studio(tmp_path, virtual=virtual) as origin:
+        peer = await recording(origin, name=first)
+        film(peer, 5)
+        await until(lambda: any(tmp_path.rglob("*.flv")))
+        other = await publish(origin, name=second)
+        await other.until(lambda: NO_ACCESS in other.statuses())
+        assert START not in other.statuses()
+        other.close()
+        await until(lambda: len(origin.sessions) == 1)
+        film(peer, 10, start=1000)
+        await leave(origin, peer)
+        await until(lambda: [len(frames_in(file)) for file in tmp_path.rglob("*.flv")] == [16])
+        again = await publish(origin, name=second)  # the place is free
+        await again.until(lambda: RECORDS in again.statuses())
+        again.close()
+
+
+async def test_who_records_again_at_once_waits_until_its_file_is_complete(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        for _ in range(5):
+            peer = await recording(origin, "append")
+            film(peer, 5)
+            peer.send(peer.rtmp.command("deleteStream", 0, None, 1.0))
+            peer.close()
+            await until(lambda: len(origin.sessions) == 0)
+        await closed(tmp_path, 5)
+        found = load_manifest(folder(tmp_path))
+        assert [one.start_ms for one in found] == [0, 160, 320, 480, 640]
+
+
+async def test_a_file_that_was_put_there_plays_and_is_appended_to(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await recording(origin, "record", "t")
+        film(peer, 5)
+        await leave(origin, peer)
+        await until(lambda: load_manifest(folder(tmp_path, "t"))[:1])
+        await until(lambda: load_manifest(folder(tmp_path, "t"))[0].state == "closed")
+        file = folder(tmp_path, "t") / load_manifest(folder(tmp_path, "t"))[0].file
+        copy = folder(tmp_path).with_name("s.flv")
+        copy.write_bytes(file.read_bytes())
+        found = await origin.recordings.find("probe", "live", "s")
+        assert found is not None
+        assert found.duration_ms == 160
+        await found.close()
+        peer = await recording(origin, "append")
+        film(peer, 5)
+        await leave(origin, peer)
+        await closed(tmp_path, 1)
+        found = await origin.recordings.find("probe", "live", "s")
+        assert found is not None
+        tags, _ = await found.read(found.begin, 1 << 20)
+        await found.close()
+        frames = [tag.ms for tag in tags if tag.type == VIDEO and tag.payload[1] == 1]
+        assert frames == [0, 40, 80, 120, 160, 160, 200, 240, 280, 320]
+
+
+async def test_segments_on_a_disk_of_the_other_origin_are_in_the_manifest(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await recording(origin)
+        film(peer, 5)
+        await until(lambda: any(frames_in(path) for path in folder(tmp_path).glob("*.flv")))
+        peer.close()
+        await closed(tmp_path, 1)
+        await origin.committed()
+    (tmp_path / "media").rename(tmp_path / "disk-of-a")
+    async with studio(tmp_path, media=tmp_path / "media") as origin:
+        peer = await recording(origin)
+        film(peer, 5)
+        await leave(origin, peer)
+        await closed(tmp_path, 2)
+        first, second = load_manifest(folder(tmp_path))
+        assert not (folder(tmp_path) / first.file).exists()
+        assert (folder(tmp_path) / second.file).exists()
+        assert (first.start_ms, first.duration_ms, first.state) == (0, 160, "closed")
+        assert second.start_ms == 160 + second.gap_ms
