@@ -283,12 +283,14 @@ def _union(kinds: list[_Kind]) -> _Kind:
     expected = " or ".join(kind.expected for kind in kinds)
 
     def fit(value: object) -> object:
+        inside: _Misfit | None = None
         for one in fits:
             try:
                 return one(value)
-            except _Misfit:
-                continue
-        raise _Misfit(expected, value)
+            except _Misfit as misfit:
+                if misfit.where:  # the right kind, with something wrong in it
+                    inside = misfit
+        raise inside or _Misfit(expected, value)
 
     return _Kind(expected, fit)
 

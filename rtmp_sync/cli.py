@@ -36,6 +36,11 @@ app.add_typer(config_app, name="config")
 
 RUN, LOOK, MOVE, CARE = "Run", "Look", "Move the service", "Care for the pair"
 
+allow_app = typer.Typer(
+    help="Who may call what: explain the rules in force, reload them.", no_args_is_help=True
+)
+app.add_typer(allow_app, name="allow", rich_help_panel=CARE)
+
 
 def command(panel: str) -> Callable[[Callable[..., int]], Callable[..., int]]:
     """A command of the top level, in that part of the help."""
@@ -282,6 +287,33 @@ def maintenance(
         wait_seconds=wait,
         as_json=as_json,
     )
+
+
+@allow_app.command("reload", epilog=EXIT_CODES)
+@on_pair
+def allow_reload(nodes: Nodes, as_json: JsonOption = False) -> int:
+    """Read the whitelist files again. Done once the other origin has the new rules, too."""
+    from rtmp_sync.commands.allow import reload
+
+    return reload(nodes(), as_json=as_json)
+
+
+@allow_app.command("explain", epilog="Exit codes: 0 allowed, 1 refused, 2 wrong use.")
+@on_pair
+def allow_explain(
+    nodes: Nodes,
+    application: Annotated[str, typer.Argument(metavar="APP", help="Name of the application.")],
+    user_type: Annotated[str, typer.Argument(metavar="USERTYPE", help='A user type; "" is none.')],
+    method: Annotated[str, typer.Argument(metavar="METHOD", help="As clients call it.")],
+    of_file: Annotated[
+        bool, typer.Option("--file", help="By the file as it is now, before a reload.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Say whether a call is allowed, by which rule, with which arguments and how often."""
+    from rtmp_sync.commands.allow import explain
+
+    return explain(nodes(), application, user_type, method, of_file=of_file, as_json=as_json)
 
 
 @config_app.command("check", epilog=EXIT_CODES)

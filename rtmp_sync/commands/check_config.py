@@ -7,6 +7,7 @@ from pathlib import Path
 from rtmp_sync.commands import terminal
 from rtmp_sync.config import ConfigError, WrongConfig, load_config
 from rtmp_sync.plugins import load_applications
+from rtmp_sync.server.whitelists import check_whitelists
 
 __all__ = ["check_config"]
 
@@ -18,7 +19,7 @@ def check_config(path: Path, *, as_json: bool) -> int:
     try:
         config = load_config(path)
         warnings = config.check()
-        load_applications(config.apps.directory)
+        check_whitelists(config, load_applications(config.apps.directory))
     except WrongConfig as error:
         wrong = error
     except ConfigError as error:

@@ -18,7 +18,6 @@ import structlog
 
 from rtmp_sync.app import Application, Client
 from rtmp_sync.config import Config
-from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.client_info import client_of, info_of, session_key_in
 from rtmp_sync.server.instance import Instance, Serving
 from rtmp_sync.server.overdue import Overdue
@@ -60,7 +59,6 @@ class Instances:
         self._config = config
         self._recordings = recordings
         self._log = structlog.get_logger("rtmp_sync.app")
-        self._check_allowed(applications)
         self.whitelists = Whitelists(turn, config, applications)
         self._serving = {
             name: self._serve(name, application) for name, application in applications.items()
@@ -302,11 +300,3 @@ class Instances:
             section.call_timeout,
             section.relays,
         )
-
-    def _check_allowed(self, applications: Mapping[str, type[Application]]) -> None:
-        for name, application in applications.items():
-            for user_type, methods in self._config.apps.section(name).allow.items():
-                for method in methods:
-                    if method not in application.methods:
-                        fix = f"apps/{name}.py has no method {method!r} with @allow; correct it"
-                        raise ConfigError(f"apps.{name}.allow.{user_type}", method, fix)

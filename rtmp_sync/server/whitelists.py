@@ -31,7 +31,7 @@ from rtmp_sync.whitelist_file import MAX_FILE_BYTES, parse, unknown_methods
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.limits import STORED
 
-__all__ = ["Access", "Reloaded", "Whitelists", "read_whitelist"]
+__all__ = ["Access", "Reloaded", "Whitelists", "check_whitelists"]
 
 PAIR_SCOPE: Final = "*"  # no instance: the scope of each has a slash
 OBJECT_NAME: Final = "whitelists"
@@ -112,6 +112,7 @@ class Whitelists:
         texts = await self._read()
         made = {name: self._made(name, text, strict=True) for name, text in texts.items()}
         seq = 0
+        self._turn.writable()  # from here on nothing waits: it is one step
         if self._config.is_pair:
             stored = self._stored()
             self._store(
@@ -154,14 +155,7 @@ class Whitelists:
             raise ConfigError("apps", "whitelist", fix) from None
 
     def _made(self, app: str, text: str, *, strict: bool) -> Whitelist:
-        """strict: a rule for a method that the application does not have is an error."""
-        section, methods = self._config.apps.section(app), self._applications[app].methods
-        source = f"apps.{app}.whitelist {self._path(app) or ''}".rstrip()
-        rules = parse(text, source)
-        if strict and (unknown := [*unknown_methods(text, source, rules, methods, app)]):
-            raise WrongConfig(unknown)
-        decorated = {one.name: one.user_types for one in methods.values()}
-        return Whitelist(decorated, section.allow, rules)
+        return make_whitelist(self._config, app, self._applications[app], text, strict=strict)
 
     def _stored(self) -> dict[str, str]:
         """The pair's texts, by application."""
@@ -178,6 +172,32 @@ class Whitelists:
         version = state.next_version(obj)
         for name, text in texts.items():
             state.set_slot(obj, name, amf0.encode(text), version)
+
+
+def check_whitelists(config: Config, applications: Mapping[str, type[Application]]) -> None:
+    """Raises ConfigError for the first application whose file is wrong."""
+    for name, application in applications.items():
+        make_whitelist(config, name, application, read_whitelist(config, name), strict=True)
+
+
+def make_whitelist(
+    config: Config, app: str, application: type[Application], text: str, *, strict: bool
+) -> Whitelist:
+    """Of an application with the `text` of its file. strict: a name that is no method of it is an
+    error. Raises ConfigError."""
+    section, methods = config.apps.section(app), application.methods
+    source = f"apps.{app}.whitelist {section.whitelist or ''}".rstrip()
+    rules = parse(text, source)
+    wrong = [*unknown_methods(text, source, rules, methods, app)] if strict else []
+    for user_type, allowed in section.allow.items() if strict else ():
+        key, fix = f"apps.{app}.allow.{user_type}", "the application has no such method with @allow"
+        wrong += [
+            ConfigError(key, one, f"{fix}; correct it") for one in allowed if one not in methods
+        ]
+    if wrong:
+        raise WrongConfig(wrong)
+    decorated = {one.name: one.user_types for one in methods.values()}
+    return Whitelist(decorated, section.allow, rules)
 
 
 def read_whitelist(config: Config, app: str) -> str:

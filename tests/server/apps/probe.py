@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Literal
 
 from rtmp_sync import Application, CallError, Client, Reject, StreamRequest, allow
 
@@ -99,6 +99,23 @@ class Probe(Application):
         except asyncio.CancelledError:
             return "done all the same"
         return "done"
+
+    @allow("User")
+    async def immortal(self, client: Client) -> None:
+        """Never returns, not even when it is told to."""
+        while not self.release.is_set():
+            try:
+                await self.release.wait()
+            except asyncio.CancelledError:
+                self.said.append(("cancelled",))
+
+    @allow("User", replay=True)
+    async def typed(
+        self, client: Client, count: int, how: Literal["up", "down"], names: list[str] | None = None
+    ) -> str:
+        said = f"{type(count).__name__} {count} {how} {names}"
+        self.known.append(said)
+        return said
 
     @allow("User")
     async def refuse(self, client: Client) -> None:
