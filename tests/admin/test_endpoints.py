@@ -239,7 +239,7 @@ async def test_a_standby_tells_whether_its_copy_is_complete(
     http: Http, origin: ShownOrigin
 ) -> None:
     assert json.loads((await http.ask("/status"))[1])["complete"] is True
-    origin.watchdog.role = "standby"
+    origin.watchdog.role, origin.watchdog.record.holder = "standby", "B"
     for origin.listed in (True, False):
         assert json.loads((await http.ask("/status"))[1])["complete"] is origin.listed
 
