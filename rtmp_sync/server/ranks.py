@@ -12,7 +12,7 @@ gathered into everybody's outbox, and so keeps the order of each message stream.
 from __future__ import annotations
 
 from rtmp_sync.server.live_player import CSIDS, LivePlayer
-from rtmp_sync.server.outbox import Outbox
+from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire.chunk import encode_message
 
@@ -22,18 +22,25 @@ __all__ = ["Ranks"]
 class _Rank:
     """Players that get the same bytes, and the messages that they have not got yet."""
 
-    __slots__ = ("_gathered", "_msid", "_turn", "outboxes")
+    __slots__ = ("_bytes", "_gathered", "_msid", "_turn", "outboxes")
 
     def __init__(self, turn: Turn, msid: int) -> None:
         self._turn = turn
         self._msid = msid
         self._gathered: list[tuple[bytes, int]] = []  # (bytes, flags)
+        self._bytes = 0  # of them
         self.outboxes: dict[LivePlayer, Outbox] = {}
 
     def put(self, data: bytes, flags: int) -> None:
         if not self._gathered:
-            self._turn.gather(self)
+            self._turn.outlets.gathered.append(self)
+            self._bytes = 0
         self._gathered.append((data, flags))
+        self._bytes += len(data)
+        if self._bytes < TRANSPORT_HIGH_WATER:
+            self._turn.schedule_media()
+        else:  # no longer one quick write, and outboxes have limits
+            self.settle()
 
     def write(self) -> None:
         """What was gathered leaves (`outbox.Gathering`)."""

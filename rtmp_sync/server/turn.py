@@ -20,7 +20,7 @@ import structlog
 from rtmp_sync.server.authority import Authority, Deposed
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import MAX_WAITING_BYTES, MAX_WAITING_CHANGES, CommitPoint
-from rtmp_sync.server.outbox import Gathering, Outbox, Outlets
+from rtmp_sync.server.outbox import Outbox, Outlets
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.wire.records import Replay
@@ -96,10 +96,9 @@ class Turn:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._end)
 
-    def gather(self, media: Gathering) -> None:
-        """`media` has begun to gather: it is written at the end of this turn, or of one that is
-        `media_flush_ms` later."""
-        self.outlets.gathered.append(media)
+    def schedule_media(self) -> None:
+        """Media was gathered: make sure that this turn has an end at which it leaves, or one that
+        is `media_flush_ms` later."""
         if not self._media_flush_seconds:
             self.schedule()
         elif self._media_timer is None:
