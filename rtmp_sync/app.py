@@ -27,6 +27,7 @@ from rtmp_sync.wire.limits import STORED
 
 if TYPE_CHECKING:
     from rtmp_sync.server.fanout import Fanout, SyncItem
+    from rtmp_sync.server.server_stream import ServerStream
     from rtmp_sync.server.standby_object import StandbyObject
 
 __all__ = ["Application", "Client", "Method", "SharedObject", "allow"]
@@ -318,6 +319,8 @@ class Surroundings(Protocol):
 
     def every(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]: ...
 
+    def stream(self, name: str) -> ServerStream: ...
+
 
 class Application:
     """Base of all applications; every hook may be left out."""
@@ -394,6 +397,13 @@ class Application:
         Call it in `on_app_start` and in `on_promote`.
         """
         return self._surroundings.every(seconds, run)
+
+    def stream(self, name: str) -> ServerStream:
+        """The server-side stream of that name: to publish what others are, to record, to relay.
+
+        It is of this process: begin it in `on_app_start` and in `on_promote`.
+        """
+        return self._surroundings.stream(name)
 
     async def on_app_start(self) -> None:
         """Runs once in the history of an instance, before its first client; not on takeovers."""

@@ -84,7 +84,7 @@ class Channel:
     then."""
 
     __slots__ = ("_last", "_listeners", "_offset", "_ranks", "begun", "bytes_in", "messages_in",
-                 "players", "publisher", "recorder", "stream")  # fmt: skip
+                 "on_recorded", "players", "publisher", "recorder", "stream")  # fmt: skip
 
     def __init__(self, turn: Turn, stream: LiveStream) -> None:
         self.stream = stream

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import structlog
@@ -24,6 +24,7 @@ from rtmp_sync.server.recorded import RecordedStreams
 from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.relays import Relays
 from rtmp_sync.server.running_calls import RunningCalls
+from rtmp_sync.server.server_stream import ServerStream, ServerStreams
 from rtmp_sync.server.shared_objects import SharedObjects
 from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
 from rtmp_sync.server.stream_keys import StreamKeys
@@ -32,6 +33,9 @@ from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.traffic import Tally
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.server.whitelists import Access
+from rtmp_sync.storage.media_folders import NameRefused
+from rtmp_sync.storage.recorder import Take
+from rtmp_sync.storage.recording import Recording
 from rtmp_sync.wire.limits import Limits
 
 __all__ = ["Instance", "Serving"]
@@ -97,6 +101,7 @@ class Instance:
             on_unpublished=self._unpublished,
         )
         self.relays = Relays(self.live, name, serving.relays)
+        self._streams = ServerStreams(self)
         # Whether clients may come in; False when on_app_start failed or the origin let go.
         self.ready: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self.stopped = False
@@ -172,6 +177,7 @@ class Instance:
         self.stopped = True
         for cancel in list(self._timers):
             cancel()
+        self._streams.let_go()
         self.relays.let_go()
         self.live.let_go()
         self.shared_objects.let_go()
@@ -233,6 +239,36 @@ class Instance:
         self._timers.add(cancel)
         handle = loop.call_later(seconds, tick)
         return cancel
+
+    def stream(self, name: str) -> ServerStream:
+        """A server-side stream, the same one each time."""
+        return self._streams.get(name)
+
+    # What server-side streams reach
+
+    def played_by(self, name: str) -> str | None:
+        """What the server-side stream of that name plays now."""
+        return self._streams.played_by(name)
+
+    async def recording_of(self, name: str) -> Recording | None:
+        """A recording of this instance; None if there is none. Raises OSError and
+        RemoteProtocolError."""
+        try:
+            return await self.serving.recordings.find(self.app_name, self.name, name)
+        except NameRefused:
+            return None
+
+    async def place_of(self, name: str, kind: str) -> Take:
+        """Where to record ("record", "append") a stream. Raises NameRefused."""
+        return await self.serving.recordings.prepare(self.app_name, self.name, name, kind)
+
+    def run(self, coroutine: Coroutine[Any, Any, object], what: str) -> None:
+        """Have something of the application's run. what: named if it fails."""
+        self._tasks.start(coroutine, self._reporter(what))
+
+    def report(self, what: str, error: Exception) -> None:
+        """Something of the application's failed."""
+        self._report(what, error)
 
     def _run_timer(self, run: Callable[[], object]) -> None:
         try:

@@ -17,7 +17,7 @@ from functools import partial
 
 from rtmp_sync.app import Client
 from rtmp_sync.protocol.events import MediaReceived
-from rtmp_sync.server.channel import Channel, Publisher, Tap
+from rtmp_sync.server.channel import Channel, Publisher, Status, Tap
 from rtmp_sync.server.feed import Feed, Source
 from rtmp_sync.server.live_player import LivePlayer
 from rtmp_sync.server.peer_stream import PeerStream, StreamPeer
@@ -25,16 +25,20 @@ from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.live_stream import LiveStream
-from rtmp_sync.storage.recorder import Take
+from rtmp_sync.storage.recorder import Recorder, Take
+from rtmp_sync.storage.segment import metadata_of
 from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire.constants import (
+    DATA,
     LEVEL_ERROR,
+    LEVEL_STATUS,
     PUBLISH_BAD_NAME,
     RECORD_FAILED,
     RECORD_START,
     RECORD_STOP,
     SEEK_FAILED,
 )
+from rtmp_sync.wire.messages import data_name
 
 __all__ = ["LiveStreams"]
 
@@ -156,6 +160,40 @@ class LiveStreams:
         if channel is not None:
             channel.put(event.type, event.timestamp, event.payload)
 
+    def say(self, name: str, payload: bytes) -> None:
+        """A data message of the application's to all who play and hear the stream, at its time."""
+        channel = self._channels.get(name)
+        if channel is not None:
+            channel.say(payload)
+
+    # Recording what is published already
+
+    def is_recorded(self, name: str) -> bool:
+        """Whether it is recorded now, for whomever."""
+        channel = self._channels.get(name)
+        return channel is not None and channel.recorder is not None
+
+    def record(self, name: str, take: Take, on_status: Status) -> bool:
+        """Record a stream from its last key frame on, until it ends or `end_recording`; False
+        when it has ended by now, or is recorded already."""
+        channel = self._channels.get(name)
+        if channel is None or channel.publisher is None or channel.recorder is not None:
+            return False
+        recorder = self._record(channel, take, on_status)
+        for message in channel.stream.join():
+            if message.type == DATA and data_name(message.payload) == "onMetaData":
+                recorder.set_metadata(metadata_of(message.payload))
+            else:
+                recorder.put(message.type, message.timestamp, message.payload, message.flags)
+        return True
+
+    def end_recording(self, name: str, take: Take) -> None:
+        """Record it no longer; nothing happens when this take has ended."""
+        channel = self._channels.get(name)
+        recorder = channel.recorder if channel is not None else None
+        if channel is not None and recorder is not None and recorder.take == take:
+            self._end_recording(channel)
+
     # Playing
 
     def play(self, peer: StreamPeer, msid: int, name: str, *, reset: bool) -> None:
@@ -241,7 +279,7 @@ class LiveStreams:
         self._registry.begin(name, continued or self._registry.new(kind, start_ms))
         channel.begin(publisher, continues=continued is not None)
         if take is not None:
-            self._record(channel, publisher, take)
+            self._record(channel, take, publisher.status)
         channel.announce()
         self.on_change(name)
 
@@ -254,28 +292,33 @@ class LiveStreams:
             del self._feeds[name]
         if self._turn.authorised:  # else the next origin knows who published
             (self._registry.lose if lost else self._registry.end)(name)
-        if channel.recorder is not None:
-            self._recordings.end(channel.recorder)
-            if not channel.recorder.failed:
-                publisher.status(RECORD_STOP, f"{name} is recorded.")
-            channel.recorder = None
+        self._end_recording(channel)
         channel.end()
         self._forget_if_idle(channel)
         self.on_change(name)
         if isinstance(publisher, _PeerPublisher):
             self._on_unpublished(publisher.peer.client, name)
 
-    def _record(self, channel: Channel, publisher: Publisher, take: Take) -> None:
-        name = channel.name
+    def _record(self, channel: Channel, take: Take, on_status: Status) -> Recorder:
+        name, publisher = channel.name, channel.publisher
 
         def failed(reason: str) -> None:
             if channel.publisher is publisher:
-                publisher.status(RECORD_FAILED, f"{name} is not recorded: {reason}.", LEVEL_ERROR)
+                on_status(RECORD_FAILED, f"{name} is not recorded: {reason}.", LEVEL_ERROR)
 
         note = partial(self._registry.note, name)
-        channel.recorder = self._recordings.record(take, {}, failed, note)
-        if not channel.recorder.failed:
-            publisher.status(RECORD_START, f"Recording {name}.")
+        recorder = channel.recorder = self._recordings.record(take, {}, failed, note)
+        channel.on_recorded = on_status
+        if not recorder.failed:
+            on_status(RECORD_START, f"Recording {name}.", LEVEL_STATUS)
+        return recorder
+
+    def _end_recording(self, channel: Channel) -> None:
+        recorder, channel.recorder = channel.recorder, None
+        if recorder is not None:
+            self._recordings.end(recorder)
+            if not recorder.failed:
+                channel.on_recorded(RECORD_STOP, f"{channel.name} is recorded.", LEVEL_STATUS)
 
     def _channel(self, name: str) -> Channel:
         found = self._channels.get(name)

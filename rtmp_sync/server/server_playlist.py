@@ -1,0 +1,312 @@
+"""What a server-side stream plays: live and recorded streams, one after the other, as one.
+
+    live       what a late joiner gets, then what comes, until it is unpublished or its time is
+               over; at a switch only the headers, and pictures from the next key frame on
+    recorded   metadata, headers, then from the key frame at or before the place, in time
+
+Timestamps follow the clock and never go back, whatever those of the sources do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final, NamedTuple
+
+import pyamf
+import structlog
+
+from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.channel import Status
+from rtmp_sync.server.feed import Feed
+from rtmp_sync.server.live import LiveStreams
+from rtmp_sync.state.live_stream import LiveMessage
+from rtmp_sync.storage.recording import Recording
+from rtmp_sync.wire import amf0, media
+from rtmp_sync.wire.constants import (
+    DATA,
+    LEVEL_ERROR,
+    LEVEL_STATUS,
+    PLAY_COMPLETE,
+    PLAY_FAILED,
+    PLAY_START,
+    PLAY_STREAM_NOT_FOUND,
+    PLAY_SWITCH,
+    PUBLISH_BAD_NAME,
+)
+from rtmp_sync.wire.messages import data_name
+
+__all__ = ["LIVE", "Find", "Item", "Playlist", "Plays"]
+
+LIVE: Final = -1.0  # the start of an item that is live
+_ITEMS: Final = 100  # more is no playlist
+_READ_BYTES: Final = 64 * 1024
+_READ_SECONDS: Final = 10.0  # a NAS that takes longer has failed this item
+_HEADER: Final = media.SEQUENCE_HEADER | media.METADATA
+
+Find = Callable[[str], Awaitable[Recording | None]]
+"""The recording of a name. Raises OSError and RemoteProtocolError."""
+Plays = Callable[[str], str | None]
+"""What the server-side stream of a name plays now."""
+
+
+class Item(NamedTuple):
+    """start, length in seconds. start: -2 what is live or else recorded, -1 what is live, from 0 on
+    a place in a recording. length: -1 all of it, 0 one picture."""
+
+    source: str
+    start: float = -2
+    length: float = -1
+
+
+class _Timeline:
+    """Where messages of each source are in the stream, in ms."""
+
+    def __init__(self) -> None:
+        self.last = 0
+        self._origin: float | None = None  # loop time at 0 ms
+        self._base = 0
+        self._first: int | None = None  # the source's own timestamp at `_base`
+
+    def switch(self) -> None:
+        """Another source: it begins now."""
+        time = asyncio.get_running_loop().time()
+        if self._origin is None:
+            self._origin = time
+        else:
+            self._base = max(self.last + 1, round((time - self._origin) * 1000))
+        self._first = None
+
+    def place(self, timestamp: int, *, is_header: bool) -> int:
+        """A header does not say where its source begins: it may be older than what follows."""
+        if self._first is None:
+            if is_header:
+                return self._base
+            self._first = timestamp
+        step = timestamp - self._first & 0xFFFFFFFF
+        ms = self._base if step & 0x80000000 else self._base + step
+        self.last = max(self.last, ms)
+        return ms
+
+
+class _Hearing:
+    """A live source. skips: what is of before now, but for the headers."""
+
+    def __init__(self, put: Callable[[LiveMessage], None], *, one_picture: bool) -> None:
+        self.begun = asyncio.Event()
+        self.over = asyncio.Event()
+        self.skips = False
+        self._put = put
+        self._one_picture = one_picture
+        self._waits_for_key = False
+
+    def begin(self) -> None:
+        self.begun.set()
+
+    def hear(self, message: LiveMessage) -> None:
+        if self.over.is_set():
+            return
+        if not _is_header(message):
+            if self.skips:
+                self._waits_for_key = True
+                return
+            if self._waits_for_key and message.flags & media.DROPPABLE:
+                return
+        self._put(message)
+        if message.flags & media.KEY_FRAME:
+            self._waits_for_key = False
+            if self._one_picture:
+                self.over.set()
+
+    def end(self) -> None:
+        self.over.set()
+
+
+class Playlist:
+    """Publishes as `name` what is played, as long as there is something. A `Source`."""
+
+    def __init__(
+        self, live: LiveStreams, find: Find, plays: Plays, name: str, on_status: Status
+    ) -> None:
+        self.id = "server"
+        self.source: str | None = None  # that is played now
+        self._live = live
+        self._find = find
+        self._plays = plays
+        self._name = name
+        self._on_status = on_status
+        self._items: deque[Item] = deque()
+        self._timeline = _Timeline()
+        self._feed: Feed | None = None
+        self._played = 0  # items so far
+        self._task: asyncio.Task[None] | None = None
+        self._log = structlog.get_logger("rtmp_sync.server_stream").bind(stream=name)
+
+    @property
+    def current_ms(self) -> int:
+        """Of the last message."""
+        return self._timeline.last
+
+    def play(self, item: Item, *, reset: bool) -> None:
+        """Play it now, or after what plays already."""
+        if reset:
+            self._items.clear()
+            self._cancel()
+        if len(self._items) >= _ITEMS:
+            self._fail(PLAY_FAILED, f"the playlist of {self._name} is full.")
+            return
+        self._items.append(item)
+        if self._task is None:
+            self._task = asyncio.ensure_future(self._run())
+
+    def stop(self) -> None:
+        """Play nothing more; the stream ends."""
+        self._items.clear()
+        self._cancel()
+        self._end()
+
+    def taken_over(self, reason: str) -> None:
+        """The streams of this instance end."""
+        self._feed = None
+        self._items.clear()
+        self._cancel()
+
+    # The task
+
+    async def _run(self) -> None:
+        if self._feed is None:
+            try:
+                self._feed = self._live.feed(self._name, self)
+            except Deposed:  # the next origin's application begins again
+                return
+        if self._feed is None:
+            self._items.clear()
+            self._fail(PUBLISH_BAD_NAME, f"{self._name} is already published.")
+        while self._items:
+            item = self._items.popleft()
+            try:
+                await self._play(item)
+            except (OSError, RemoteProtocolError) as error:
+                reason = str(error) or "the disk does not answer"
+                self._fail(PLAY_FAILED, f"{item.source} cannot be read: {reason}.")
+        self._task = None
+        self._end()
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
+
+    def _end(self) -> None:
+        feed, self._feed = self._feed, None
+        if feed is not None:
+            self._status(PLAY_COMPLETE, f"{self._name} has played all.")
+            feed.close()
+        self._timeline = _Timeline()
+        self._played = 0
+        self.source = None
+
+    async def _play(self, item: Item) -> None:
+        source, start, length = item
+        if self._is_circle(source):
+            self._fail(PLAY_FAILED, f"{self._name} would play itself.")
+            return
+        self.source = source
+        recording = None
+        if start != LIVE and not (start < 0 and self._live.is_published(source)):
+            recording = await self._find(source)
+            if recording is None and start >= 0:
+                self._fail(PLAY_STREAM_NOT_FOUND, f"{source} is not recorded.")
+                return
+        if recording is None:
+            await self._play_live(source, length)
+            return
+        try:
+            await self._play_recording(source, recording, max(0.0, start), length)
+        finally:
+            recording.abandon()
+
+    def _is_circle(self, source: str | None) -> bool:
+        while source is not None and source != self._name:
+            source = self._plays(source)
+        return source is not None
+
+    async def _play_live(self, source: str, length: float) -> None:
+        hearing = _Hearing(self._pass_on, one_picture=length == 0)
+        hearing.skips = self._played > 0
+        self._timeline.switch()
+        self._live.tap(source, hearing)
+        hearing.skips = False
+        try:
+            if not hearing.begun.is_set():
+                await hearing.begun.wait()
+                self._timeline.switch()
+            self._begun(source)
+            async with asyncio.timeout(length if length > 0 else None) as time:
+                await hearing.over.wait()
+        except TimeoutError:
+            if not time.expired():
+                raise
+        finally:
+            self._live.untap(source, hearing)
+
+    async def _play_recording(
+        self, source: str, recording: Recording, start: float, length: float
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        start_ms = round(start * 1000)
+        ends_ms = start_ms + length * 1000 if length > 0 else None
+        at = recording.seek(start_ms)
+        async with asyncio.timeout(_READ_SECONDS):
+            headers = await recording.headers(at)
+        self._timeline.switch()
+        self._begun(source)
+        told = {key: value for key, value in recording.metadata.items() if key != "duration"}
+        metadata = amf0.encode("onMetaData", pyamf.MixedArray(told))
+        self._pass_on(LiveMessage(DATA, 0, 0, metadata))
+        for header in headers:
+            self._pass_on(LiveMessage(*header))
+        began, first_ms = loop.time(), None
+        following: object = at
+        while following is not None:
+            async with asyncio.timeout(_READ_SECONDS):
+                tags, following = await recording.read(at, _READ_BYTES)
+            at = following or at
+            for tag in tags:
+                if ends_ms is not None and tag.ms >= ends_ms:
+                    return
+                first_ms = tag.ms if first_ms is None else first_ms
+                early = (tag.ms - first_ms) / 1000 - (loop.time() - began)
+                if early > 0:
+                    await asyncio.sleep(early)
+                self._pass_on(LiveMessage(*tag))
+                if length == 0 and tag.flags & media.KEY_FRAME:
+                    return
+
+    def _begun(self, source: str) -> None:
+        code = PLAY_SWITCH if self._played else PLAY_START
+        self._played += 1
+        self._status(code, f"{self._name} plays {source}.")
+
+    def _pass_on(self, message: LiveMessage) -> None:
+        if self._feed is not None:
+            timestamp = self._timeline.place(message.timestamp, is_header=_is_header(message))
+            self._feed.put(message.type, timestamp & 0xFFFFFFFF, message.payload)
+
+    # What is told
+
+    def _status(self, code: str, description: str) -> None:
+        self._log.info("server_stream", code=code, description=description)
+        self._on_status(code, description, LEVEL_STATUS)
+
+    def _fail(self, code: str, description: str) -> None:
+        self._log.warning("server_stream", code=code, description=description)
+        self._on_status(code, description, LEVEL_ERROR)
+
+
+def _is_header(message: LiveMessage) -> bool:
+    if message.type == DATA:
+        return data_name(message.payload) == "onMetaData"
+    return bool(message.flags & _HEADER)
