@@ -54,7 +54,7 @@ setup:
 	@.ci/setup
 
 setup-dev:
-	@.ci/setup dev etcd etcdctl ffmpeg ffprobe haproxy ip iptables nft openssl tshark
+	@.ci/setup dev chromium etcd etcdctl ffmpeg ffprobe haproxy ip iptables nft npm openssl tshark
 
 clean:
 	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results

@@ -9,6 +9,7 @@ import pytest
 
 PACKAGES = {
     "cc": "gcc",
+    "chromium": "chromium",
     "etcd": "etcd-server",
     "etcdctl": "etcd-client",
     "ffmpeg": "ffmpeg",
@@ -17,6 +18,7 @@ PACKAGES = {
     "ip": "iproute2",
     "iptables": "iptables",
     "nft": "nftables",
+    "npm": "npm",
     "openssl": "openssl",
     "setpriv": "util-linux",
     "tshark": "tshark",
