@@ -13,10 +13,11 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from bisect import bisect_right
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from operator import itemgetter
 from pathlib import Path
 from struct import Struct
 from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
@@ -35,7 +36,7 @@ T = TypeVar("T")
 _HEAD: Final = Struct(">IIBBB")  # type + size, timestamp + its upper byte, stream id
 _HEAD_BYTES: Final = 11
 _PEEK_BYTES: Final = 16  # of a tag's data, to see whether decoding may start there
-_OURS: Final = frozenset({FACTS, "filler", "keyframes", "filesize", "datasize"})
+_OURS: Final = frozenset({FACTS, "keyframes", "filesize", "datasize"})
 
 
 class Cursor(NamedTuple):
@@ -78,6 +79,7 @@ class Recording:
     _open: tuple[int, BinaryIO] | None = None
     _busy: threading.Lock = field(default_factory=threading.Lock)
     _headers: dict[tuple[int, int], bytes] = field(default_factory=dict)
+    _closed: bool = False
 
     @classmethod
     async def open(cls, path: Path, lane: Executor) -> Recording | None:
@@ -119,6 +121,16 @@ class Recording:
         position = file.entries[index - 1][1] if index else file.first
         return Cursor(number, position)
 
+    def seek_forward(self, ms: int) -> tuple[int, Cursor] | None:
+        """The first place at or after `ms` where decoding may start, and its time; None if there
+        is none any more."""
+        for number, file in enumerate(self._files):
+            index = bisect_left(file.entries, ms - file.start_ms, key=itemgetter(0))
+            if index < len(file.entries):
+                at_ms, position = file.entries[index]
+                return file.start_ms + at_ms, Cursor(number, position)
+        return None
+
     async def headers(self, at: Cursor) -> list[RecordedTag]:
         """The decoders' configuration for what is at a cursor, unless it begins with it."""
         return await self._run(self._read_headers, at)
@@ -146,6 +158,7 @@ class Recording:
             return work(*arguments)
 
     def _end(self) -> None:
+        self._closed = True  # a read whose caller is gone may come after this
         if self._open is not None:
             _, file = self._open
             self._open = None
@@ -158,6 +171,8 @@ class Recording:
                 return file
             self._open = None
             file.close()
+        if self._closed:
+            raise OSError("the recording was closed")
         file = self._files[number].path.open("rb")
         self._open = (number, file)
         return file

@@ -1,8 +1,8 @@
 """One segment of a recording: an FLV file that plays at any time, whatever ended its writer.
 
     file header   13 bytes
-    onMetaData    one script tag, padded with a filler: what is only known at the end (duration,
-                  sizes, the index of key frames) is written over it in place
+    onMetaData    one script tag, padded by a value behind it that nobody looks at: what is only
+                  known at the end (duration, sizes, the index of key frames) is written over it
     tags          as they were published, their timestamps counted from the segment's first
 
 A writer that died leaves an onMetaData without a duration and perhaps a last tag that is cut
@@ -32,6 +32,25 @@ _METADATA_BYTES: Final = 8 * 1024  # of the publisher's own; an encoder sends so
 _FLAGS: Final = 4  # where the file header says what is in it
 _READ_BYTES: Final = 1 << 20
 
+# What is said at the end. A publisher may say it, too: of its own file, or as a guess.
+_AT_THE_END: Final = frozenset(
+    [
+        "duration",
+        "lasttimestamp",
+        "lastkeyframetimestamp",
+        "filesize",
+        "datasize",
+        "audiosize",
+        "videosize",
+        "hasAudio",
+        "hasVideo",
+        "hasMetadata",
+        "hasKeyframes",
+        "canSeekToEnd",
+        "keyframes",
+    ]
+)
+
 Patch = tuple[int, bytes]  # (position in the file, what to write over there)
 Metadata = dict[str, object]
 
@@ -56,7 +75,7 @@ class Segment:
         """The bytes the file starts with."""
         if len(amf0.encode(self.metadata)) > _METADATA_BYTES:
             self.metadata = {}
-        self._reserved = max(_RESERVED_BYTES, 2 * len(_encoded(self._told(complete=False), "")))
+        self._reserved = max(_RESERVED_BYTES, 2 * len(_encoded(self._told(complete=False))))
         tag = encode_tag(DATA, 0, self._script(complete=False))
         data = encode_file_header() + tag
         self.size = len(data)
@@ -95,14 +114,16 @@ class Segment:
                     filepositions=[float(position) for _, position in frames],
                     times=[ms / 1000 for ms, _ in frames],
                 )
-            missing = self._reserved - len(_encoded(told, ""))
+            script = _encoded(told)
+            missing = self._reserved - len(script)
             if missing >= 0 or not frames:
                 break
             frames = frames[::2] if len(frames) > 1 else []
-        return _encoded(told, " " * max(0, missing))
+        return script + _padding(missing)
 
     def _told(self, *, complete: bool) -> Metadata:
-        told: Metadata = {**self.metadata, FACTS: pyamf.ASObject(self.facts)}
+        told = {key: value for key, value in self.metadata.items() if key not in _AT_THE_END}
+        told[FACTS] = pyamf.ASObject(self.facts)
         if complete:
             times = [ms for ms, _ in self.key_frames]
             told |= {
@@ -122,8 +143,15 @@ class Segment:
         return told
 
 
-def _encoded(told: Metadata, filler: str) -> bytes:
-    return amf0.encode("onMetaData", pyamf.MixedArray({**told, "filler": filler}))
+def _encoded(told: Metadata) -> bytes:
+    return amf0.encode("onMetaData", pyamf.MixedArray(told))
+
+
+def _padding(size: int) -> bytes:
+    """So many bytes of AMF. ffmpeg takes no string above 1,023 bytes within onMetaData; what is
+    behind it no program reads."""
+    text = amf0.encode(" " * (size - 5)) if size >= 5 else b""  # 3 or 5 bytes beside the text
+    return text + amf0.encode(*[None] * (size - len(text)))
 
 
 def read_metadata(file: BinaryIO) -> tuple[Metadata, int]:
@@ -157,7 +185,6 @@ def repair(file: BinaryIO) -> Segment | None:
     if not facts or "duration" in metadata:
         return None
     del metadata[FACTS]
-    metadata.pop("filler", None)
     segment = Segment(facts, metadata, size=position)
     segment._reserved = position - FIRST_TAG - TAG_BYTES
     for tag in _tags(file):

@@ -77,7 +77,7 @@ async def test_segments_are_one_stream(tmp_path: Path, lane: MediaLane, max_byte
     assert [tag.payload for tag in tags].count(AVC) == 1  # not again with every segment
     assert recording.duration_ms == 1161
     assert recording.metadata == {**recording.metadata, "width": 320.0, "duration": 1.161}
-    assert not recording.metadata.keys() & {"filler", "keyframes", "rtmpSync"}
+    assert not recording.metadata.keys() & {"filesize", "keyframes", "rtmpSync"}
     await recording.close()
 
 

@@ -8,8 +8,9 @@ from typing import Any
 import pytest
 
 from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.storage import segment as segments
 from rtmp_sync.storage.segment import FIRST_TAG, Segment, facts_in, read_metadata, repair
-from rtmp_sync.wire import media
+from rtmp_sync.wire import amf0, media
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
 from rtmp_sync.wire.flv import FlvReader, FlvTag
 
@@ -138,3 +139,17 @@ def test_a_segment_of_sound_alone_has_no_key_frames() -> None:
     metadata, _ = read_metadata(file)
     assert (metadata["hasVideo"], metadata["hasAudio"]) == (False, True)
     assert file.getvalue()[4] == 4
+
+
+def test_what_the_publisher_guesses_of_its_length_is_not_believed() -> None:
+    file = recorded(closed=False, duration=0.0, filesize=0.0, keyframes="none")
+    assert "duration" not in read_metadata(file)[0]
+    assert repair(file) is not None
+    assert read_metadata(file)[0]["duration"] == 0.121
+
+
+@pytest.mark.parametrize("size", [0, 1, 2, 3, 4, 5, 100, 65_538, 65_539, 65_540, 65_541, 70_000])
+def test_room_for_what_is_said_at_the_end_is_filled_exactly(size: int) -> None:
+    padding = segments._padding(size)
+    assert len(padding) == size
+    amf0.decode(padding)
