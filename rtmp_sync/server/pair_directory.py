@@ -5,6 +5,7 @@
     DIR/admin.password         of the user "admin" (0600)
     DIR/pair.json              where everything is, while the pair runs
     DIR/lock                   locked by the `pair` process
+    DIR/media/                 recordings of both, as on a NAS
     DIR/log                    what the `pair` process and its front door say
     DIR/A/ DIR/B/              config.toml (written at each start), log, state/, and `stopped`
                                while the node is kept from running
@@ -80,6 +81,7 @@ class PairDirectory:
 
     link: where the first node dials the second one; None: straight to it. failover: keys that
     both nodes get besides; with `etcd` among them the record is there, not in the folder.
+    own_media: each node keeps its recordings to itself, as without a NAS.
     """
 
     def __init__(
@@ -90,6 +92,7 @@ class PairDirectory:
         apps: Path,
         link: Address | None = None,
         failover: Mapping[str, object] = MappingProxyType({}),
+        own_media: bool = False,
     ) -> None:
         self.path = path.absolute()
         self.front = Address("127.0.0.1", port)
@@ -98,6 +101,7 @@ class PairDirectory:
         self._apps = apps.absolute()
         self._link = link or self.nodes[1].replication
         self._failover = dict(failover)
+        self._own_media = own_media
         if "etcd" in failover:
             self._failover["nodes"] = list(NODE_IDS)
         else:
@@ -148,6 +152,7 @@ class PairDirectory:
             (second, first, first.replication),
         ):
             node.folder.mkdir(exist_ok=True)
+            self._media(node).mkdir(exist_ok=True)
             node.kept_stopped.unlink(missing_ok=True)  # of maintenance that never ended
             _write_whole(node.config, self._config(node, peer, dialled))
 
@@ -175,7 +180,11 @@ class PairDirectory:
             f"[health]\nlisten = {text(str(node.health))}\n\n"
             f"[apps]\ndirectory = {text(str(self._apps))}\n\n"
             f"[storage]\nstate = {text(str(node.folder / 'state'))}\n"
+            f"media = {text(str(self._media(node)))}\n"
         )
+
+    def _media(self, node: PairNode) -> Path:
+        return (node.folder if self._own_media else self.path) / "media"
 
     def publish(self, pids: dict[str, tuple[int, int]]) -> None:
         """Write pair.json. pids: node id -> (origin's pid, guard's pid), the last ones known."""

@@ -117,6 +117,7 @@ class Pair:
     `start` returns once `pair.json` is there; `stop` asks it to end and returns its exit code;
     `clean_up` ends whatever is left, whatever happened before. link: "host:port" of a proxy
     through which the first node dials the second. failover: keys of `[failover]` for both.
+    own_media: each node keeps its recordings to itself, as without a NAS.
     """
 
     def __init__(
@@ -128,6 +129,7 @@ class Pair:
         environment: dict[str, str] | None = None,
         link: str | None = None,
         failover: Mapping[str, object] | None = None,
+        own_media: bool = False,
     ) -> None:
         self.port = port or free_port_range()
         self.directory = directory or Path(tempfile.mkdtemp(prefix="rtmp-sync-pair-"))
@@ -137,6 +139,7 @@ class Pair:
         self._environment = environment or {}
         self._link = link
         self._failover = dict(failover or {})
+        self._own_media = own_media
         self.process: subprocess.Popen[bytes] | None = None
         self.output = self.directory / "pair-output.txt"
 
@@ -147,8 +150,9 @@ class Pair:
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "pair.json").unlink(missing_ok=True)
         program = ["rtmp_sync", "pair"]
-        if self._link is not None or self._failover:
+        if self._link is not None or self._failover or self._own_media:
             program = ["tests.support.special_pair", "--failover", json.dumps(self._failover)]
+            program += ["--own-media"] if self._own_media else []
             program += ["--link", self._link] if self._link is not None else []
         command = [sys.executable, "-m", *program, "--dir", str(self.directory)]
         command += ["--port", str(self.port), "--apps", str(self._apps or self._collect_apps())]

@@ -3,6 +3,7 @@
 python -m tests.support.special_pair --dir DIR --port PORT --apps APPS
     [--link HOST:PORT]   the first node dials the second one through this proxy
     [--failover JSON]    keys of [failover] for both nodes
+    [--own-media]        each node keeps its recordings to itself
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ def main() -> int:
     parser.add_argument("--apps", type=Path, required=True)
     parser.add_argument("--link", type=Address.parse)
     parser.add_argument("--failover", type=json.loads, default={})
+    parser.add_argument("--own-media", action="store_true")
     options = parser.parse_args()
     directory = PairDirectory(
         options.dir,
@@ -32,6 +34,7 @@ def main() -> int:
         apps=options.apps,
         link=options.link,
         failover=options.failover,
+        own_media=options.own_media,
     )
 
     async def ready() -> None:
