@@ -108,6 +108,28 @@ def drill(
     return run_drill(directory, writers=writers, as_json=as_json)
 
 
+@command(RUN)
+def import_fms(
+    folder: Annotated[Path, typer.Argument(metavar="DIR", help="`conf` of an FMS or AMS.")],
+    output: Annotated[
+        Path, typer.Option("--output", "-o", help='The file to write; "-" is stdout.')
+    ] = Path("origin.toml"),
+    vhost: Annotated[
+        str | None, typer.Option("--vhost", metavar="ADAPTOR/VHOST", help="If not the default one.")
+    ] = None,
+    node_id: Annotated[str, typer.Option("--id", help="node.id of the new origin.")] = "A",
+    force: Annotated[bool, typer.Option("--force", help="Also over a file that is there.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Write a configuration from that of Flash Media Server or Adobe Media Server.
+
+    What has no counterpart here becomes a comment, with the reason.
+    """
+    from rtmp_sync.commands.import_fms import import_fms as run
+
+    return run(folder, output, vhost=vhost, node_id=node_id, force=force, as_json=as_json)
+
+
 @command(LOOK)
 @on_pair
 def status(

@@ -1,0 +1,1 @@
+"""Configurations of Flash Media Server and Adobe Media Server, read and carried over."""

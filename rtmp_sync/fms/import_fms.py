@@ -1,0 +1,222 @@
+"""An FMS folder as a configuration of ours, with a comment for all that has no counterpart."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from fnmatch import fnmatchcase
+from pathlib import Path
+from typing import Any, Final
+
+from pydantic import ValidationError
+
+from rtmp_sync.config import Config
+from rtmp_sync.config_errors import WrongConfig, errors_from
+from rtmp_sync.config_rules import broken_rules
+from rtmp_sync.fms.conversions import Folder
+from rtmp_sync.fms.folder import FmsFolder, Setting
+from rtmp_sync.fms.mapping import APPLICATION_OBJECT, SECRET_PATHS, find
+
+__all__ = ["Imported", "import_fms"]
+
+_SHOWN_CHARS: Final = 120
+_NO_FOLDER: Final = "there is no such folder here: create or mount it, then take the # away"
+
+
+@dataclass(frozen=True, slots=True)
+class Mapped:
+    """name: of a key of the user's own, as in [storage.virtual]. waits: why it is written as a
+    comment until the operator has seen to something."""
+
+    setting: Setting
+    key: str
+    value: object
+    name: str = ""
+    waits: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Imported:
+    """What became of each setting, and the file."""
+
+    source: str
+    folder: FmsFolder
+    node_id: str
+    mapped: list[Mapped] = field(default_factory=list)
+    unmapped: list[tuple[Setting, str]] = field(default_factory=list)
+
+    def toml(self) -> str:
+        """The configuration file."""
+        lines = [
+            f"# Made by `rtmp-sync import-fms` from {_shown(self.source)},",
+            f"# virtual host {_shown(self.folder.host) or '(none)'}.",
+            "# Behind each key: the element that it comes from. At the end: what has no key here.",
+            "# A pair needs more: docs/installation.md.",
+            "",
+            "[node]",
+            f"id = {_toml(self.node_id)}",
+        ]
+        if others := [host for host in self.folder.hosts if host != self.folder.host]:
+            named = ", ".join(_shown(host) for host in others)
+            lines.insert(
+                1, f"# Other virtual hosts, each a configuration of its own (--vhost): {named}"
+            )
+        lines += ["", "[apps]", 'directory = "apps"']
+        lines += [
+            f"# {_shown(name)}: write it in Python, apps/NAME.py (docs/tutorial.md)"
+            for name in self.folder.applications
+        ]
+        for table in dict.fromkeys(one.key.rpartition(".")[0] or one.key for one in self.mapped):
+            inside = [one for one in self.mapped if _table(one) == table]
+            lines += ["", f"[{table}]", *(_line(one) for one in inside)]
+        lines += ["", "# Without a counterpart"]
+        shown = ""
+        for setting, reason in self.unmapped:
+            if setting.file != shown:
+                shown = setting.file
+                lines += ["#", f"# {_shown(shown)}"]
+            lines.append(f"#   {_shown(setting.path)} = {_value(setting)}: {reason}")
+        return "\n".join(lines) + "\n"
+
+    def report(self) -> dict[str, Any]:
+        """For programs."""
+        return {
+            "host": self.folder.host,
+            "hosts": list(self.folder.hosts),
+            "applications": list(self.folder.applications),
+            "mapped": [
+                {**_told(one.setting), "key": _full_key(one), "waits": one.waits or None}
+                for one in self.mapped
+            ],
+            "unmapped": [{**_told(setting), "reason": reason} for setting, reason in self.unmapped],
+        }
+
+
+def import_fms(folder: FmsFolder, source: str, *, node_id: str, directory: Path) -> Imported:
+    """directory: where the configuration will be, from which its relative paths count.
+
+    Raises ConfigError for a wrong node_id.
+    """
+    _check_node_id(node_id)
+    imported = Imported(source, folder, node_id)
+    taken: dict[tuple[str, str], str] = {}
+    for setting in folder.settings:
+        found = _mapped(setting)
+        if isinstance(found, str):
+            imported.unmapped.append((setting, found))
+            continue
+        place = (found.key, found.name)
+        if place in taken:
+            reason = f"one is enough for {_full_key(found)}: that of {taken[place]}"
+            imported.unmapped.append((setting, reason))
+        elif wrong := _wrong(found, node_id):
+            imported.unmapped.append((setting, wrong))
+        else:
+            taken[place] = setting.file
+            imported.mapped.append(_seen(found, directory))
+    _hold_back(imported)
+    return imported
+
+
+def _check_node_id(node_id: str) -> None:
+    try:
+        Config.model_validate({"node": {"id": node_id}})
+    except ValidationError as error:
+        raise WrongConfig(errors_from(error, Config)) from None
+
+
+def _hold_back(imported: Imported) -> None:
+    """What breaks a rule between keys waits, too: a port that another listener has, say."""
+    data: dict[str, dict[str, Any]] = {"node": {"id": imported.node_id}}
+    for one in imported.mapped:
+        if not (one.waits or one.name or isinstance(one.value, Folder)):
+            table, _, key = one.key.rpartition(".")
+            data.setdefault(table, {})[key] = one.value
+    for error in broken_rules(Config.model_validate(data)):
+        for index, one in enumerate(imported.mapped):
+            if one.key == error.key:
+                imported.mapped[index] = replace(one, waits=error.fix)
+
+
+def _mapped(setting: Setting) -> Mapped | str:
+    """The key and value of a setting, or the reason for which it has none."""
+    if setting.unknown:
+        return f"the symbol {_shown(setting.unknown[0])} is defined nowhere"
+    if setting.path.startswith(f"{APPLICATION_OBJECT}/") and "@" not in setting.path:
+        name = setting.path.removeprefix(f"{APPLICATION_OBJECT}/").removeprefix("config/")
+        return Mapped(setting, "application_object", setting.value, name.replace("/", "."))
+    key = find(setting.path, setting.app)
+    if isinstance(key, str):
+        return key
+    try:
+        value = key.convert(setting.value)
+    except ValueError as reason:
+        return str(reason)
+    return Mapped(setting, key.key, value, value.name if isinstance(value, Folder) else "")
+
+
+def _wrong(mapped: Mapped, node_id: str) -> str:
+    """What our configuration says against this value alone; "" if nothing."""
+    value: object = mapped.value.path if isinstance(mapped.value, Folder) else mapped.value
+    inner: object = {mapped.name: value} if mapped.name else value
+    table, _, key = mapped.key.rpartition(".")
+    data = {table: {key: inner}} if table else {key: inner}
+    try:
+        Config.model_validate({"node": {"id": node_id}, **data})
+    except ValidationError as error:
+        return "; ".join(wrong.fix for wrong in errors_from(error, Config))
+    return ""
+
+
+def _seen(mapped: Mapped, directory: Path) -> Mapped:
+    """A folder that is not there yet must wait."""
+    folder = mapped.value
+    if not isinstance(folder, Folder) or (directory / folder.path).is_dir():
+        return mapped
+    return replace(mapped, waits=_NO_FOLDER)
+
+
+# -- TOML ------------------------------------------------------------------------------------------
+
+
+def _table(mapped: Mapped) -> str:
+    return mapped.key.rpartition(".")[0] or mapped.key
+
+
+def _full_key(mapped: Mapped) -> str:
+    return f"{mapped.key}.{mapped.name}" if mapped.name else mapped.key
+
+
+def _line(mapped: Mapped) -> str:
+    _, _, key = mapped.key.rpartition(".")
+    if mapped.key == "application_object":
+        key = _toml(mapped.name)
+    elif mapped.name:
+        key = f"{key}.{_toml(mapped.name)}"
+    value = mapped.value.path if isinstance(mapped.value, Folder) else mapped.value
+    origin = f"{_shown(mapped.setting.file)}: {_shown(mapped.setting.path)}"
+    begin = "# " if mapped.waits else ""
+    note = f"; {mapped.waits}" if mapped.waits else ""
+    return f"{begin}{key} = {_toml(value)}  # {origin}{note}"
+
+
+def _toml(value: object) -> str:
+    """A value as TOML; a JSON string is one of TOML's, but for DEL."""
+    return json.dumps(value).replace("\x7f", "\\u007F")
+
+
+def _shown(text: str) -> str:
+    """On one line of a comment, whatever it holds."""
+    line = "".join(sign if sign.isprintable() else " " for sign in " ".join(text.split()))
+    return line if len(line) <= _SHOWN_CHARS else f"{line[:_SHOWN_CHARS]}…"
+
+
+def _value(setting: Setting) -> str:
+    if setting.value and any(fnmatchcase(setting.path, secret) for secret in SECRET_PATHS):
+        return "(not shown)"
+    return _shown(setting.value) or "(empty)"
+
+
+def _told(setting: Setting) -> Mapping[str, str]:
+    return {"file": setting.file, "path": setting.path, "value": _value(setting)}
