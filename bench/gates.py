@@ -134,7 +134,7 @@ def measure_flicker(net: Namespaces, seconds: float) -> Flicker:
 
 def measure_refresh(net: Namespaces) -> dict[str, tuple[float, float, float]]:
     """Way = (median ms, worst ms, CPU ms) for a refresh."""
-    host, table = net.host("refresh"), Table("A", "0.0.0.0", PORT, ["10.0.0.0/8", "fd00::/8"])
+    host, table = net.host("refresh"), Table("A", [("0.0.0.0", PORT)], ["10.0.0.0/8", "fd00::/8"])
 
     async def by_library() -> tuple[float, float, float]:
         nft = Nft()

@@ -79,6 +79,11 @@ class Config(Section):
             return "etcd"
         return "file" if self.failover.pair_file is not None else "none"
 
+    @property
+    def public(self) -> list[Address]:
+        """Where clients connect: what the gate opens and closes, the RTMP port first."""
+        return [self.rtmp.listen, *([self.http.listen] if self.http.listen is not None else [])]
+
     def timing(self) -> Timing:
         """The numbers of `failover.profile` with the overrides of this file."""
         from rtmp_sync.config_rules import timing_of

@@ -29,9 +29,10 @@ def net_admin(config: Config) -> Iterator[ConfigError]:
 
 
 def fixed_port(config: Config) -> Iterator[ConfigError]:
-    if config.rtmp.listen.port == 0:
-        fix = "a packet filter needs a fixed port; give one"
-        yield ConfigError("rtmp.listen", str(config.rtmp.listen), fix)
+    for key, listen in zip(("rtmp.listen", "http.listen"), config.public, strict=False):
+        if listen.port == 0:
+            fix = "a packet filter needs a fixed port; give one"
+            yield ConfigError(key, str(listen), fix)
 
 
 def programs(config: Config, package: str, *names: str) -> Iterator[ConfigError]:

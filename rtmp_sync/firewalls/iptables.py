@@ -81,15 +81,16 @@ class IptablesFilter:
 def _filter(config: Config) -> IptablesFilter:
     node, allow = config.node.id, config.firewall.allow
     return IptablesFilter(
-        [Rules(family, node, *config.rtmp.listen, allow) for family in _families(config)]
+        [Rules(family, node, config.public, allow) for family in _families(config)]
     )
 
 
 def _families(config: Config) -> list[int]:
-    address = literal(config.rtmp.listen.host)
-    if address is not None:
-        return [address.version]
-    return [4, 6] if Path("/proc/net/if_inet6").exists() else [4]
+    addresses = [literal(one.host) for one in config.public]
+    versions = {address.version for address in addresses if address is not None}
+    if None in addresses:
+        versions |= {4, 6} if Path("/proc/net/if_inet6").exists() else {4}
+    return sorted(versions)
 
 
 def make(config: Config, listener: ListenerGate, report: Report) -> FilterGate:

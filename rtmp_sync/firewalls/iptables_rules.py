@@ -29,27 +29,29 @@ CHAIN_NAME_MAX = 28  # XT_EXTENSION_MAXNAMELEN of linux/netfilter/x_tables.h, wi
 
 @dataclass(frozen=True, slots=True)
 class Rules:
-    """Whose gate, in one family (4 or 6). A listing is what `iptables -S` prints."""
+    """Whose gate, in one family (4 or 6). public: hosts and ports, the RTMP port first. A listing
+    is what `iptables -S` prints."""
 
     family: int
     node: str
-    host: str
-    port: int
+    public: Sequence[tuple[str, int]]
     allow: Sequence[str] = ()
 
     @property
     def chain(self) -> str:
         """Another one for each node and port: two origins may share a machine."""
-        name = f"{PREFIX}{self.node}-{self.port}"
+        port = self.public[0][1]
+        name = f"{PREFIX}{self.node}-{port}"
         if len(name) <= CHAIN_NAME_MAX:
             return name
-        return f"{PREFIX}{hashlib.sha256(self.node.encode()).hexdigest()[:12]}-{self.port}"
+        return f"{PREFIX}{hashlib.sha256(self.node.encode()).hexdigest()[:12]}-{port}"
 
     def replace(self, listing: str, *, is_open: bool) -> str:
         """Input of `iptables-restore --noflush`: one transaction."""
         lines = [f":{self.chain} - [0:0]", *self._chain(is_open)]
         if not self._jumps_first(listing):
-            lines += [*self._without_jump(listing), f"-I INPUT 1 {self._jump()}"]
+            lines += self._without_jumps(listing)
+            lines += [f"-I INPUT 1 {jump}" for jump in self._jumps()]
         return _transaction(lines)
 
     def remove(self, listing: str) -> str:
@@ -57,7 +59,7 @@ class Rules:
         if f"-N {self.chain}" not in listing.splitlines():
             return ""
         chain = [f":{self.chain} - [0:0]", f"-X {self.chain}"]
-        return _transaction([*self._without_jump(listing), *chain])
+        return _transaction([*self._without_jumps(listing), *chain])
 
     def states(self, listing: str) -> set[GateState]:
         """What the rules may be: both, where no address of this family is allowed; neither, when
@@ -84,23 +86,32 @@ class Rules:
             if network.version == self.family
         ]
 
-    def _jump(self) -> str:
+    def _jumps(self) -> list[str]:
         """Another service may have the same port on another address of this machine."""
-        address = literal(self.host)
-        here = f"-d {address}/{address.max_prefixlen} " if address is not None else ""
-        return f"{here}-p tcp -m tcp --dport {self.port} -j {self.chain}"
+        jumps = []
+        for host, port in self.public:
+            address = literal(host)
+            if address is None or address.version == self.family:
+                here = f"-d {address}/{address.max_prefixlen} " if address is not None else ""
+                jumps.append(f"{here}-p tcp -m tcp --dport {port} -j {self.chain}")
+        return jumps
 
     def _jumps_first(self, listing: str) -> bool:
         """Gates of other nodes may come before, and nothing else."""
+        missing = {f"-A INPUT {jump}" for jump in self._jumps()}
         for line in listing.splitlines():
-            if line == f"-A INPUT {self._jump()}":
-                return True
+            missing.discard(line)
             if line.startswith("-A INPUT ") and f" -j {PREFIX}" not in line:
-                return False
-        return False
+                break
+        return not missing
 
-    def _without_jump(self, listing: str) -> list[str]:
-        return [f"-D INPUT {self._jump()}"] * listing.splitlines().count(f"-A INPUT {self._jump()}")
+    def _without_jumps(self, listing: str) -> list[str]:
+        lines = listing.splitlines()
+        return [
+            f"-D INPUT {jump}"
+            for jump in self._jumps()
+            for _ in range(lines.count(f"-A INPUT {jump}"))
+        ]
 
 
 def _transaction(lines: list[str]) -> str:

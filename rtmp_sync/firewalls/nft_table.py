@@ -12,8 +12,8 @@
       }
       chain input {
         type filter hook input priority filter - 10; policy accept;
-        tcp dport 1935 jump gate
-      }
+        tcp dport 1935 jump gate                           # a line and an element of `open` for
+      }                                                    # each port
     }
 
 Each packet is looked at, so what was let in yesterday is reset today. `accept` lets a packet go on
@@ -44,18 +44,22 @@ class Listing:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """node, host, port: whose gate. allow: addresses and networks, both families mixed."""
+    """node: whose gate. public: hosts and ports, the RTMP port first. allow: addresses and
+    networks, both families mixed."""
 
     node: str
-    host: str
-    port: int
+    public: Sequence[tuple[str, int]]
     allow: Sequence[str] = ()
 
     @property
     def name(self) -> str:
         """Another one for each node and port: two origins may share a machine."""
         node = "".join(c if c.isalnum() else f"_{ord(c):02x}" for c in self.node)
-        return f"rtmp_sync_{node}_{self.port}"
+        return f"rtmp_sync_{node}_{self.public[0][1]}"
+
+    @property
+    def ports(self) -> list[int]:
+        return [port for _, port in self.public]
 
     def replace(self, timeout_ms: int = 0) -> str:
         """The whole table anew, in one transaction; closed without a time-out."""
@@ -68,11 +72,11 @@ class Table:
     def refresh(self, timeout_ms: int) -> str:
         """In one transaction. A plain second `add` does not extend a time-out, and an element
         that ran out can't be deleted."""
-        switch = f"element inet {self.name} open"
+        switch, ports = f"element inet {self.name} open", ", ".join(map(str, self.ports))
         return (
-            f"add {switch} {{ {self.port} }}\n"
-            f"delete {switch} {{ {self.port} }}\n"
-            f"add {switch} {{ {self.port} timeout {timeout_ms}ms }}"
+            f"add {switch} {{ {ports} }}\n"
+            f"delete {switch} {{ {ports} }}\n"
+            f"add {switch} {{ {self._opened(timeout_ms)} }}"
         )
 
     def shut(self) -> str:
@@ -84,20 +88,26 @@ class Table:
     def parse(self, answer: str) -> Listing:
         """Read nft's JSON answer to `listing`. Raises ValueError for another table's."""
         objects = [one for one in json.loads(answer)["nftables"] if "metainfo" not in one]
-        is_open = False
+        found: set[int] = set()
         for one in objects:
             switch = one.get("set", {})
             if switch.get("name") == "open":
-                is_open = self.port in (_port_of(element) for element in switch.pop("elem", []))
+                found = {_port_of(element) for element in switch.pop("elem", [])}
         hooks = [one["chain"].get("hook") for one in objects if "chain" in one]
         rules = sum("rule" in one for one in objects)
-        if "input" not in hooks or rules != len(self._rules()) + 1:
+        if "input" not in hooks or rules != len(self._rules()) + len(self.public):
             raise ValueError(f"table {self.name} is not the one of this gate")
+        is_open = found.issuperset(self.ports)
+        if not is_open and not found.isdisjoint(self.ports):
+            raise ValueError(f"table {self.name} is half open")
         return Listing(is_open, json.dumps(objects, sort_keys=True))
 
     def _table(self, timeout_ms: int) -> str:
-        switch = f"elements = {{ {self.port} timeout {timeout_ms}ms }}" if timeout_ms else ""
+        switch = f"elements = {{ {self._opened(timeout_ms)} }}" if timeout_ms else ""
         rules = "\n    ".join(self._rules())
+        jumps = "\n    ".join(
+            f"{_destination(host)}tcp dport {port} jump gate" for host, port in self.public
+        )
         return f"""\
 table inet {self.name} {{
   set open {{ type inet_service; flags timeout; {switch} }}
@@ -108,7 +118,7 @@ table inet {self.name} {{
   }}
   chain input {{
     type filter hook input priority filter - 10; policy accept;
-    {self._destination()}tcp dport {self.port} jump gate
+    {jumps}
   }}
 }}"""
 
@@ -117,16 +127,20 @@ table inet {self.name} {{
         opened = [f"tcp dport @open {sources}accept" for sources in who]
         return ['iifname "lo" accept', *opened, "reject with tcp reset"]
 
+    def _opened(self, timeout_ms: int) -> str:
+        return ", ".join(f"{port} timeout {timeout_ms}ms" for port in self.ports)
+
     def _allowed(self, version: int) -> list[str]:
         networks = (ipaddress.ip_network(text) for text in self.allow)
         return [str(network) for network in networks if network.version == version]
 
-    def _destination(self) -> str:
-        """Another service may have the same port on another address of this machine."""
-        address = literal(self.host)
-        if address is None:
-            return ""
-        return f"{'ip' if address.version == 4 else 'ip6'} daddr {address} "
+
+def _destination(host: str) -> str:
+    """Another service may have the same port on another address of this machine."""
+    address = literal(host)
+    if address is None:
+        return ""
+    return f"{'ip' if address.version == 4 else 'ip6'} daddr {address} "
 
 
 def _elements(values: list[str]) -> str:

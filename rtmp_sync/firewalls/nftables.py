@@ -135,8 +135,7 @@ class NftablesFilter:
 
 
 def _filter(config: Config) -> NftablesFilter:
-    host, port = config.rtmp.listen
-    return NftablesFilter(Table(config.node.id, host, port, config.firewall.allow), Nft())
+    return NftablesFilter(Table(config.node.id, config.public, config.firewall.allow), Nft())
 
 
 def make(config: Config, listener: ListenerGate, report: Report) -> FilterGate:

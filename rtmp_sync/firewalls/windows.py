@@ -1,7 +1,7 @@
 """Windows Firewall, by `netsh advfirewall`: two rules for the port.
 
-    rtmp_sync A 1935 allow     in, TCP, the port, from [firewall] allow
-    rtmp_sync A 1935 block     in, TCP, the port, from anywhere; there while the gate is closed
+    rtmp_sync A 1935 allow     in, TCP, the ports, from [firewall] allow
+    rtmp_sync A 1935 block     in, TCP, the ports, from anywhere; there while the gate is closed
 
 A block rule wins over every allow rule, so the gate opens when it is deleted and closes when it is
 added. Whether a rule exists is told by an exit code, as netsh's words depend on the system's
@@ -44,12 +44,18 @@ class WindowsFilter:
     lapses = False
 
     def __init__(
-        self, node: str, host: str, port: int, allow: Sequence[str], run: Run = run_program
+        self,
+        node: str,
+        public: Sequence[tuple[str, int]],
+        allow: Sequence[str],
+        run: Run = run_program,
     ) -> None:
-        self._name = f"rtmp_sync {node} {port}"
-        address = literal(host)
-        local = [f"localip={address}"] if address is not None else []
-        self._port = ["dir=in", "protocol=TCP", *local, f"localport={port}"]
+        """public: hosts and ports, the RTMP port first."""
+        self._name = f"rtmp_sync {node} {public[0][1]}"
+        addresses = {literal(host) for host, _ in public}
+        local = [] if None in addresses else [f"localip={','.join(sorted(map(str, addresses)))}"]
+        ports = ",".join(str(port) for _, port in public)
+        self._port = ["dir=in", "protocol=TCP", *local, f"localport={ports}"]
         self._sources = ",".join(allow) or "any"
         self._run = run
 
@@ -106,7 +112,7 @@ class WindowsFilter:
 
 
 def _filter(config: Config) -> WindowsFilter:
-    return WindowsFilter(config.node.id, *config.rtmp.listen, config.firewall.allow)
+    return WindowsFilter(config.node.id, config.public, config.firewall.allow)
 
 
 def make(config: Config, listener: ListenerGate, report: Report) -> FilterGate:

@@ -6,8 +6,8 @@ import pytest
 
 from rtmp_sync.firewalls.iptables_rules import CHAIN_NAME_MAX, Rules
 
-V4 = Rules(4, "A", "0.0.0.0", 1935, ["10.0.0.0/8", "fd77::2"])
-V6 = Rules(6, "A", "0.0.0.0", 1935, ["10.0.0.0/8", "fd77::2"])
+V4 = Rules(4, "A", [("0.0.0.0", 1935)], ["10.0.0.0/8", "fd77::2"])
+V6 = Rules(6, "A", [("0.0.0.0", 1935)], ["10.0.0.0/8", "fd77::2"])
 
 JUMP = "-A INPUT -p tcp -m tcp --dport 1935 -j rtmp-sync-A-1935"
 CLOSED = [
@@ -23,7 +23,7 @@ def listing(*rules: str) -> str:
 
 def test_a_chain_bears_the_node_and_the_port_as_long_as_its_name_may_be() -> None:
     assert V4.chain == "rtmp-sync-A-1935"
-    long = [Rules(4, f"{'x' * 60}{number}", "0.0.0.0", 65535).chain for number in (1, 2)]
+    long = [Rules(4, f"{'x' * 60}{number}", [("0.0.0.0", 65535)]).chain for number in (1, 2)]
     assert long[0] != long[1]
     assert all(len(name) <= CHAIN_NAME_MAX for name in long)
 
@@ -85,22 +85,22 @@ def test_each_family_has_the_addresses_of_its_own() -> None:
 
 
 def test_a_family_without_addresses_looks_the_same_open_and_closed() -> None:
-    rules = Rules(6, "A", "0.0.0.0", 1935, ["10.0.0.0/8"])
+    rules = Rules(6, "A", [("0.0.0.0", 1935)], ["10.0.0.0/8"])
     assert rules.states(listing(JUMP, *CLOSED)) == {"open", "closed"}
 
 
 @pytest.mark.parametrize("allow", [(), ("0.0.0.0/0",)])
 def test_everybody_is_no_address(allow: tuple[str, ...]) -> None:
-    rules = Rules(4, "A", "0.0.0.0", 1935, allow)
+    rules = Rules(4, "A", [("0.0.0.0", 1935)], allow)
     everybody = "-A rtmp-sync-A-1935 -j RETURN"
     assert everybody in rules.replace("", is_open=True).splitlines()
     assert everybody not in rules.replace("", is_open=False).splitlines()
 
 
 def test_only_the_address_that_is_listened_on_is_filtered() -> None:
-    text = Rules(4, "A", "10.0.0.1", 1935).replace("", is_open=False)
+    text = Rules(4, "A", [("10.0.0.1", 1935)]).replace("", is_open=False)
     assert "-I INPUT 1 -d 10.0.0.1/32 -p tcp -m tcp --dport 1935 -j" in text
-    text = Rules(6, "A", "fd77::1", 1935).replace("", is_open=False)
+    text = Rules(6, "A", [("fd77::1", 1935)]).replace("", is_open=False)
     assert "-I INPUT 1 -d fd77::1/128 -p tcp -m tcp --dport 1935 -j" in text
 
 
@@ -113,3 +113,24 @@ def test_everything_is_removed_or_nothing_is_there() -> None:
         "COMMIT",
     ]
     assert V4.remove("-P INPUT ACCEPT\n") == ""
+
+
+BOTH = [("0.0.0.0", 1935), ("10.0.0.1", 8080)]
+HTTP_JUMP = "-A INPUT -d 10.0.0.1/32 -p tcp -m tcp --dport 8080 -j rtmp-sync-A-1935"
+
+
+def test_a_second_port_jumps_to_the_same_chain() -> None:
+    rules = Rules(4, "A", BOTH, ["10.0.0.0/8"])
+    assert rules.replace("-P INPUT ACCEPT\n", is_open=True).splitlines()[-3:-1] == [
+        JUMP.replace("-A INPUT", "-I INPUT 1"),
+        HTTP_JUMP.replace("-A INPUT", "-I INPUT 1"),
+    ]
+    assert rules.states(listing(HTTP_JUMP, JUMP, *OPEN)) == {"open"}
+    assert rules.states(listing(JUMP, *OPEN)) == set()
+    assert rules.states(listing(JUMP, "-A INPUT -j ACCEPT", HTTP_JUMP, *OPEN)) == set()
+    removed = rules.remove(listing(HTTP_JUMP, JUMP, *OPEN)).splitlines()
+    assert {one.replace("-A", "-D", 1) for one in (JUMP, HTTP_JUMP)} <= set(removed)
+
+
+def test_an_address_of_the_other_family_has_no_jump() -> None:
+    assert "8080" not in Rules(6, "A", BOTH).replace("", is_open=True)

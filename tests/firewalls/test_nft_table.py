@@ -9,7 +9,7 @@ import pytest
 
 from rtmp_sync.firewalls.nft_table import Table
 
-TABLE = Table("A", "0.0.0.0", 1935, ["10.0.0.0/8", "fd77::2"])
+TABLE = Table("A", [("0.0.0.0", 1935)], ["10.0.0.0/8", "fd77::2"])
 
 
 def answer(*objects: dict[str, Any], switch: list[Any] | None = None, rules: int = 5) -> str:
@@ -36,7 +36,7 @@ OPEN = [{"elem": {"val": 1935, "timeout": 1, "expires": 0}}]
 
 def test_a_table_bears_the_node_and_the_port() -> None:
     assert TABLE.name == "rtmp_sync_A_1935"
-    assert Table("a-b_c.d", "::", 80).name == "rtmp_sync_a_2db_5fc_2ed_80"
+    assert Table("a-b_c.d", [("::", 80)]).name == "rtmp_sync_a_2db_5fc_2ed_80"
 
 
 def test_the_whole_table_is_replaced_at_once() -> None:
@@ -66,7 +66,7 @@ def test_a_closed_table_has_an_empty_switch() -> None:
 
 
 def test_without_addresses_everybody_may_come_while_it_is_open() -> None:
-    text = Table("A", "0.0.0.0", 1935).replace(1)
+    text = Table("A", [("0.0.0.0", 1935)]).replace(1)
     assert "    tcp dport @open accept\n" in text
     assert "@allow" not in text
 
@@ -81,7 +81,7 @@ def test_without_addresses_everybody_may_come_while_it_is_open() -> None:
     ],
 )
 def test_only_the_address_that_is_listened_on_is_filtered(host: str, rule: str) -> None:
-    assert rule in Table("A", host, 1935).replace()
+    assert rule in Table("A", [(host, 1935)]).replace()
 
 
 def test_a_refresh_adds_deletes_and_adds_with_a_time_out() -> None:
@@ -121,3 +121,29 @@ def test_another_number_of_rules_is_another_table(rules: int) -> None:
 def test_an_answer_that_is_not_json_is_refused() -> None:
     with pytest.raises(ValueError, match="Expecting value"):
         TABLE.parse("table inet rtmp_sync_A_1935 {")
+
+
+TWO = Table("A", [("0.0.0.0", 1935), ("10.0.0.1", 8080)])
+
+
+def test_a_second_port_goes_with_the_first() -> None:
+    text = TWO.replace(1000)
+    assert TWO.name == TABLE.name
+    assert "elements = { 1935 timeout 1000ms, 8080 timeout 1000ms }" in text
+    assert "    tcp dport 1935 jump gate\n    ip daddr 10.0.0.1 tcp dport 8080 jump gate\n" in text
+    assert TWO.refresh(750).splitlines()[1:] == [
+        "delete element inet rtmp_sync_A_1935 open { 1935, 8080 }",
+        "add element inet rtmp_sync_A_1935 open { 1935 timeout 750ms, 8080 timeout 750ms }",
+    ]
+
+
+@pytest.mark.parametrize(("switch", "is_open"), [([1935, 8080], True), (None, False)])
+def test_both_ports_in_the_switch_tell_that_it_is_open(
+    switch: list[Any] | None, is_open: bool
+) -> None:
+    assert TWO.parse(answer(switch=switch)).is_open is is_open
+
+
+def test_a_table_that_is_half_open_is_not_known() -> None:
+    with pytest.raises(ValueError, match="half open"):
+        TWO.parse(answer(switch=[1935]))

@@ -21,7 +21,7 @@ from rtmp_sync.firewalls.nftables import NftablesFilter
 
 T = TypeVar("T")
 
-TABLE = Table("A", "0.0.0.0", 1935)
+TABLE = Table("A", [("0.0.0.0", 1935)])
 TIMEOUT = re.compile(r"1935 timeout (\d+)ms")
 
 

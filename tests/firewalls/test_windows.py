@@ -61,7 +61,7 @@ def netsh() -> Netsh:
 
 @pytest.fixture
 def windows(netsh: Netsh) -> WindowsFilter:
-    return WindowsFilter("A", "0.0.0.0", 1935, ["10.0.0.5/32", "fd77::/64"], netsh)
+    return WindowsFilter("A", [("0.0.0.0", 1935)], ["10.0.0.5/32", "fd77::/64"], netsh)
 
 
 async def test_it_opens_by_allowing_first_and_closes_by_blocking_first(
@@ -120,7 +120,7 @@ async def test_without_rights_it_says_what_netsh_says(windows: WindowsFilter, ne
 async def test_without_a_list_everybody_is_allowed_and_one_address_can_be_meant(
     netsh: Netsh,
 ) -> None:
-    await WindowsFilter("A", "10.0.0.1", 1935, [], netsh).open(1, 0.0)
+    await WindowsFilter("A", [("10.0.0.1", 1935)], [], netsh).open(1, 0.0)
     assert netsh.rules[ALLOW] == [
         *("action=allow", "dir=in", "protocol=TCP", "localip=10.0.0.1", "localport=1935"),
         "remoteip=any",
@@ -133,3 +133,11 @@ def test_on_another_system_it_says_so_in_one_line() -> None:
         "firewall.driver = 'windows': there is no netsh: this driver is for Windows; "
         'on Linux use driver = "nftables"'
     ]
+
+
+async def test_one_rule_has_both_ports(netsh: Netsh) -> None:
+    await WindowsFilter("A", [("10.0.0.1", 1935), ("10.0.0.1", 8080)], [], netsh).open(1, 0.0)
+    assert netsh.rules[ALLOW][3:5] == ["localip=10.0.0.1", "localport=1935,8080"]
+    netsh.rules.clear()
+    await WindowsFilter("A", [("10.0.0.1", 1935), ("0.0.0.0", 8080)], [], netsh).open(1, 0.0)
+    assert netsh.rules[ALLOW][3:4] == ["localport=1935,8080"]
