@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from rtmp_sync.protocol.play_range import PlayRange
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.chunk import Message
 from rtmp_sync.wire.limits import Limits
@@ -130,18 +131,32 @@ class PublishRequested:
 
 @dataclass(frozen=True, slots=True)
 class PlayRequested:
-    """[server] start: -2 live or recorded, -1 live, else from there. duration: -1 all.
-
-    Both as they came: the spec says seconds, Flash Player sends milliseconds. reset: 0 append
-    to the playlist, 1 replace it, 2 and 3 FMS's variants without notice.
-    """
+    """[server] reset: 0 append to the playlist, 1 replace it, 2 and 3 FMS's variants without
+    notice. waits: what is appended begins with something that does not wait. resumes: it goes on
+    with the time of a connection before this one."""
 
     msid: int
     transaction: float
     name: str
-    start: float
-    duration: float
+    range: PlayRange
     reset: int
+    waits: bool = False
+    resumes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class TransitionRequested:
+    """[server] play2: go over to another stream while one plays. swap: to other content, at its
+    own beginning; else to the same in another form, at the same time. old_name: what it
+    replaces, "" for what plays now. offset_ms: of the stream, at which to go over; None: soon."""
+
+    msid: int
+    transaction: float
+    name: str
+    old_name: str
+    range: PlayRange
+    swap: bool
+    offset_ms: int | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +273,7 @@ Event = (
     | StreamClosed
     | PublishRequested
     | PlayRequested
+    | TransitionRequested
     | ReceiveAudio
     | ReceiveVideo
     | PauseRequested

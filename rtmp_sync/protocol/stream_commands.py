@@ -9,6 +9,7 @@ Source: RTMP 1.0 section 7.2.2; the odd forms are named with who sends them.
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.protocol.events import (
@@ -22,8 +23,10 @@ from rtmp_sync.protocol.events import (
     StreamClosed,
     StreamCreateRequested,
     StreamDeleted,
+    TransitionRequested,
 )
 from rtmp_sync.protocol.netstream import CLOSE, PLAY, PLAYING, PUBLISH, StreamTable
+from rtmp_sync.protocol.play_range import PlayRange
 
 __all__ = ["ON_CONNECTION", "PARSERS"]
 
@@ -74,10 +77,36 @@ def _play(streams: StreamTable, msid: int, transaction: float, values: Values) -
         raise RemoteProtocolError(f"play of {_kind(name)}; a name is a string")
     reset = values[3] if len(values) > 3 else True
     flag = int(reset) if isinstance(reset, (bool, int, float)) and 0 <= reset <= 3 else 1
-    start = _number(values, 1, -2.0)
-    duration = _number(values, 2, -1.0)
+    wanted = PlayRange.of(_number(values, 1, -2.0), _number(values, 2, -1.0))
     closed = _step(streams, msid, PLAY)
-    return [*closed, PlayRequested(msid, transaction, name, start, duration, flag)]
+    return [*closed, PlayRequested(msid, transaction, name, wanted, flag)]
+
+
+def _play2(streams: StreamTable, msid: int, transaction: float, values: Values) -> list[Event]:
+    """NetStreamPlayOptions: what a transition does without anything that plays is a play."""
+    options = values[0] if values and isinstance(values[0], dict) else {}
+    transition = options.get("transition")
+    if transition == "stop":
+        return _step(streams, msid, CLOSE)
+    name, old_name = options.get("streamName"), options.get("oldStreamName")
+    if not isinstance(name, str):
+        raise RemoteProtocolError(f"play2 of {_kind(name)}; a name is a string")
+    start, length, offset = (
+        _number([options.get(key)], 0, default)
+        for key, default in (("start", -2.0), ("len", -1.0), ("offset", -1.0))
+    )
+    wanted = PlayRange.of(start, length, 1000)
+    if transition in ("switch", "swap") and streams.doing(msid) == PLAYING:
+        old = old_name if isinstance(old_name, str) else ""
+        offset_ms = int(offset * 1000) if offset >= 0 else None
+        swap = transition == "swap"
+        return [TransitionRequested(msid, transaction, name, old, wanted, swap, offset_ms)]
+    reset = 0 if transition in ("append", "appendAndWait", "resume") else 1
+    waits, resumes = transition == "appendAndWait", transition == "resume"
+    if resumes and offset >= 0:  # where the connection before this one ended
+        wanted = replace(wanted, start_ms=int(offset * 1000))
+    closed = _step(streams, msid, PLAY)
+    return [*closed, PlayRequested(msid, transaction, name, wanted, reset, waits, resumes)]
 
 
 def _for_player(
@@ -117,6 +146,7 @@ PARSERS: dict[str, Callable[[StreamTable, int, float, Values], list[Event]]] = {
     "closeStream": _close,
     "publish": _publish,
     "play": _play,
+    "play2": _play2,
     "receiveAudio": _for_player(_receive_audio),
     "receiveVideo": _for_player(_receive_video),
     "pause": _for_player(_pause),

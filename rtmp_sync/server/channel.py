@@ -157,14 +157,16 @@ class Channel:
 
     def say(self, payload: bytes) -> None:
         """A data message of the application's, at the time of the stream."""
-        self.put(DATA, self._last - (self._offset or 0) & 0xFFFFFFFF, payload)
+        self._pass_on(DATA, self._last, payload)
 
     def put(self, type: int, timestamp: int, payload: bytes) -> None:
         """One message of the publisher, to all who play and hear."""
-        stream = self.stream
         self.messages_in += 1
         self.bytes_in += len(payload)
-        timestamp = self._placed(timestamp)
+        self._pass_on(type, self._placed(timestamp), payload)
+
+    def _pass_on(self, type: int, timestamp: int, payload: bytes) -> None:
+        stream = self.stream
         flags = 0
         recorder = self.recorder
         if type == DATA:
@@ -208,6 +210,12 @@ class Channel:
         """It plays, with all that a late joiner needs first."""
         self.players[player.to.peer, player.to.msid] = player
         player.begin(reset=reset)
+        self._ranks.add(player)
+
+    def go_over(self, player: LivePlayer, before: LivePlayer | None) -> None:
+        """It plays from the key frame on that is about to come."""
+        self.players[player.to.peer, player.to.msid] = player
+        player.go_over(before)
         self._ranks.add(player)
 
     def want(self, player: LivePlayer, kind: int, wanted: bool) -> None:

@@ -30,19 +30,20 @@ from rtmp_sync.protocol.events import (
     StreamClosed,
     StreamCreateRequested,
     StreamDeleted,
+    TransitionRequested,
 )
-from rtmp_sync.protocol.netstream import PLAYING, PUBLISHING
+from rtmp_sync.protocol.netstream import PUBLISHING
+from rtmp_sync.server import playing
 from rtmp_sync.server.bandwidth import FMS, OLD, Bandwidth, BandwidthCheck, Words
 from rtmp_sync.server.live import LiveStreams
-from rtmp_sync.server.recorded import RecordedStreams, Request
-from rtmp_sync.server.stream_admission import admit_player, admit_publisher, find_recording
+from rtmp_sync.server.recorded import RecordedStreams
+from rtmp_sync.server.stream_admission import admit_publisher, find_recording
 from rtmp_sync.storage.recorder import Take
 from rtmp_sync.storage.recording import Recording
 from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import (
     LEVEL_STATUS,
-    PLAY_FAILED,
     PLAY_START,
     PLAY_STOP,
     PUBLISH_BAD_NAME,
@@ -103,38 +104,6 @@ def _publish(session: Session, event: PublishRequested) -> None:
         session.log.info("publish", stream=request.name, accepted=accepted)
 
     session.ask(admit_publisher(session.instance, session.client, request), decided)
-
-
-def _play(session: Session, event: PlayRequested) -> None:
-    request = StreamRequest.parse(event.name, "play", session.app)
-    msid = event.msid
-
-    def decided(recording: Recording | None, error: BaseException | None) -> None:
-        instance, streams = session.instance, session.connection.streams
-        gone = session.closing or streams.doing(msid) != PLAYING
-        if gone and recording is not None:
-            recording.abandon()
-        if gone:
-            return
-        if error is not None or recording is None:
-            instance.recorded.stop(session, msid)
-        if error is not None or recording is not None:
-            instance.live.stop(session, msid)
-        if error is not None:
-            streams.stop(msid)
-            session.refuse_stream(msid, PLAY_FAILED, error)
-        elif recording is not None:
-            start_ms = int(max(0.0, event.start))
-            duration_ms = int(event.duration) if event.duration >= 0 else None
-            wanted = Request(request.name, recording, start_ms, duration_ms)
-            instance.recorded.play(session, msid, wanted, event.reset)
-        else:
-            instance.live.play(session, msid, request.name, reset=bool(event.reset))
-        kind = "recorded" if recording is not None else "live"
-        session.log.info("play", stream=request.name, kind=kind, accepted=error is None)
-
-    question = admit_player(session.instance, session.client, request, event.start)
-    session.ask(question, decided)
 
 
 def _receive_audio(session: Session, event: ReceiveAudio) -> None:
@@ -265,7 +234,8 @@ _EVENTS: Final[dict[type, Callable[[Session, Any], None]]] = {
     StreamClosed: _end_stream,
     StreamDeleted: _end_stream,
     PublishRequested: _publish,
-    PlayRequested: _play,
+    PlayRequested: playing.play,
+    TransitionRequested: playing.go_over,
     ReceiveAudio: _receive_audio,
     ReceiveVideo: _receive_video,
     PauseRequested: _pause,

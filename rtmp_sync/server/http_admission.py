@@ -17,6 +17,7 @@ from aiohttp import web
 from rtmp_sync.app import Client, Transport
 from rtmp_sync.errors import CallError, Reject
 from rtmp_sync.protocol.events import ConnectRequested
+from rtmp_sync.protocol.play_range import PlayRange
 from rtmp_sync.server.admission import Admitted, Refused, admit
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.http_player import HttpPlayer
@@ -126,7 +127,8 @@ class HttpAdmission:
             if recording is not None:
                 recording.abandon()
 
-        question = admit_player(viewer.instance, viewer.client, asked, url.start)
+        source = PlayRange.of(url.start, -1, 1000).source
+        question = admit_player(viewer.instance, viewer.client, asked, source)
         try:
             recording: Recording | None = await self._ask(question, unwanted)
         except StreamRefused as refusal:

@@ -23,6 +23,7 @@ from rtmp_sync.server.live_player import LivePlayer
 from rtmp_sync.server.peer_stream import PeerStream, StreamPeer
 from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.stream_registry import StreamRegistry
+from rtmp_sync.server.transition import Transition
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.live_stream import LiveStream
 from rtmp_sync.storage.recorder import Recorder, Take
@@ -83,6 +84,7 @@ class LiveStreams:
         self._publishing: dict[tuple[StreamPeer, int], Channel] = {}
         self._feeds: dict[str, Feed] = {}
         self._playing: dict[tuple[StreamPeer, int], LivePlayer] = {}
+        self._going_over: dict[tuple[StreamPeer, int], tuple[str, Transition]] = {}
 
     @property
     def names(self) -> list[str]:
@@ -102,6 +104,11 @@ class LiveStreams:
         """What a message stream plays."""
         player = self._playing.get((peer, msid))
         return player.stream.name if player is not None else None
+
+    @property
+    def in_use(self) -> bool:
+        """Whether anybody hears a stream, or publishes without a session."""
+        return bool(self._feeds) or any(one.audience for one in self._channels.values())
 
     def audience(self, name: str) -> int:
         """How many play it or hear it, without those that only pass it on."""
@@ -204,6 +211,25 @@ class LiveStreams:
         channel.play(player, reset=reset)
         self.on_change(name)
 
+    def go_over(self, peer: StreamPeer, msid: int, name: str, leave: Callable[[], None]) -> None:
+        """Play a stream from its next key frame on, and what the message stream plays now until
+        then. leave: called at that place."""
+
+        def arrive() -> None:
+            leave()
+            before = self._playing.get((peer, msid))
+            self.stop(peer, msid)
+            channel = self._channel(name)
+            player = self._playing[peer, msid] = LivePlayer(self._turn, peer, msid, channel.stream)
+            channel.go_over(player, before)
+            self.on_change(name)
+
+        self._stay(peer, msid)
+        transition = Transition(arrive)
+        self._going_over[peer, msid] = (name, transition)
+        self.tap(name, transition)
+        transition.is_past = False
+
     def want(self, peer: StreamPeer, msid: int, kind: int, wanted: bool) -> None:
         """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""
         player = self._playing.get((peer, msid))
@@ -242,6 +268,7 @@ class LiveStreams:
     def stop(self, peer: StreamPeer, msid: int, *, lost: bool = False) -> None:
         """A message stream publishes or plays no longer. lost: its client is gone, and may come
         back to go on."""
+        self._stay(peer, msid)
         player = self._playing.pop((peer, msid), None)
         if player is not None:
             channel = self._channels[player.stream.name]
@@ -254,13 +281,19 @@ class LiveStreams:
 
     def leave(self, peer: StreamPeer) -> None:
         """A connection is gone, with everything it published and played."""
-        for owner, msid in [key for key in (*self._playing, *self._publishing) if key[0] is peer]:
+        there = (*self._playing, *self._publishing, *self._going_over)
+        for owner, msid in [key for key in there if key[0] is peer]:
             self.stop(owner, msid, lost=True)
 
     def let_go(self) -> None:
         """This origin serves the instance no longer: what is not a client's ends too."""
         for feed in list(self._feeds.values()):
             feed.revoke("the instance is not served here any more")
+
+    def _stay(self, peer: StreamPeer, msid: int) -> None:
+        name, transition = self._going_over.pop((peer, msid), ("", None))
+        if transition is not None:
+            self.untap(name, transition)
 
     def _vacant(self, name: str) -> Channel | None:
         """The channel of a name that nobody publishes who is still there."""

@@ -12,6 +12,7 @@ from rtmp_sync.server.peer_stream import (
     PeerStream,
     StreamPeer,
 )
+from rtmp_sync.server.transition import completed, play_status
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.live_stream import LiveMessage, LiveStream
 from rtmp_sync.wire import media
@@ -25,6 +26,7 @@ from rtmp_sync.wire.constants import (
     PAUSE_NOTIFY,
     PLAY_RESET,
     PLAY_START,
+    PLAY_TRANSITION_COMPLETE,
     SEEK_NOTIFY,
     STREAM_BEGIN,
     UNPAUSE_NOTIFY,
@@ -82,6 +84,13 @@ class LivePlayer:
         messages = self.stream.join()
         self._give(messages)
         self.waits_for_key = not any(message.flags & media.KEY_FRAME for message in messages)
+
+    def go_over(self, before: LivePlayer | None) -> None:
+        """Play from the next key frame on, as `before` did with another stream."""
+        if before is not None:
+            self.paused, self.refused = before.paused, before.refused
+        self.to.data(play_status(PLAY_TRANSITION_COMPLETE, **completed(self.stream.name)))
+        self._resume(media.AUDIO | media.VIDEO)
 
     def want(self, kind: int, wanted: bool) -> None:
         """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""

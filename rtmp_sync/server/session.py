@@ -48,6 +48,7 @@ from rtmp_sync.server.stall import StallWatch
 from rtmp_sync.server.stream_admission import StreamRefused
 from rtmp_sync.server.tasks import Done
 from rtmp_sync.server.traffic import Traffic
+from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_CLOSED, LEVEL_ERROR, LEVEL_STATUS
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
@@ -89,6 +90,11 @@ class Session(asyncio.Protocol):
         self._timer: asyncio.TimerHandle | None = None
         self._stall = StallWatch(sessions.send_timeout, self.end)
         self._calls: dict[int, asyncio.Future[object]] = {}
+
+    @property
+    def turn(self) -> Turn:
+        """What it sends leaves at the end of the turn."""
+        return self._turn
 
     @property
     def client_id(self) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from rtmp_sync.app import Client
 from rtmp_sync.errors import ConfigError, Reject, RemoteProtocolError
+from rtmp_sync.protocol.play_range import PlaySource
 from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.relay import refuse_circles
 from rtmp_sync.server.shared_objects import may_access
@@ -23,10 +24,6 @@ from rtmp_sync.wire.constants import (
 
 __all__ = ["StreamRefused", "admit_player", "admit_publisher", "find_recording"]
 
-# What `play` may ask for: -1 is what is live, -2 (or nothing) that or else a recording, anything
-# from 0 on a recording from there. Players send thousandths, the specification has seconds.
-LIVE_ONLY = (-1.0, -1000.0)
-
 
 class StreamRefused(Reject):
     """A refusal with a status code of its own."""
@@ -40,6 +37,7 @@ async def admit_publisher(
     instance: Instance, client: Client, request: StreamRequest
 ) -> Take | None:
     """Where to record what is published, None for nowhere. Raises Reject."""
+    _refuse_nameless(request)
     if not may_access(client.write_access, request.name):
         raise Reject(f"{request.name} may not be published by this client.")
     refuse_circles(instance.live.hop, request.name, client)
@@ -51,21 +49,21 @@ async def admit_publisher(
 
 
 async def admit_player(
-    instance: Instance, client: Client, request: StreamRequest, start: float
+    instance: Instance, client: Client, request: StreamRequest, source: PlaySource
 ) -> Recording | None:
-    """The recording to play; None for what is live, now or later. start: as asked for, see
-    `LIVE_ONLY`. Raises Reject."""
+    """The recording to play; None for what is live, now or later. Raises Reject."""
+    _refuse_nameless(request)
     if not may_access(client.read_access, request.name):
         raise Reject(f"{request.name} may not be played by this client.")
     refuse_circles(instance.live.hop, request.name, client)
     await _ask_keys(instance, "play", request)
     await _ask(instance, "on_play", client, request)
     is_live = instance.live.is_published(request.name)
-    if start in LIVE_ONLY or (start < 0 and is_live):
+    if source is PlaySource.LIVE or (source is PlaySource.ANY and is_live):
         return None
     recording = await find_recording(instance, request.name)
     # librtmp asks for second 0 unless it was told "live"; what is live is played all the same
-    if recording is None and start >= 0 and not is_live:
+    if recording is None and source is PlaySource.RECORDED and not is_live:
         raise StreamRefused(PLAY_STREAM_NOT_FOUND, f"{request.name} is not recorded.")
     return recording
 
@@ -80,6 +78,11 @@ async def find_recording(instance: Instance, name: str) -> Recording | None:
         reason = str(error) or "the disk does not answer"
         instance.log.error("play_failed", stream=name, reason=reason)
         raise StreamRefused(PLAY_FAILED, f"{name} cannot be read.") from None
+
+
+def _refuse_nameless(request: StreamRequest) -> None:
+    if not request.name:
+        raise Reject("A stream needs a name.")
 
 
 async def _place(instance: Instance, request: StreamRequest) -> Take:

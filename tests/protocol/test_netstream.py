@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.protocol import events, netstream
 from rtmp_sync.protocol.limits import ConnectionLimits
 from rtmp_sync.protocol.netstream import IDLE, PLAYING, PUBLISHING, StreamTable
+from rtmp_sync.protocol.play_range import PlayRange, PlaySource
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire import constants as c
 from tests.support.rtmp_peer import Joined
@@ -100,23 +103,68 @@ def test_a_name_that_is_no_text_is_refused(
 # --- play
 
 
+ANY, LIVE, RECORDED = PlaySource.ANY, PlaySource.LIVE, PlaySource.RECORDED
+
+
 @pytest.mark.parametrize(
-    ("arguments", "start", "duration", "reset"),
+    ("arguments", "part", "reset"),
     [
-        ((), -2.0, -1.0, 1),
-        ((-1,), -1.0, -1.0, 1),
-        ((-2000, 10, False), -2000.0, 10.0, 0),
-        ((0, -1, 3), 0.0, -1.0, 3),
-        ((None, "x", "y"), -2.0, -1.0, 1),
-        ((float("nan"), float("inf"), 99), -2.0, -1.0, 1),
+        ((), PlayRange(ANY, 0, None), 1),
+        ((-1,), PlayRange(LIVE, 0, None), 1),
+        ((-1000,), PlayRange(LIVE, 0, None), 1),
+        ((-2000, 10, False), PlayRange(ANY, 0, 10), 0),
+        ((-5,), PlayRange(ANY, 0, None), 1),
+        ((0, -1, 3), PlayRange(RECORDED, 0, None), 3),
+        ((1500, 0), PlayRange(RECORDED, 1500, 0), 1),
+        ((None, "x", "y"), PlayRange(ANY, 0, None), 1),
+        ((float("nan"), float("inf"), 99), PlayRange(ANY, 0, None), 1),
     ],
 )
 def test_play_has_its_usual_arguments(
-    joined: Joined, arguments: tuple[object, ...], start: float, duration: float, reset: int
+    joined: Joined, arguments: tuple[object, ...], part: PlayRange, reset: int
 ) -> None:
     msid = create(joined)
     assert say(joined, msid, "play", "cam", *arguments) == [
-        events.PlayRequested(msid, 4.0, "cam", start, duration, reset)
+        events.PlayRequested(msid, 4.0, "cam", part, reset)
+    ]
+
+
+WHOLE = PlayRange(ANY, 0, None)
+
+
+@pytest.mark.parametrize(
+    ("options", "asked"),
+    [
+        ({}, (WHOLE, 1)),
+        ({"transition": "reset", "start": 1.5, "len": 2.0}, (PlayRange(RECORDED, 1500, 2000), 1)),
+        ({"transition": "append", "start": -1.0}, (PlayRange(LIVE, 0, None), 0)),
+        ({"transition": "appendAndWait"}, (WHOLE, 0, True)),
+        ({"transition": "resume", "offset": 7.5}, (PlayRange(ANY, 7500, None), 0, False, True)),
+        ({"transition": "switch"}, (WHOLE, 1)),  # nothing plays
+        ({"transition": 7, "len": "x"}, (WHOLE, 1)),
+    ],
+)
+def test_play2_is_a_play_with_options_in_seconds(
+    joined: Joined, options: dict[str, object], asked: tuple[Any, ...]
+) -> None:
+    msid = create(joined)
+    assert say(joined, msid, "play2", {"streamName": "cam", **options}) == [
+        events.PlayRequested(msid, 4.0, "cam", *asked)
+    ]
+
+
+def test_play2_goes_over_only_from_what_plays_and_may_stop_it(joined: Joined) -> None:
+    msid = create(joined)
+    options = {"streamName": "high", "oldStreamName": "low", "offset": 12.195}
+    say(joined, msid, "play", "low")
+    assert say(joined, msid, "play2", {**options, "transition": "switch"}) == [
+        events.TransitionRequested(msid, 4.0, "high", "low", WHOLE, False, 12195)
+    ]
+    assert say(joined, msid, "play2", {"streamName": "b", "transition": "swap"}) == [
+        events.TransitionRequested(msid, 4.0, "b", "", WHOLE, True, None)
+    ]
+    assert say(joined, msid, "play2", {"transition": "stop"}) == [
+        events.StreamClosed(msid, PLAYING)
     ]
 
 
