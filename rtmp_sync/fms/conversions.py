@@ -13,13 +13,13 @@ from typing import Final, NamedTuple
 __all__ = [
     "Conversion",
     "Folder",
+    "Noted",
     "addresses",
     "admin_port",
     "chunk_size",
     "connections",
     "folder",
     "rtmp_port",
-    "text",
     "virtual_folder",
 ]
 
@@ -33,12 +33,14 @@ class Folder(NamedTuple):
     name: str = ""
 
 
+class Noted(NamedTuple):
+    """A value, and what of the element it does not say."""
+
+    value: object
+    note: str
+
+
 Conversion = Callable[[str], object]
-
-
-def text(value: str) -> object:
-    """As it is."""
-    return value
 
 
 def rtmp_port(value: str) -> object:
@@ -47,7 +49,11 @@ def rtmp_port(value: str) -> object:
     plain = [port for port in ports if port > 0]
     if not plain:
         raise ValueError("only ports for SSL: end TLS in the load balancer in front")
-    return f"{host or '0.0.0.0'}:{plain[0]}"
+    address = f"{host or '0.0.0.0'}:{plain[0]}"
+    others = [str(abs(port)) for port in ports if port != plain[0]]
+    if not others:
+        return address
+    return Noted(address, f"not {', '.join(others)}: other ports and TLS are the load balancer's")
 
 
 def admin_port(value: str) -> object:

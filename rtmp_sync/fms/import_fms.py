@@ -14,7 +14,7 @@ from pydantic import ValidationError
 from rtmp_sync.config import Config
 from rtmp_sync.config_errors import WrongConfig, errors_from
 from rtmp_sync.config_rules import broken_rules
-from rtmp_sync.fms.conversions import Folder
+from rtmp_sync.fms.conversions import Folder, Noted
 from rtmp_sync.fms.folder import FmsFolder, Setting
 from rtmp_sync.fms.mapping import APPLICATION_OBJECT, SECRET_PATHS, find
 
@@ -26,13 +26,15 @@ _NO_FOLDER: Final = "there is no such folder here: create or mount it, then take
 
 @dataclass(frozen=True, slots=True)
 class Mapped:
-    """name: of a key of the user's own, as in [storage.virtual]. waits: why it is written as a
-    comment until the operator has seen to something."""
+    """name: of a key of the user's own, as in [storage.virtual]. note: what of the element the
+    value does not say. waits: why it is written as a comment until the operator has seen to
+    something."""
 
     setting: Setting
     key: str
     value: object
     name: str = ""
+    note: str = ""
     waits: str = ""
 
 
@@ -60,7 +62,7 @@ class Imported:
         if others := [host for host in self.folder.hosts if host != self.folder.host]:
             named = ", ".join(_shown(host) for host in others)
             lines.insert(
-                1, f"# Other virtual hosts, each a configuration of its own (--vhost): {named}"
+                2, f"# Other virtual hosts, each a configuration of its own (--vhost): {named}"
             )
         lines += ["", "[apps]", 'directory = "apps"']
         lines += [
@@ -86,7 +88,12 @@ class Imported:
             "hosts": list(self.folder.hosts),
             "applications": list(self.folder.applications),
             "mapped": [
-                {**_told(one.setting), "key": _full_key(one), "waits": one.waits or None}
+                {
+                    **_told(one.setting),
+                    "key": _full_key(one),
+                    "note": one.note or None,
+                    "waits": one.waits or None,
+                }
                 for one in self.mapped
             ],
             "unmapped": [{**_told(setting), "reason": reason} for setting, reason in self.unmapped],
@@ -153,7 +160,11 @@ def _mapped(setting: Setting) -> Mapped | str:
         value = key.convert(setting.value)
     except ValueError as reason:
         return str(reason)
-    return Mapped(setting, key.key, value, value.name if isinstance(value, Folder) else "")
+    note = ""
+    if isinstance(value, Noted):
+        value, note = value
+    name = value.name if isinstance(value, Folder) else ""
+    return Mapped(setting, key.key, value, name, note)
 
 
 def _wrong(mapped: Mapped, node_id: str) -> str:
@@ -197,8 +208,8 @@ def _line(mapped: Mapped) -> str:
     value = mapped.value.path if isinstance(mapped.value, Folder) else mapped.value
     origin = f"{_shown(mapped.setting.file)}: {_shown(mapped.setting.path)}"
     begin = "# " if mapped.waits else ""
-    note = f"; {mapped.waits}" if mapped.waits else ""
-    return f"{begin}{key} = {_toml(value)}  # {origin}{note}"
+    notes = "".join(f"; {note}" for note in (mapped.note, mapped.waits) if note)
+    return f"{begin}{key} = {_toml(value)}  # {origin}{notes}"
 
 
 def _toml(value: object) -> str:

@@ -50,6 +50,13 @@ def test_what_has_a_key_is_carried_over_and_the_file_is_good(
     }
 
 
+def test_ports_that_are_left_out_are_named_beside_the_one_that_is_not(
+    fms: Path, tmp_path: Path
+) -> None:
+    text = imported(fms, tmp_path).read_text()
+    assert "HostPort; not 80, 443: other ports and TLS are the load balancer's\n" in text
+
+
 def test_a_folder_that_is_not_there_waits_as_a_comment(
     fms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
