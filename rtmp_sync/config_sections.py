@@ -340,6 +340,9 @@ class AppSection(Section):
     one of its keys, as `name?key=KEY` or `rtmp://host/app?key=KEY`. Read again when it changes."""
     play_keys: ConfigPath | None = None
     """The same for who plays."""
+    start: list[Annotated[str, Field(min_length=1, pattern="^[^/]+$")]] = []
+    """Names of instances that run without anybody having connected, as long as this origin is the
+    active one; `"_definst_"` is the one of clients that name none."""
     relays: list[RelaySection] = []
     """What is pushed to other servers and pulled from them: `[[apps.NAME.relays]]`, below."""
 

@@ -130,6 +130,11 @@ class Instance:
         """Everyone connected, by client id."""
         return self._clients
 
+    @property
+    def at_work(self) -> bool:
+        """Whether something goes on that is no client's: it does not end for having none."""
+        return self.live.in_use or self._streams.at_work
+
     # Life
 
     def start(self) -> None:

@@ -186,6 +186,9 @@ class Instances:
             instance.go_on()
             self._watch_idle(instance)
         self._standing_by.clear()
+        for app_name, serving in self._serving.items():
+            for name in self._config.apps.section(app_name).start:
+                self.get(serving, name)
         for scope, client_id, info in self._turn.state.orphans():
             if session_key := session_key_in(info):
                 self._orphans[scope, session_key] = client_id
@@ -239,6 +242,9 @@ class Instances:
     def _end_idle(self, instance: Instance) -> None:
         self._idle.pop(instance.scope, None)
         if instance.clients:
+            return
+        if instance.at_work or instance.name in self._config.apps.section(instance.app_name).start:
+            self._watch_idle(instance)
             return
         del self._instances[instance.scope]
         if not instance.stopped:  # as one that could not be started is

@@ -85,6 +85,11 @@ class ServerStream:
         return self._playlist.source
 
     @property
+    def at_work(self) -> bool:
+        """Whether there is anything that `close` would end."""
+        return bool(self.source or self._recording or self._pull or self._pushes)
+
+    @property
     def published(self) -> bool:
         """Whether anybody publishes it."""
         return self._studio.live.is_published(self.name)
@@ -153,8 +158,14 @@ class ServerStream:
             return lambda: None
         live, remote = self._studio.live, Remote(url, name or self.name)
         path = path_of(live.hop, self.name, None)
-        self._pull = RelayPull(live, self.name, remote, path, self._status)
-        return self._pull.close
+        pull = self._pull = RelayPull(live, self.name, remote, path, self._status)
+
+        def stop() -> None:
+            if self._pull is pull:
+                self._pull = None
+            pull.close()
+
+        return stop
 
     def send(self, handler: str, *arguments: object) -> None:
         """Call `handler` of everybody who plays it: a data message. `"@setDataFrame"` with
@@ -205,6 +216,11 @@ class ServerStreams:
         if found is None:
             found = self._streams[name] = ServerStream(self._studio, name, self._closed)
         return found
+
+    @property
+    def at_work(self) -> bool:
+        """Whether one of them does anything."""
+        return any(stream.at_work for stream in self._streams.values())
 
     def played_by(self, name: str) -> str | None:
         """What the stream of that name plays, if there is one."""

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from rtmp_sync import CallError, NetConnection, Origin
 from rtmp_sync.protocol.events import MediaReceived
+from rtmp_sync.server import relay_push
 from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.relay import Remote
+from rtmp_sync.server.relay_push import RelayPush
 from rtmp_sync.server.remote_stream import RemoteStream
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
@@ -214,3 +220,46 @@ async def test_a_relay_that_brings_a_stream_back_is_refused(tmp_path: Path) -> N
             refused = str(error)
         assert "circle" in refused
         assert instance(origin).live.names == ["other"]
+
+
+async def test_a_target_that_takes_nothing_delays_nobody_and_loses_frames(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_push, "_QUEUE_BYTES", 1_000_000)
+    monkeypatch.setattr(relay_push, "_STALLED_SECONDS", 0.2)
+    told: list[str] = []
+    async with running(tmp_path / "to") as target, running(tmp_path / "from") as origin:
+        publisher, player = await publish(origin), await play(origin)
+        begin(publisher)
+        remote = Remote(url(target, "probe"), "s")
+        push = RelayPush(instance(origin).live, "s", remote, lambda *one: told.append(one[0]))
+        await until(lambda: told == ["NetStream.Publish.Start"])
+        for session in target.sessions:
+            session.hold()
+        for number in range(60):
+            publisher.stream.send(VIDEO, 40 * number, inter(bytes(300_000)))
+            await publisher.stream.drain()
+        await until(lambda: len(player.frames) == 63)
+        await until(lambda: push.dropped > 0)
+        await until(lambda: "NetStream.Publish.BadName" in told)
+        push.close()
+
+
+async def test_a_target_that_never_answers_is_given_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(relay_push, "SETUP_SECONDS", 0.05)
+    told: list[str] = []
+    dials: list[asyncio.StreamWriter] = []
+    silent = await asyncio.start_server(lambda _, writer: dials.append(writer), "127.0.0.1", 0)
+    port = silent.sockets[0].getsockname()[1]
+    async with running(tmp_path / "from") as origin:
+        begin(await publish(origin))
+        remote = Remote(f"rtmp://127.0.0.1:{port}/live", "s?key=secret")
+        push = RelayPush(instance(origin).live, "s", remote, lambda *one: told.append(one[1]))
+        await until(lambda: len(dials) == 2)
+        push.close()
+    assert told == [f"rtmp://127.0.0.1:{port}/live/s: no answer in time"]
+    for writer in dials:
+        writer.close()
+    silent.close()

@@ -9,10 +9,11 @@ import pytest
 
 from rtmp_sync import Origin
 from rtmp_sync.errors import ConnectError
+from rtmp_sync.server import instances
 from rtmp_sync.server.server_stream import ServerStream
 from rtmp_sync.server.standby_object import REPLAYING
 from rtmp_sync.wire import amf0
-from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
+from rtmp_sync.wire.constants import AUDIO, VIDEO
 from tests.server.test_relay import (
     AAC_HEADER,
     AVC_HEADER,
@@ -27,6 +28,7 @@ from tests.server.test_relay import (
     publish,
 )
 from tests.support.origins import running, until, url
+from tests.support.single import free_ports
 
 HEVC_HEADER = b"\x90hvc1config"
 HEVC_KEY = b"\x91hvc1\0\0\0key"
@@ -296,3 +298,27 @@ async def test_who_plays_a_closed_instances_stream_is_told_its_end(origin: Origi
     await until(lambda: AVC_HEADER in pictures(player) and (AUDIO, 0, AAC_HEADER) in player.frames)
     instance(origin).let_go()
     await until(lambda: "NetStream.Play.UnpublishNotify" in player.told)
+
+
+async def test_an_instance_at_work_does_not_end_for_having_no_clients(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(instances, "IDLE_SECONDS", 0.01)
+    client = await join(origin)
+    show = stream_of(origin, "show")
+    stop = show.pull_from(f"rtmp://127.0.0.1:{free_ports(1)[0]}/nobody")
+    await client.connection.close()
+    await until(lambda: not instance(origin).clients)
+    idle = origin.instances._idle
+    await until(lambda: idle)
+    first = idle["probe/_definst_"]
+    await until(lambda: idle.get("probe/_definst_", first) is not first)  # looked at, and left
+    assert len(origin.instances) == 1
+    stop()
+    await until(lambda: len(origin.instances) == 0)
+
+
+async def test_instances_of_the_configuration_run_before_anybody_comes(tmp_path: Path) -> None:
+    async with running(tmp_path / "state", apps={"probe": {"start": ["radio"]}}) as origin:
+        assert instance(origin).name == "radio"
+        await instance(origin).ready
