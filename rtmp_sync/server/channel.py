@@ -23,6 +23,8 @@ from rtmp_sync.wire.constants import (
     PLAY_PUBLISH_NOTIFY,
     PLAY_UNPUBLISH_NOTIFY,
     PUBLISH_START,
+    STREAM_BEGIN,
+    STREAM_EOF,
     UNPUBLISH_SUCCESS,
 )
 from rtmp_sync.wire.messages import CLEAR_DATA_FRAME, data_name, split_data
@@ -136,14 +138,15 @@ class Channel:
         for player in self.players.values():
             self._ranks.remove(player)
             player.waits_for_key = True
+            player.to.signal(STREAM_BEGIN)
             player.to.status(PLAY_PUBLISH_NOTIFY, f"{self.name} is now published.")
             self._ranks.add(player)
         for listener in tuple(self._listeners):
             listener.waits_for_key = True
             listener.tap.begin()
 
-    def end(self) -> None:
-        """Nobody publishes any more."""
+    def end(self, *, lost: bool = False) -> None:
+        """Nobody publishes any more. lost: but may go on; players that end at StreamEOF wait."""
         publisher, self.publisher = self.publisher, None
         self.stream.stop()
         text = f"{self.name} is now unpublished."
@@ -151,6 +154,8 @@ class Channel:
             publisher.status(UNPUBLISH_SUCCESS, text)
         self._ranks.settle()
         for player in self.players.values():
+            if not lost:
+                player.to.signal(STREAM_EOF)
             player.to.status(PLAY_UNPUBLISH_NOTIFY, text)
         for listener in tuple(self._listeners):
             listener.tap.end()

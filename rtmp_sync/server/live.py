@@ -326,7 +326,7 @@ class LiveStreams:
         if self._turn.authorised:  # else the next origin knows who published
             (self._registry.lose if lost else self._registry.end)(name)
         self._end_recording(channel)
-        channel.end()
+        channel.end(lost=lost)
         self._forget_if_idle(channel)
         self.on_change(name)
         if isinstance(publisher, _PeerPublisher):

@@ -9,7 +9,7 @@ import pytest
 from rtmp_sync import Origin
 from rtmp_sync.protocol.events import CallAnswered, MediaReceived, StatusReceived, StreamSignalled
 from rtmp_sync.wire import amf0
-from rtmp_sync.wire.constants import STREAM_BEGIN
+from rtmp_sync.wire.constants import STREAM_BEGIN, STREAM_EOF
 from tests.support.origins import until
 from tests.support.peer import Peer
 
@@ -82,6 +82,10 @@ def frames(peer: Peer) -> list[tuple[int, int, bytes]]:
     return [(one.type, one.timestamp, one.payload) for one in peer.media() if one.type in (8, 9)]
 
 
+def signals(peer: Peer) -> list[int]:
+    return [one.event for one in peer.events if isinstance(one, StreamSignalled)]
+
+
 def data(peer: Peer) -> list[bytes]:
     return [one.payload for one in peer.media() if one.type == 18]
 
@@ -148,8 +152,10 @@ async def test_who_waits_for_a_stream_is_told_when_it_begins_and_ends(studio: St
     await status(player, "NetStream.Play.PublishNotify")
     push(publisher, 9, 0, key())
     await player.until(lambda: frames(player))
+    assert signals(player) == [STREAM_BEGIN, STREAM_BEGIN]  # of who waits, and of the stream
     publisher.send(publisher.rtmp.command("deleteStream", 0, None, 1))
     await status(player, "NetStream.Play.UnpublishNotify")
+    assert signals(player) == [STREAM_BEGIN, STREAM_BEGIN, STREAM_EOF]
     await status(publisher, "NetStream.Unpublish.Success")
 
 
@@ -179,6 +185,7 @@ async def test_players_of_a_lost_publisher_are_told_and_the_name_is_free(studio:
     publisher, player = await studio.publisher(), await studio.player()
     publisher.writer.transport.abort()
     await status(player, "NetStream.Play.UnpublishNotify")
+    assert STREAM_EOF not in signals(player)  # it may come back, and they wait for it
     await studio.publisher()
 
 
