@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Annotated
 
@@ -156,6 +157,60 @@ def history(
     from rtmp_sync.commands.history import show_history
 
     return show_history(nodes(), follow=follow, as_json=as_json)
+
+
+MediaOption = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--media",
+        help="Instead of --dir: a folder of recordings; twice where the origins have no NAS.",
+    ),
+]
+OwnConfigOption = Annotated[
+    Path | None, typer.Option("--config", help="Instead of --dir: an origin's configuration.")
+]
+
+
+@command(LOOK)
+def recordings(
+    directory: DirectoryOption = PAIR_DIRECTORY,
+    config: OwnConfigOption = None,
+    media: MediaOption = None,
+    as_json: JsonOption = False,
+) -> int:
+    """List what is recorded, with its gaps and with what is not here."""
+    from rtmp_sync.commands.recordings import find_media, show_recordings
+
+    return show_recordings(find_media(directory, config, media or ()), as_json=as_json)
+
+
+@command(CARE)
+def export(
+    recording: Annotated[
+        str,
+        typer.Argument(help="APP/INSTANCE/NAME or APP/NAME, or a .rec folder or .flv file."),
+    ],
+    file: Annotated[
+        Path, typer.Argument(help="What to make: .flv, or .mp4 and others through ffmpeg.")
+    ],
+    directory: DirectoryOption = PAIR_DIRECTORY,
+    config: OwnConfigOption = None,
+    media: MediaOption = None,
+    begin: Annotated[
+        str, typer.Option("--from", metavar="TIME", help="Seconds, M:SS or H:MM:SS.")
+    ] = "0",
+    end: Annotated[str | None, typer.Option("--to", metavar="TIME", help="The same.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Write over a file.")] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Make one file of a recording, without encoding it again."""
+    from rtmp_sync.commands.export import Span, parse_time
+    from rtmp_sync.commands.export import export as run
+    from rtmp_sync.commands.recordings import find_media
+
+    span = Span(parse_time(begin), parse_time(end) if end is not None else None)
+    folders = partial(find_media, directory, config, media or ())
+    return run(recording, file, folders, span, force=force, as_json=as_json)
 
 
 @command(MOVE)

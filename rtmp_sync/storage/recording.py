@@ -82,9 +82,11 @@ class Recording:
     _closed: bool = False
 
     @classmethod
-    async def open(cls, path: Path, lane: Executor) -> Recording | None:
-        """The recording at a path of `MediaFolders.prove`; None if there is none."""
-        found = await asyncio.get_running_loop().run_in_executor(lane, _look, path)
+    async def open(cls, path: Path, lane: Executor, *others: Path) -> Recording | None:
+        """The recording at a path of `MediaFolders.prove`; None if there is none. others: where
+        more of its segments are, as on the disk of another node."""
+        loop = asyncio.get_running_loop()
+        found = await loop.run_in_executor(lane, _look_at_all, (path, *others))
         if found is None:
             return None
         files, missing = found
@@ -239,6 +241,22 @@ def _tag_at(file: BinaryIO, position: int, end: int) -> tuple[RecordedTag | None
     ms = second >> 8 | (second & 0xFF) << 24
     flags = media.classify(type, payload) if type in (AUDIO, VIDEO) else 0
     return RecordedTag(type, flags, ms, payload), position + TAG_BYTES + size
+
+
+def _look_at_all(paths: tuple[Path, ...]) -> tuple[list[_File], tuple[SegmentInfo, ...]] | None:
+    """What is there together; of a file that is in several places the longest one."""
+    files: dict[str, _File] = {}
+    missing: dict[str, SegmentInfo] = {}
+    for found in filter(None, map(_look, paths)):
+        missing.update((one.file, one) for one in found[1])
+        for file in found[0]:
+            known = files.get(file.path.name)
+            if known is None or known.end < file.end:
+                files[file.path.name] = file
+    if not files and not missing:
+        return None
+    in_order = sorted(files.values(), key=lambda file: (file.start_ms, file.path.name))
+    return in_order, tuple(one for name, one in missing.items() if name not in files)
 
 
 def _look(path: Path) -> tuple[list[_File], tuple[SegmentInfo, ...]] | None:

@@ -123,7 +123,8 @@ class Segment:
 
     def _told(self, *, complete: bool) -> Metadata:
         told = {key: value for key, value in self.metadata.items() if key not in _AT_THE_END}
-        told[FACTS] = pyamf.ASObject(self.facts)
+        if self.facts:
+            told[FACTS] = pyamf.ASObject(self.facts)
         if complete:
             times = [ms for ms, _ in self.key_frames]
             told |= {
