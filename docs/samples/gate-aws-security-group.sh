@@ -24,11 +24,11 @@ rules() {
 }
 
 permission() {
-    case "$1" in
-        *:*) ranges="Ipv6Ranges=[{CidrIpv6=$1}]" ;;
-        *) ranges="IpRanges=[{CidrIp=$1}]" ;;
+    case "$2" in
+        *:*) ranges="Ipv6Ranges=[{CidrIpv6=$2}]" ;;
+        *) ranges="IpRanges=[{CidrIp=$2}]" ;;
     esac
-    echo "IpProtocol=tcp,FromPort=$RTMP_SYNC_PORT,ToPort=$RTMP_SYNC_PORT,$ranges"
+    echo "IpProtocol=tcp,FromPort=$1,ToPort=$1,$ranges"
 }
 
 revoke() {
@@ -41,9 +41,11 @@ revoke() {
 case "$RTMP_SYNC_ACTION" in
     open)
         revoke || exit 1    # what an earlier list let in
-        for network in ${RTMP_SYNC_ALLOW:-0.0.0.0/0 ::/0}; do
-            aws ec2 authorize-security-group-ingress --group-id "$group" \
-                --ip-permissions "$(permission "$network")" >/dev/null || exit 1
+        for port in $RTMP_SYNC_PORT ${RTMP_SYNC_HTTP_PORT:-}; do
+            for network in ${RTMP_SYNC_ALLOW:-0.0.0.0/0 ::/0}; do
+                aws ec2 authorize-security-group-ingress --group-id "$group" \
+                    --ip-permissions "$(permission "$port" "$network")" >/dev/null || exit 1
+            done
         done ;;
     close)
         revoke ;;

@@ -40,9 +40,9 @@ async def client() -> AsyncIterator[NetConnection]:
     await connection.close()
 
 
-@pytest.mark.parametrize("choice", ["", "FAST_PROFILE", "SEND_PROXY", "SOURCE"])
+@pytest.mark.parametrize("choice", ["", "FAST_PROFILE", "SEND_PROXY", "SOURCE", "HTTP_LISTEN"])
 def test_the_sample_is_valid_in_each_variant_without_a_warning(choice: str) -> None:
-    environment = {choice: "127.0.0.1"} if choice else {}
+    environment = {choice: ":8080" if choice == "HTTP_LISTEN" else "127.0.0.1"} if choice else {}
     checked = subprocess.run(
         [require("haproxy"), "-c", "-f", str(SAMPLE)],
         env=environment,

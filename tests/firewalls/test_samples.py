@@ -56,7 +56,11 @@ def sample(
     monkeypatch.chdir(folder)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     command: Sequence[str] = [str(SAMPLES / name), *arguments]
-    variables = {"RTMP_SYNC_PORT": "1935", "RTMP_SYNC_ALLOW": "10.0.0.0/24 fd77::/64"}
+    variables = {
+        "RTMP_SYNC_PORT": "1935",
+        "RTMP_SYNC_HTTP_PORT": "8080",
+        "RTMP_SYNC_ALLOW": "10.0.0.0/24 fd77::/64",
+    }
     return CommandFilter(
         dict.fromkeys(ACTIONS, command), variables, deadline_seconds=20, verify_seconds=1
     )
@@ -99,6 +103,7 @@ async def test_a_security_group_is_empty_while_the_gate_is_closed(
     assert await gate.verify() == "open"
     rules = (tmp_path / "rules").read_text()
     assert rules.count("IpProtocol=tcp,FromPort=1935,ToPort=1935") == 2
+    assert rules.count("IpProtocol=tcp,FromPort=8080,ToPort=8080") == 2
     assert "IpRanges=[{CidrIp=10.0.0.0/24}]" in rules
     assert "Ipv6Ranges=[{CidrIpv6=fd77::/64}]" in rules
     await gate.close()

@@ -10,7 +10,7 @@ import subprocess
 import tarfile
 import tempfile
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 from typing import Any
@@ -60,8 +60,8 @@ def mpegts_js() -> str:
 
 
 class Browser:
-    """`async with Browser(page, files) as browser:` opens the page, whose script calls
-    `report(name, values)`: the last values of each name are in `reports`.
+    """`async with Browser(page, files, log) as browser:` opens the page, which posts an object to
+    `/report/NAME`: the last values of each name are in `reports`.
 
     files: what else the page's server has, by path.
     """
@@ -105,16 +105,16 @@ class Browser:
         await self._runner.cleanup()
         self._folder.cleanup()
 
-    async def until(self, name: str, key: str, least: float) -> None:
-        """Wait until a value that the page reports has grown so far."""
+    async def until(self, name: str, true: Callable[[dict[str, Any]], bool]) -> None:
+        """Wait until what the page reports is so."""
         try:
             async with asyncio.timeout(SECONDS):
-                while self.reports[name].get(key, 0) < least:
+                while not true(self.reports[name]):
                     self._news.clear()
                     await self._news.wait()
         except TimeoutError:
-            told = f"{name} reported {self.reports[name]}\n{self._log.read_text()[-2000:]}"
-            pytest.fail(f"{key} did not reach {least}: {told}")
+            told = f"{name} reported {self.reports[name]}"
+            pytest.fail(f"{told}\n{self._log.read_text()[-2000:]}")
 
     async def _serve(self, request: web.Request) -> web.Response:
         content = self._files.get(request.path)
