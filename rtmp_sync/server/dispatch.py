@@ -37,6 +37,7 @@ from rtmp_sync.server import playing
 from rtmp_sync.server.bandwidth import FMS, OLD, Bandwidth, BandwidthCheck, Words
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.recorded import RecordedStreams
+from rtmp_sync.server.shared_objects import may_access
 from rtmp_sync.server.stream_admission import admit_publisher, find_recording
 from rtmp_sync.storage.recorder import Take
 from rtmp_sync.storage.recording import Recording
@@ -173,7 +174,7 @@ def _fc_unsubscribe(session: Session, event: CommandReceived) -> None:
 
 
 def _stream_length(session: Session, event: CommandReceived) -> None:
-    """In seconds; 0 of what is live or not there."""
+    """In seconds; 0 of what is live, not there, or not for this client."""
     request = StreamRequest.parse(_first_text(session, event), "play", session.app)
 
     def found(recording: Recording | None, error: BaseException | None) -> None:
@@ -183,7 +184,10 @@ def _stream_length(session: Session, event: CommandReceived) -> None:
             recording.abandon()
         session.answer(event.transaction, replies.result(seconds))
 
-    session.ask(find_recording(session.instance, request.name), found)
+    if may_access(session.client.read_access, request.name):
+        session.ask(find_recording(session.instance, request.name), found)
+    else:
+        found(None, None)
 
 
 def _check_bandwidth(words: Words) -> Callable[[Session, CommandReceived], None]:

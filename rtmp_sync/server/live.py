@@ -203,11 +203,20 @@ class LiveStreams:
 
     # Playing
 
-    def play(self, peer: StreamPeer, msid: int, name: str, *, reset: bool) -> None:
-        """Begin to play, now or when somebody publishes."""
+    def play(
+        self,
+        peer: StreamPeer,
+        msid: int,
+        name: str,
+        *,
+        reset: bool,
+        duration_ms: int | None = None,
+    ) -> None:
+        """Begin to play, now or when somebody publishes. duration_ms: see `LivePlayer`."""
         self.stop(peer, msid)
         channel = self._channel(name)
-        player = self._playing[peer, msid] = LivePlayer(self._turn, peer, msid, channel.stream)
+        player = LivePlayer(self._turn, peer, msid, channel.stream, duration_ms)
+        self._playing[peer, msid] = player
         channel.play(player, reset=reset)
         self.on_change(name)
 

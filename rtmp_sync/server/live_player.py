@@ -24,11 +24,14 @@ from rtmp_sync.wire.constants import (
     CSID_VIDEO,
     DATA,
     PAUSE_NOTIFY,
+    PLAY_COMPLETE,
     PLAY_RESET,
     PLAY_START,
+    PLAY_STOP,
     PLAY_TRANSITION_COMPLETE,
     SEEK_NOTIFY,
     STREAM_BEGIN,
+    STREAM_EOF,
     UNPAUSE_NOTIFY,
     VIDEO,
 )
@@ -40,12 +43,20 @@ CSIDS: Final = {AUDIO: CSID_AUDIO, VIDEO: CSID_VIDEO, DATA: CSID_STREAM}
 
 class LivePlayer:
     """key: chunk size and message stream id; players with the same one get the same bytes.
-    refused: media.AUDIO and media.VIDEO, when the player does not want them. since: wall time."""
+    refused: media.AUDIO and media.VIDEO, when the player does not want them. since: wall time.
+    duration_ms: what it wants of the stream, 0 for one picture; None: all."""
 
-    __slots__ = ("_turn", "key", "outbox", "paused", "refused", "since", "stream", "to",
-                 "waits_for_key")  # fmt: skip
+    __slots__ = ("_duration_ms", "_ended", "_from_ms", "_turn", "key", "outbox", "paused",
+                 "refused", "since", "stream", "to", "waits_for_key")  # fmt: skip
 
-    def __init__(self, turn: Turn, peer: StreamPeer, msid: int, stream: LiveStream) -> None:
+    def __init__(
+        self,
+        turn: Turn,
+        peer: StreamPeer,
+        msid: int,
+        stream: LiveStream,
+        duration_ms: int | None = None,
+    ) -> None:
         self._turn = turn
         self.to = PeerStream(turn, peer, msid)
         self.outbox = peer.outbox
@@ -55,11 +66,15 @@ class LivePlayer:
         self.paused = False
         self.refused = 0
         self.waits_for_key = False
+        self._duration_ms = duration_ms
+        self._from_ms: int | None = None  # timestamp of the first frame, if there is a duration
+        self._ended = False
 
     @property
     def is_choosy(self) -> bool:
         """Whether it may skip something."""
-        return bool(self.paused or self.refused or self.waits_for_key)
+        wants_all = self._duration_ms is None
+        return bool(self.paused or self.refused or self.waits_for_key or not wants_all)
 
     def skips(self, flags: int) -> bool:
         """Whether this player does not get a message with these flags now."""
@@ -70,7 +85,12 @@ class LivePlayer:
                 return True
             if flags & media.KEY_FRAME:
                 self.waits_for_key = False
-        return False
+        if self._duration_ms is None or self._ended:
+            return self._ended
+        self._end_if_over(flags, self.stream.timestamp)
+        if self._ended:
+            self._tell_end()
+        return self._ended
 
     def begin(self, *, reset: bool) -> None:
         """Play: with all that a late joiner needs to show a picture at once."""
@@ -82,7 +102,11 @@ class LivePlayer:
         self.to.data(SAMPLE_ACCESS_MESSAGE)
         self.to.data(DATA_START_MESSAGE)
         messages = self.stream.join()
+        if self._duration_ms is not None:
+            messages = self._wanted(messages)
         self._give(messages)
+        if self._ended:
+            self._tell_end()
         self.waits_for_key = not any(message.flags & media.KEY_FRAME for message in messages)
 
     def go_over(self, before: LivePlayer | None) -> None:
@@ -111,6 +135,31 @@ class LivePlayer:
         self.to.status(code, f"{done} {self.stream.name}.")
         if not paused:
             self._resume(media.AUDIO | media.VIDEO)
+
+    def _wanted(self, messages: Iterable[LiveMessage]) -> list[LiveMessage]:
+        wanted = []
+        for message in messages:
+            self._end_if_over(message.flags, message.timestamp)
+            if not self._ended:
+                wanted.append(message)
+        return wanted
+
+    def _end_if_over(self, flags: int, timestamp: int) -> None:
+        """A message comes; it is not played if it is behind the end."""
+        if not (flags & (media.KEY_FRAME | media.DROPPABLE) or flags == media.AUDIO):
+            return
+        if self._from_ms is None:
+            if self._duration_ms or flags & media.KEY_FRAME:
+                self._from_ms = timestamp
+            return
+        elapsed_ms = (timestamp - self._from_ms + 0x80000000 & 0xFFFFFFFF) - 0x80000000
+        self._ended = elapsed_ms >= (self._duration_ms or 0)
+
+    def _tell_end(self) -> None:
+        name, duration_ms = self.stream.name, self._duration_ms or 0
+        self.to.signal(STREAM_EOF)
+        self.to.data(play_status(PLAY_COMPLETE, duration=duration_ms / 1000, bytes=0.0))
+        self.to.status(PLAY_STOP, f"Stopped playing {name}.", details=name)
 
     def _resume(self, kind: int) -> None:
         """Go on in a running stream with what was left out: its configuration may be another

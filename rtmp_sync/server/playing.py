@@ -41,7 +41,8 @@ def play(session: Session, event: PlayRequested) -> None:
             wanted = Request(name, recording, part, origin_ms)
             instance.recorded.play(session, msid, wanted, event.reset, waits=event.waits)
         else:
-            instance.live.play(session, msid, name, reset=bool(event.reset))
+            reset = bool(event.reset & 1)
+            instance.live.play(session, msid, name, reset=reset, duration_ms=part.duration_ms)
         kind = "recorded" if recording is not None else "live"
         session.log.info("play", stream=name, kind=kind, accepted=error is None)
 
