@@ -1,7 +1,7 @@
 """A TCP load balancer in front of a pair: clients reach the one origin that is open.
 
 Stands in for HAProxy in `rtmp-sync pair` and behaves like our sample configuration of it
-(docs/samples/haproxy.cfg): new connections go to a server that is up (`timeout connect 1s`,
+(docs/samples/haproxy.cfg): new connections go to a server that is up (`timeout connect 300ms`,
 `retries 3`, `option redispatch 1`); when none is up they are closed at once; the sessions of a
 server that is marked down are cut (`on-marked-down shutdown-sessions`). Like HAProxy with
 `send-proxy` it can tell the servers who its clients are.
@@ -25,7 +25,7 @@ from rtmp_sync.wire import proxy_protocol
 
 __all__ = ["FrontDoor"]
 
-CONNECT_TIMEOUT_SECONDS = 1.0
+CONNECT_TIMEOUT_SECONDS = 0.3
 RETRIES = 3
 SAMPLE_TIMES = CheckTimes()
 LINGER_SECONDS = 5.0  # time to deliver the last bytes to a side that reads slowly
