@@ -22,7 +22,7 @@ up: setup
 
 test: setup-dev
 	$(call stage,tests in parallel,.venv/bin/python -m pytest -q -n $(WORKERS) -m "not e2e")
-	$(call stage,end-to-end tests one by one,.venv/bin/python -m pytest -q -m e2e)
+	$(call stage,end-to-end tests one by one,.venv/bin/python -m pytest -q --durations=20 -m e2e)
 
 check: setup-dev
 	$(call stage,format and lint,.venv/bin/ruff format --check . && .venv/bin/ruff check .)
@@ -54,7 +54,7 @@ setup:
 	@.ci/setup
 
 setup-dev:
-	@.ci/setup dev chromium etcd etcdctl ffmpeg ffprobe haproxy ip iptables nft npm openssl tshark
+	@.ci/setup dev chromium etcd etcdctl ffmpeg ffprobe gst-launch-1.0 haproxy ip iptables nft nginx npm openssl rtmpdump tshark
 
 clean:
 	rm -rf .venv build dist var .mypy_cache .ruff_cache .pytest_cache .hypothesis bench/results
