@@ -2,23 +2,29 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rtmp_sync import Origin
-from rtmp_sync.protocol.events import CallAnswered, MediaReceived
+from rtmp_sync.protocol.events import CallAnswered, MediaReceived, StatusReceived
+from rtmp_sync.server import recordings, stream_registry
 from rtmp_sync.server.stream_registry import ListedStream
 from rtmp_sync.storage.manifest import load_manifest
 from rtmp_sync.storage.segment import read_metadata
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import DATA, VIDEO
 from rtmp_sync.wire.flv import FlvReader
+from tests.support.fuse_disk import FuseDisk
 from tests.support.origins import running, until
 from tests.support.peer import Peer
+from tests.support.tmpfs_disk import TmpfsDisk
 
 AVC = b"\x17\0\0\0\0config"
 METADATA = amf0.encode("@setDataFrame", "onMetaData", {"width": 320.0})
@@ -57,6 +63,25 @@ def film(peer: Peer, frames: int, *, start: int = 0) -> None:
         push(peer, VIDEO, start + 40 * number, payload)
 
 
+def told(peer: Peer, code: str) -> str:
+    """The descriptions of all statuses of that code."""
+    seen = [one.info for one in peer.events if isinstance(one, StatusReceived)]
+    return "\n".join(str(one["description"]) for one in seen if one.get("code") == code)
+
+
+def says(peer: Peer, code: str, text: str) -> bool:
+    return text in told(peer, code)
+
+
+async def play(origin: Origin, name: str) -> Peer:
+    peer = Peer()
+    await peer.connect(origin.rtmp_port, "probe/live", "")
+    peer.send(peer.rtmp.call("createStream")[1])
+    await peer.event(CallAnswered)
+    peer.send(peer.rtmp.command("play", 0, None, name, msid=1))
+    return peer
+
+
 def push(peer: Peer, type: int, timestamp: int, payload: bytes) -> None:
     peer.send(peer.rtmp.message(type, payload, msid=1, timestamp=timestamp))
 
@@ -71,6 +96,10 @@ async def leave(origin: Origin, peer: Peer, *, cleanly: bool = True) -> None:
 
 def folder(tmp_path: Path, name: str = "s") -> Path:
     return tmp_path / "media" / "probe" / "live" / f"{name}.rec"
+
+
+def states(folder: Path) -> list[str]:
+    return [one.state for one in load_manifest(folder)]
 
 
 async def closed(tmp_path: Path, count: int) -> None:
@@ -165,11 +194,7 @@ async def test_a_recording_goes_on_after_a_restart_of_the_origin_and_its_file_is
 async def test_players_that_stayed_see_time_go_on(tmp_path: Path) -> None:
     async with studio(tmp_path) as origin:
         peer = await publish(origin, "live")
-        player = Peer()
-        await player.connect(origin.rtmp_port, "probe/live", "")
-        player.send(player.rtmp.call("createStream")[1])
-        await player.event(CallAnswered)
-        player.send(player.rtmp.command("play", 0, None, "s", msid=1))
+        player = await play(origin, "s")
         await player.until(lambda: "NetStream.Play.Start" in player.statuses())
         await peer.until(lambda: START in peer.statuses())
         film(peer, 5, start=90_000)
@@ -223,11 +248,7 @@ async def test_a_disk_that_refuses_ends_the_recording_and_not_the_stream(tmp_pat
         await until(lambda: put_in_the_way(folder(tmp_path)))
         film(peer, 5)
         await peer.until(lambda: FAILED in peer.statuses())
-        player = Peer()
-        await player.connect(origin.rtmp_port, "probe/live", "")
-        player.send(player.rtmp.call("createStream")[1])
-        await player.event(CallAnswered)
-        player.send(player.rtmp.command("play", 0, None, "s", msid=1))
+        player = await play(origin, "s")
         await player.until(lambda: times(player))
         peer.close()
         player.close()
@@ -355,3 +376,106 @@ async def test_segments_on_a_disk_of_the_other_origin_are_in_the_manifest(tmp_pa
         assert (folder(tmp_path) / second.file).exists()
         assert (first.start_ms, first.duration_ms, first.state) == (0, 160, "closed")
         assert second.start_ms == 160 + second.gap_ms
+
+
+async def test_a_disk_that_becomes_full_ends_the_recording_with_a_segment_that_plays(
+    tmp_path: Path,
+) -> None:
+    disk = TmpfsDisk(tmp_path / "media", size=512 * 1024)
+    try:
+        async with studio(tmp_path) as origin:
+            peer = await recording(origin)
+            film(peer, 5)
+            push(peer, VIDEO, 200, b"\x17\1\0\0\0" + bytes(600_000))
+            await peer.until(lambda: FAILED in peer.statuses())
+            assert "No space left" in told(peer, FAILED)
+            await closed(tmp_path, 1)
+            disk.fill()
+            other = await publish(origin, name="other")
+            film(other, 5)
+            await other.until(lambda: FAILED in other.statuses())
+            player = await play(origin, "other")
+            await player.until(lambda: times(player))  # and what is live is live
+            (info,) = load_manifest(folder(tmp_path))
+            path = folder(tmp_path) / info.file
+            assert info.bytes == path.stat().st_size
+            assert [at for at, _ in frames_in(path)] == [0, 40, 80, 120, 160]
+            for one in (peer, other, player):
+                one.close()
+    finally:
+        disk.close()
+
+
+async def test_a_nas_that_hangs_holds_up_nothing_but_its_own_recordings(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "_PROVE_SECONDS", 0.5)
+    nas = FuseDisk(tmp_path / "nas", tmp_path / "beneath")
+    (tmp_path / "media").mkdir()
+    try:
+        async with studio(tmp_path, virtual={"/nas": nas.path}) as origin:
+            origin.recordings.limits = replace(origin.recordings.limits, stall_seconds=0.5)
+            peer = await recording(origin, name="nas/s")
+            film(peer, 5)
+            await until(lambda: any(frames_in(path) for path in nas.beneath.rglob("*.flv")))
+            nas.hang()
+            late = await publish(origin, name="nas/late")
+            await late.until(lambda: FAILED in late.statuses())
+            assert START in late.statuses()
+            at = 200
+            while FAILED not in peer.statuses():  # a camera goes on
+                push(peer, VIDEO, at, b"\x27\1\0\0\0more")
+                at += 40
+                await asyncio.sleep(0.02)
+            assert "does not answer" in told(peer, FAILED)
+            local = await recording(origin)
+            film(local, 5)
+            player = await play(origin, "s")
+            await player.until(lambda: times(player))
+            local.send(local.rtmp.command("deleteStream", 0, None, 1.0))
+            await closed(tmp_path, 1)
+            nas.heal()
+            await until(lambda: states(nas.beneath / "s.rec") == ["repaired"])
+            for one in (peer, late, local, player):
+                one.close()
+    finally:
+        nas.close()
+
+
+async def test_ten_thousand_names_leave_nothing_behind(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin, "live", "first")
+        await peer.until(lambda: START in peer.statuses())
+        for batch in range(100):
+            for number in range(100):  # a publish over a publish ends the first one
+                name = f"stream-{batch}-{number}"
+                peer.send(peer.rtmp.command("publish", 0, None, name, "live", msid=1))
+            await peer.until(partial(says, peer, START, name))
+            peer.events.clear()
+        (instance,) = origin.instances
+        assert instance.live.names == [name]
+        listed = origin.state.find("probe/live", "streams", "V")
+        assert listed is not None
+        assert list(listed.slots) == [name]
+        assert len(listed.tombstones) <= 1024
+        await leave(origin, peer)
+        assert instance.live.names == []
+        assert listed.slots == {}
+
+
+async def test_of_more_lost_publishers_than_a_server_has_the_first_ones_are_forgotten(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stream_registry, "_MAX_LOST", 10)
+    async with studio(tmp_path) as origin:
+        for number in range(12):
+            peer = await publish(origin, "live", f"s-{number}")
+            await peer.until(partial(says, peer, START, "s-"))
+            peer.close()
+            await until(lambda: len(origin.sessions) == 0)
+        (instance,) = origin.instances
+        continued = [instance.registry.continues(f"s-{number}") for number in range(12)]
+        assert [one is not None for one in continued] == [False, False, *[True] * 10]
+        listed = origin.state.find("probe/live", "streams", "V")
+        assert listed is not None
+        assert len(listed.slots) == 10
