@@ -54,11 +54,7 @@ async def origin(tmp_path: Path) -> AsyncIterator[Origin]:
 
 
 async def player(origin: Origin, *play: object, buffer_ms: int = 36_000_000) -> Peer:
-    peer = Peer()
-    await peer.connect(origin.rtmp_port, "probe/live", "")
-    peer.send(peer.rtmp.call("createStream")[1])
-    await peer.event(CallAnswered)
-    peer.events.clear()
+    peer = await Peer().join(origin.rtmp_port)
     buffer = peer.rtmp.user_control(SET_BUFFER_LENGTH, 1, buffer_ms)
     peer.send(buffer + peer.rtmp.command("play", 0, None, *play, msid=1))
     peer.send(buffer)  # players say it again once they play
@@ -118,7 +114,7 @@ async def test_a_recording_is_played_whole_and_told_as_players_expect(origin: Or
         "onPlayStatus",
         "NetStream.Play.Stop",
     ]
-    metadata = next(
+    metadata: Any = next(
         amf0.decode(one.payload)[1]
         for one in peer.events
         if isinstance(one, MediaReceived) and one.payload.startswith(b"\x02\0\x0aonMetaData")
@@ -157,7 +153,7 @@ async def test_times_are_the_recordings_own_after_a_seek(origin: Origin) -> None
     peer = await player(origin, "film", 1000.0)
     await complete(peer)
     peer.events.clear()
-    peer.send(peer.rtmp.command("seek", 0, None, 1800.0, msid=1))
+    peer.tell("seek", 1800.0)
     await complete(peer)
     assert [at for at, _ in pictures(peer)] == list(range(1800, 2000, 40))
     peer.close()
@@ -204,7 +200,7 @@ async def test_seeking_starts_at_the_key_frame_with_the_decoders_configuration(
     peer = await player(origin, "film")
     await complete(peer)
     peer.events.clear()
-    peer.send(peer.rtmp.command("seek", 0, None, 1100.0, msid=1))
+    peer.tell("seek", 1100.0)
     await complete(peer)
     assert story(peer)[:5] == [
         STREAM_EOF,
@@ -217,7 +213,7 @@ async def test_seeking_starts_at_the_key_frame_with_the_decoders_configuration(
     assert media[0] == AVC
     assert pictures(peer)[0] == (1000, picture(25))
     peer.events.clear()
-    peer.send(peer.rtmp.command("seek", 0, None, 5000.0, msid=1))
+    peer.tell("seek", 5000.0)
     await peer.until(lambda: "NetStream.Seek.InvalidTime" in peer.statuses())
     peer.close()
 
@@ -225,13 +221,13 @@ async def test_seeking_starts_at_the_key_frame_with_the_decoders_configuration(
 async def test_nothing_comes_while_it_is_paused(origin: Origin) -> None:
     peer = await player(origin, "film", buffer_ms=100)
     await peer.until(lambda: pictures(peer))
-    peer.send(peer.rtmp.command("pause", 0, None, True, 100.0, msid=1))
+    peer.tell("pause", True, 100.0)
     await peer.until(lambda: "NetStream.Pause.Notify" in peer.statuses())
     seen = len(pictures(peer))
     peer.send(peer.rtmp.call("getStreamLength", "film")[1])
     await peer.event(CallAnswered)
     assert len(pictures(peer)) == seen
-    peer.send(peer.rtmp.command("pause", 0, None, False, 100.0, msid=1))
+    peer.tell("pause", False, 100.0)
     await complete(peer)
     assert pictures(peer) == [(40 * number, picture(number)) for number in range(50)]
     peer.close()
@@ -239,7 +235,7 @@ async def test_nothing_comes_while_it_is_paused(origin: Origin) -> None:
 
 async def test_a_playlist_goes_on_with_the_next_one(origin: Origin) -> None:
     peer = await player(origin, "film", 0.0, -1.0, True, buffer_ms=100)
-    peer.send(peer.rtmp.command("play", 0, None, "other", 0.0, -1.0, False, msid=1))
+    peer.tell("play", "other", 0.0, -1.0, False)
     await complete(peer)
     assert play_statuses(peer) == ["NetStream.Play.Switch", COMPLETE]
     assert len(pictures(peer)) == 60
@@ -249,7 +245,7 @@ async def test_a_playlist_goes_on_with_the_next_one(origin: Origin) -> None:
 async def test_another_play_ends_the_first(origin: Origin) -> None:
     peer = await player(origin, "film", buffer_ms=100)
     await peer.until(lambda: pictures(peer))
-    peer.send(peer.rtmp.command("play", 0, None, "other", 0.0, -1.0, True, msid=1))
+    peer.tell("play", "other", 0.0, -1.0, True)
     await complete(peer)
     assert pictures(peer)[-10:] == [(40 * number, picture(number)) for number in range(10)]
     assert play_statuses(peer) == [COMPLETE]
@@ -267,7 +263,7 @@ async def test_the_length_of_a_stream(origin: Origin, name: str, seconds: float)
 
 async def test_sound_or_pictures_can_be_left_out(origin: Origin) -> None:
     peer = await player(origin, "film", buffer_ms=100)
-    peer.send(peer.rtmp.command("receiveVideo", 0, None, False, msid=1))
+    peer.tell("receiveVideo", False)
     await complete(peer)
     assert len(pictures(peer)) < 50
     peer.close()

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from rtmp_sync import Origin
-from rtmp_sync.protocol.events import CallAnswered, MediaReceived, StatusReceived
+from rtmp_sync.protocol.events import MediaReceived, StatusReceived
 from rtmp_sync.server import recordings, stream_registry
 from rtmp_sync.server.stream_registry import ListedStream
 from rtmp_sync.storage.manifest import load_manifest
@@ -40,11 +40,8 @@ async def studio(tmp_path: Path, **storage: Any) -> AsyncIterator[Origin]:
 
 
 async def publish(origin: Origin, kind: str = "record", name: str = "s") -> Peer:
-    peer = Peer()
-    await peer.connect(origin.rtmp_port, "probe/live", "")
-    peer.send(peer.rtmp.call("createStream")[1])
-    await peer.event(CallAnswered)
-    peer.send(peer.rtmp.command("publish", 0, None, name, kind, msid=1))
+    peer = await Peer().join(origin.rtmp_port)
+    peer.tell("publish", name, kind)
     return peer
 
 
@@ -56,11 +53,11 @@ async def recording(origin: Origin, kind: str = "record", name: str = "s") -> Pe
 
 
 def film(peer: Peer, frames: int, *, start: int = 0) -> None:
-    push(peer, DATA, start, METADATA)
-    push(peer, VIDEO, start, AVC)
+    peer.push(DATA, start, METADATA)
+    peer.push(VIDEO, start, AVC)
     for number in range(frames):
         payload = (b"\x27" if number % 5 else b"\x17") + b"\1\0\0\0%d" % number
-        push(peer, VIDEO, start + 40 * number, payload)
+        peer.push(VIDEO, start + 40 * number, payload)
 
 
 def told(peer: Peer, code: str) -> str:
@@ -74,16 +71,9 @@ def says(peer: Peer, code: str, text: str) -> bool:
 
 
 async def play(origin: Origin, name: str) -> Peer:
-    peer = Peer()
-    await peer.connect(origin.rtmp_port, "probe/live", "")
-    peer.send(peer.rtmp.call("createStream")[1])
-    await peer.event(CallAnswered)
-    peer.send(peer.rtmp.command("play", 0, None, name, msid=1))
+    peer = await Peer().join(origin.rtmp_port)
+    peer.tell("play", name)
     return peer
-
-
-def push(peer: Peer, type: int, timestamp: int, payload: bytes) -> None:
-    peer.send(peer.rtmp.message(type, payload, msid=1, timestamp=timestamp))
 
 
 async def leave(origin: Origin, peer: Peer, *, cleanly: bool = True) -> None:
@@ -386,7 +376,7 @@ async def test_a_disk_that_becomes_full_ends_the_recording_with_a_segment_that_p
         async with studio(tmp_path) as origin:
             peer = await recording(origin)
             film(peer, 5)
-            push(peer, VIDEO, 200, b"\x17\1\0\0\0" + bytes(600_000))
+            peer.push(VIDEO, 200, b"\x17\1\0\0\0" + bytes(600_000))
             await peer.until(lambda: FAILED in peer.statuses())
             assert "No space left" in told(peer, FAILED)
             await closed(tmp_path, 1)
@@ -424,7 +414,7 @@ async def test_a_nas_that_hangs_holds_up_nothing_but_its_own_recordings(
             assert START in late.statuses()
             at = 200
             while FAILED not in peer.statuses():  # a camera goes on
-                push(peer, VIDEO, at, b"\x27\1\0\0\0more")
+                peer.push(VIDEO, at, b"\x27\1\0\0\0more")
                 at += 40
                 await asyncio.sleep(0.02)
             assert "does not answer" in told(peer, FAILED)
@@ -449,7 +439,7 @@ async def test_ten_thousand_names_leave_nothing_behind(tmp_path: Path) -> None:
         for batch in range(100):
             for number in range(100):  # a publish over a publish ends the first one
                 name = f"stream-{batch}-{number}"
-                peer.send(peer.rtmp.command("publish", 0, None, name, "live", msid=1))
+                peer.tell("publish", name, "live")
             await peer.until(partial(says, peer, START, name))
             peer.events.clear()
         (instance,) = origin.instances

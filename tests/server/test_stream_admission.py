@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from rtmp_sync import ConfigError, Origin, Reject, StreamRequest
-from rtmp_sync.protocol.events import CallAnswered, MediaReceived
+from rtmp_sync.protocol.events import MediaReceived
 from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.wire.constants import AUDIO
 from tests.server.conftest import probe
@@ -19,15 +19,7 @@ PLAYS, FAILED = "NetStream.Play.Start", "NetStream.Play.Failed"
 
 
 async def encoder(origin: Origin, app: str = "probe/live") -> Peer:
-    peer = Peer()
-    await peer.connect(origin.rtmp_port, app, "")
-    peer.send(peer.rtmp.call("createStream")[1])
-    await peer.event(CallAnswered)
-    return peer
-
-
-def ask(peer: Peer, command: str, name: str) -> None:
-    peer.send(peer.rtmp.command(command, 0, None, name, msid=1))
+    return await Peer().join(origin.rtmp_port, app)
 
 
 @pytest.mark.parametrize(
@@ -38,18 +30,18 @@ async def test_a_stream_that_the_application_refuses_is_answered_with_the_reason
     origin: Origin, command: str, good: str, bad: str, name: str
 ) -> None:
     peer = await encoder(origin)
-    ask(peer, command, name)
+    peer.tell(command, name)
     await peer.until(lambda: bad in peer.statuses())
-    ask(peer, command, "fine")  # the same message stream may try again
+    peer.tell(command, "fine")  # the same message stream may try again
     await peer.until(lambda: good in peer.statuses())
     peer.close()
 
 
 async def test_the_application_sees_what_is_asked_for(origin: Origin) -> None:
     peer = await encoder(origin, "probe/live?key=app")
-    peer.send(peer.rtmp.command("publish", 0, None, "cam?key=own", "live", msid=1))
+    peer.tell("publish", "cam?key=own", "live")
     await peer.until(lambda: START in peer.statuses())
-    ask(peer, "play", "cam")
+    peer.tell("play", "cam")
     await peer.until(lambda: PLAYS in peer.statuses())
     peer.close()
     said = probe(origin).said
@@ -62,16 +54,16 @@ async def test_while_the_application_decides_nothing_else_of_that_client_is_look
     origin: Origin,
 ) -> None:
     peer, player = await encoder(origin), await encoder(origin)
-    ask(player, "play", "slow2")
+    player.tell("play", "slow2")
     await player.until(lambda: PLAYS in player.statuses())
-    ask(peer, "publish", "slow")
-    peer.send(peer.rtmp.message(AUDIO, b"\xaf\1x", msid=1, timestamp=0))
+    peer.tell("publish", "slow")
+    peer.push(AUDIO, 0, b"\xaf\1x")
     await until(lambda: ("publish", "slow", "live", "") in probe(origin).said)
     assert START not in peer.statuses()
     probe(origin).release.set()
     await peer.until(lambda: START in peer.statuses())
-    ask(player, "play", "slow")
-    peer.send(peer.rtmp.message(AUDIO, b"\xaf\1y", msid=1, timestamp=20))
+    player.tell("play", "slow")
+    peer.push(AUDIO, 20, b"\xaf\1y")
     await player.until(lambda: any(isinstance(e, MediaReceived) for e in player.events))
     peer.close()
     player.close()
@@ -81,13 +73,13 @@ async def test_a_client_that_goes_while_the_application_decides_leaves_the_name_
     origin: Origin,
 ) -> None:
     peer = await encoder(origin)
-    ask(peer, "publish", "slow")
+    peer.tell("publish", "slow")
     await until(lambda: ("publish", "slow", "live", "") in probe(origin).said)
     peer.close()
     probe(origin).release.set()
     await until(lambda: len(origin.sessions) == 0)
     other = await encoder(origin)
-    ask(other, "publish", "slow")
+    other.tell("publish", "slow")
     await other.until(lambda: START in other.statuses())
     other.close()
 
@@ -151,11 +143,11 @@ async def test_an_origin_asks_for_the_keys_of_its_configuration(tmp_path: Path, 
     apps = {"probe": {"publish_keys": str(keys)}}
     async with running(tmp_path / "state", apps=apps) as origin:
         peer = await encoder(origin)
-        ask(peer, "publish", "cam1")
+        peer.tell("publish", "cam1")
         await peer.until(lambda: BAD_NAME in peer.statuses())
-        ask(peer, "publish", "cam1?key=two")
+        peer.tell("publish", "cam1?key=two")
         await peer.until(lambda: START in peer.statuses())
         keys.unlink()  # noqa: ASYNC240  # nobody new, until it is back
-        ask(peer, "publish", "cam1?key=two")
+        peer.tell("publish", "cam1?key=two")
         await peer.until(lambda: peer.statuses().count(BAD_NAME) == 2)
         peer.close()
