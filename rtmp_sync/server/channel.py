@@ -98,7 +98,7 @@ class Channel:
         self.bytes_in = 0
         self.messages_in = 0
         self._ranks = Ranks(turn)
-        self._listeners: list[_Listener] = []
+        self._listeners: list[_Listener] = []  # replaced, not changed: hearing may make one go
         self._last = 0  # timestamp of the last message
         self._offset: int | None = 0  # of this publisher's timestamps; None: by its first one
 
@@ -141,7 +141,7 @@ class Channel:
             player.to.signal(STREAM_BEGIN)
             player.to.status(PLAY_PUBLISH_NOTIFY, f"{self.name} is now published.")
             self._ranks.add(player)
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             listener.waits_for_key = True
             listener.tap.begin()
 
@@ -157,7 +157,7 @@ class Channel:
             if not lost:
                 player.to.signal(STREAM_EOF)
             player.to.status(PLAY_UNPUBLISH_NOTIFY, text)
-        for listener in tuple(self._listeners):
+        for listener in self._listeners:
             listener.tap.end()
 
     def say(self, payload: bytes) -> None:
@@ -195,7 +195,7 @@ class Channel:
             recorder.put(type, timestamp, payload, flags)
         if self._listeners:
             message = LiveMessage(type, flags, timestamp, payload)
-            for listener in tuple(self._listeners):  # hearing may make one go
+            for listener in self._listeners:
                 listener.hear(message)
         self._ranks.put(type, flags, timestamp, payload)
 
@@ -245,7 +245,7 @@ class Channel:
     def tap(self, tap: Tap, *, passes_on: bool) -> None:
         """Let it hear, from the beginning of what a late joiner gets."""
         listener = _Listener(tap, passes_on)
-        self._listeners.append(listener)
+        self._listeners = [*self._listeners, listener]
         if self.publisher is not None:
             tap.begin()
             for message in self.stream.join():

@@ -44,6 +44,8 @@ LIVE: Final = -1.0  # the start of an item that is live
 _ITEMS: Final = 100  # more is no playlist
 _READ_BYTES: Final = 64 * 1024
 _READ_SECONDS: Final = 10.0  # a NAS that takes longer has failed this item
+_FIRST_PAUSE: Final = 0.05  # seconds, after an item that cannot be played; doubled with each one
+_LAST_PAUSE: Final = 5.0
 _HEADER: Final = media.SEQUENCE_HEADER | media.METADATA
 
 Find = Callable[[str], Awaitable[Recording | None]]
@@ -141,7 +143,9 @@ class Playlist:
         self._timeline = _Timeline()
         self._feed: Feed | None = None
         self._played = 0  # items so far
+        self._pause = _FIRST_PAUSE
         self._task: asyncio.Task[None] | None = None
+        self._recording: Recording | None = None  # that is played now
         self._log = structlog.get_logger("rtmp_sync.server_stream").bind(stream=name)
 
     @property
@@ -184,49 +188,69 @@ class Playlist:
         if self._feed is None:
             self._items.clear()
             self._fail(PUBLISH_BAD_NAME, f"{self._name} is already published.")
-        while self._items:
-            item = self._items.popleft()
-            try:
-                await self._play(item)
-            except (OSError, RemoteProtocolError) as error:
-                reason = str(error) or "the disk does not answer"
-                self._fail(PLAY_FAILED, f"{item.source} cannot be read: {reason}.")
-        self._task = None
-        self._end()
+        own = self._task
+        while self._items and self._task is own:
+            if await self._try(self._items.popleft()):
+                self._pause = _FIRST_PAUSE
+            else:  # an application that begins again when all has failed does not spin
+                await asyncio.sleep(self._pause)
+                self._pause = min(2 * self._pause, _LAST_PAUSE)
+            if not self._items:
+                self._status(PLAY_COMPLETE, f"{self._name} has played all.")
+        if self._task is own:  # else who was told has something else played
+            self._task = None
+            self._end()
+
+    async def _try(self, item: Item) -> bool:
+        try:
+            return await self._play(item)
+        except (OSError, RemoteProtocolError) as error:
+            reason = str(error) or "the disk does not answer"
+            self._fail(PLAY_FAILED, f"{item.source} cannot be read: {reason}.")
+            return False
 
     def _cancel(self) -> None:
         if self._task is not None:
             self._task.cancel()
             self._task = None
+        if self._recording is not None:
+            self._abandon(self._recording)  # now: the origin may end before the task hears of it
+
+    def _abandon(self, recording: Recording) -> None:
+        if self._recording is recording:
+            self._recording = None
+            recording.abandon()
 
     def _end(self) -> None:
         feed, self._feed = self._feed, None
         if feed is not None:
-            self._status(PLAY_COMPLETE, f"{self._name} has played all.")
             feed.close()
         self._timeline = _Timeline()
         self._played = 0
         self.source = None
 
-    async def _play(self, item: Item) -> None:
+    async def _play(self, item: Item) -> bool:
+        """Whether anything was played. Raises OSError and RemoteProtocolError."""
         source, start, length = item
         if self._is_circle(source):
             self._fail(PLAY_FAILED, f"{self._name} would play itself.")
-            return
+            return False
         self.source = source
         recording = None
         if start != LIVE and not (start < 0 and self._live.is_published(source)):
             recording = await self._find(source)
             if recording is None and start >= 0:
                 self._fail(PLAY_STREAM_NOT_FOUND, f"{source} is not recorded.")
-                return
+                return False
         if recording is None:
             await self._play_live(source, length)
-            return
+            return True
+        self._recording = recording
         try:
             await self._play_recording(source, recording, max(0.0, start), length)
         finally:
-            recording.abandon()
+            self._abandon(recording)
+        return recording.duration_ms > 0
 
     def _is_circle(self, source: str | None) -> bool:
         while source is not None and source != self._name:
