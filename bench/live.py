@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager
@@ -27,7 +28,7 @@ from bench.fanout import cpu_seconds
 from bench.peers import nginx_rtmp
 from bench.peers.live_load import Remote, publish, run_players, run_watchers
 from bench.table import arguments, report
-from tests.support.single import Single
+from tests.support.single import SERVE, Single
 
 WATCHERS = 8
 APART = 0.53  # seconds between two who look, so that they come at any place of a period
@@ -71,18 +72,28 @@ class Memory:
 
 @contextlib.contextmanager
 def origin(flush_ms: int) -> Iterator[tuple[int, int]]:
-    """Our server as `rtmp-sync serve --no-guard` runs it: (port, process id)."""
-    single = Single(rtmp={"media_flush_ms": flush_ms} if flush_ms else {})
-    single.launch("--no-guard")
+    """Our server as `rtmp-sync serve --no-guard` runs it: (port, process id).
+
+    In this session, like nginx and the players: Linux shares the processors out by session.
+    """
+    single = Single(rtmp={"media_flush_ms": flush_ms})
+    with single.output.open("wb") as output:
+        process = subprocess.Popen(
+            [*SERVE, "--config", str(single.config), "--no-guard"],
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+        )
     try:
-        assert single.process is not None
         deadline = time.monotonic() + 20
         while not _serves(single.health):
-            if time.monotonic() > deadline or single.process.poll() is not None:
+            if time.monotonic() > deadline or process.poll() is not None:
                 raise SystemExit(f"the origin did not start:\n{single.logs()}")
             time.sleep(0.05)
-        yield int(single.address.rpartition(":")[2]), single.process.pid
+        yield int(single.address.rpartition(":")[2]), process.pid
     finally:
+        process.terminate()
+        process.wait()
         single.clean_up()
 
 
@@ -134,12 +145,10 @@ def _join(watchers: Remote, count: int) -> None:
 
 
 def measure_memory(port: int, pid: int, count: int) -> Memory:
-    """Of a server that has just begun, so that nothing is taken from what others left."""
+    """Of a server that has just begun, so that nothing is taken from what others left; what is
+    made once, for the first, counts too."""
     with Remote(publish, port) as publisher:
         publisher.hear()
-        with Remote(run_players, port) as first:  # what is made once is not counted
-            first.ask("play", 10)
-            time.sleep(3.0)
         with Remote(run_players, port) as players:
             before = _resident(pid)
             players.ask("connect", count)
@@ -163,7 +172,7 @@ def combined(runs: Sequence[Figure]) -> Figure:
     """The medians of the rounds, each taken by itself."""
 
     def of(name: str) -> float:
-        return median(getattr(run, name) for run in runs)
+        return float(median(getattr(run, name) for run in runs))
 
     return Figure(
         int(of("delivered_bytes")),

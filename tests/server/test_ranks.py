@@ -147,6 +147,7 @@ async def test_who_waits_for_a_key_frame_joins_the_others_with_it() -> None:
         await stage.turn_ends()
     assert viewer.payloads == [b"key", b"next"]
     assert other.payloads == [b"inter", b"key", b"next"]
+    assert viewer.writes[-1] is other.writes[-1]
 
 
 async def test_a_player_that_refuses_something_gets_the_rest() -> None:
