@@ -25,6 +25,7 @@ __all__ = ["FMS", "OLD", "Bandwidth", "BandwidthCheck", "Words"]
 
 _FIRST_BYTES: Final = 16 * 1024  # FMS's DataSize
 _MOST_BYTES: Final = 256 * 1024  # of all rounds: half a second of a line of 4 Mbit/s
+_LITTLE_BYTES: Final = 64 * 1024  # librtmp asks unbidden: its first picture waits
 _LONG_ENOUGH_SECONDS: Final = 1.0  # what took so long is measured well
 _ROUND_SECONDS: Final = 10.0  # for an answer: a line of 13 kbit/s
 _KEPT_SECONDS: Final = 30.0  # a client that asks again gets the same figures for so long
@@ -49,6 +50,7 @@ class Words(NamedTuple):
 
     check: str
     done: str
+    most_bytes: int
     round: Callable[[str, int], tuple[object, ...]]
     told: Callable[[Bandwidth], tuple[object, ...]]
 
@@ -56,12 +58,14 @@ class Words(NamedTuple):
 FMS: Final = Words(
     "onBWCheck",
     "onBWDone",
+    _MOST_BYTES,
     lambda data, number: (data,),
     lambda found: (found.kbit_per_second, found.kbit, found.seconds, found.latency_ms),
 )
 OLD: Final = Words(
     "_onbwcheck",
     "_onbwdone",
+    _LITTLE_BYTES,
     lambda data, number: (data, float(number)),
     lambda found: (found.latency_ms, found.kbit_per_second),
 )
@@ -72,7 +76,7 @@ class BandwidthCheck:
 
     def __init__(self, call: Call, most_bytes: int) -> None:
         self._call = call
-        self._most_bytes = min(_MOST_BYTES, most_bytes)
+        self._most_bytes = most_bytes
         self._found: Bandwidth | None = None
         self._found_at = 0.0
         self._measuring = False
@@ -98,7 +102,8 @@ class BandwidthCheck:
             return Bandwidth()
         found = Bandwidth(latency_ms=round(latency * 1000, 3))
         size, sent, number, taken = _FIRST_BYTES, 0, 0, 0.0
-        while sent + size <= self._most_bytes and taken < _LONG_ENOUGH_SECONDS:
+        most_bytes = min(words.most_bytes, self._most_bytes)
+        while sent + size <= most_bytes and taken < _LONG_ENOUGH_SECONDS:
             number += 1
             seconds = await self._round(words, number, secrets.token_hex(size // 2))
             if seconds is None:
