@@ -11,7 +11,7 @@ from rtmp_sync import NetConnection, Origin
 from rtmp_sync.protocol.events import MediaReceived
 from rtmp_sync.server.remote_stream import RemoteStream
 from rtmp_sync.wire.constants import VIDEO
-from tests.support.origins import SHIPPED_APPS, running, until, url
+from tests.support.origins import SHIPPED_APPS, running, take_over, until, url
 
 HEADER = b"\x17\0\0\0\0config"
 CLIP = b"\x17\1\0\0\0clip"
@@ -58,3 +58,17 @@ async def test_the_programme_is_repeated_and_the_studio_comes_in_between(origin:
         await until(lambda: seen[-1][1] == CLIP)
         times = [timestamp for timestamp, _ in seen]
         assert times == sorted(times)
+
+
+async def test_the_programme_goes_on_after_a_takeover(origin: Origin) -> None:
+    async with NetConnection(reconnect=False) as connection:
+        await connection.connect(url(origin, "channel/one"))
+        await (await publish(connection, "clip", "record", CLIP)).unpublish()
+    await take_over(origin)
+    async with NetConnection(reconnect=False) as connection:
+        await connection.connect(url(origin, "channel/one"))
+        viewer = await connection.create_stream()
+        seen: list[bytes] = []
+        viewer.on_media = lambda message: seen.append(message.payload)
+        await viewer.play("air")
+        await until(lambda: CLIP in seen)

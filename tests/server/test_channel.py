@@ -7,19 +7,9 @@ from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.state.live_stream import LiveMessage
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
-from tests.server.test_relay import (
-    AVC_HEADER,
-    METADATA,
-    SET_METADATA,
-    begin,
-    instance,
-    inter,
-    join,
-    key,
-    play,
-    publish,
-)
+from tests.support.joined import SET_METADATA, begin, instance, join, play, publish
 from tests.support.origins import take_over, until
+from tests.support.publisher import AVC_HEADER, METADATA, inter, key
 
 SOUND = b"\xaf\1a"
 

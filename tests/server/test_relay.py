@@ -8,82 +8,20 @@ from typing import Any
 
 import pytest
 
-from rtmp_sync import CallError, NetConnection, Origin
-from rtmp_sync.protocol.events import MediaReceived
+from rtmp_sync import CallError
 from rtmp_sync.server import relay_push
-from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.relay import Remote
 from rtmp_sync.server.relay_push import RelayPush
-from rtmp_sync.server.remote_stream import RemoteStream
-from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
-from tests.support.origins import running, until, url
-
-AVC_HEADER = b"\x17\0\0\0\0config"
-AAC_HEADER = b"\xaf\0\x12\x10"
-METADATA = amf0.encode("onMetaData", {"width": 320.0})
-SET_METADATA = amf0.encode("@setDataFrame") + METADATA
-
-
-def key(text: bytes = b"") -> bytes:
-    return b"\x17\1\0\0\0" + text
-
-
-def inter(text: bytes = b"") -> bytes:
-    return b"\x27\1\0\0\0" + text
+from tests.support.http_player import HttpPlayer
+from tests.support.joined import begin, instance, join, play, publish
+from tests.support.origins import running, take_over, until, url
+from tests.support.publisher import AAC_HEADER, AVC_HEADER, METADATA, inter, key
 
 
 def relays(*tables: dict[str, Any]) -> dict[str, Any]:
     """A section `apps` whose application `probe` has these relays."""
     return {"probe": {"relays": list(tables)}}
-
-
-class Joined:
-    """A client with one message stream, and what it got there."""
-
-    def __init__(self, connection: NetConnection, stream: RemoteStream) -> None:
-        self.connection = connection
-        self.stream = stream
-        self.heard: list[tuple[int, int, bytes]] = []
-        self.told: list[object] = []
-        stream.on_media = self._hear
-        stream.on_status = lambda info: self.told.append(info.get("code"))
-
-    def _hear(self, message: MediaReceived) -> None:
-        self.heard.append((message.type, message.timestamp, message.payload))
-
-    @property
-    def frames(self) -> list[tuple[int, int, bytes]]:
-        return [one for one in self.heard if one[0] != DATA]
-
-
-async def join(origin: Origin, app: str = "probe", **params: object) -> Joined:
-    connection = NetConnection(reconnect=False)
-    await connection.connect(url(origin, app), **params)  # type: ignore[arg-type]  # no encoding
-    return Joined(connection, await connection.create_stream())
-
-
-async def publish(origin: Origin, name: str = "s", app: str = "probe") -> Joined:
-    joined = await join(origin, app)
-    await joined.stream.publish(name)
-    return joined
-
-
-async def play(origin: Origin, name: str = "s", app: str = "probe") -> Joined:
-    joined = await join(origin, app)
-    await joined.stream.play(name)
-    return joined
-
-
-def instance(origin: Origin) -> Instance:
-    return next(iter(origin.instances))
-
-
-def begin(publisher: Joined) -> None:
-    publisher.stream.send(DATA, 0, SET_METADATA)
-    publisher.stream.send(VIDEO, 0, AVC_HEADER)
-    publisher.stream.send(AUDIO, 0, AAC_HEADER)
-    publisher.stream.send(VIDEO, 0, key(b"1"))
 
 
 async def test_a_stream_is_pushed_from_its_last_key_frame_on_and_as_long_as_it_lasts(
@@ -263,3 +201,29 @@ async def test_a_target_that_never_answers_is_given_up(
     for writer in dials:
         writer.close()
     silent.close()
+
+
+async def test_a_stream_is_pulled_for_a_browser_too(tmp_path: Path) -> None:
+    async with running(tmp_path / "from") as source:
+        pull = relays({"pull": url(source, "probe")})
+        http = {"listen": "127.0.0.1:0"}
+        async with running(tmp_path / "to", apps=pull, http=http) as origin:
+            begin(await publish(source))
+            address = f"http://127.0.0.1:{origin.http_port}/probe/s.flv"
+            async with HttpPlayer(address) as player:
+                await until(lambda: len(player.media()) == 3)
+
+
+async def test_after_a_takeover_streams_are_pushed_again_once_they_are_published(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path / "to") as target:
+        push = relays({"push": url(target, "probe")})
+        async with running(tmp_path / "from", apps=push) as origin:
+            begin(await publish(origin))
+            player = await play(target)
+            await until(lambda: len(player.frames) == 3)
+            await take_over(origin)
+            await until(lambda: "NetStream.Play.UnpublishNotify" in player.told)
+            begin(await publish(origin))
+            await until(lambda: len(player.frames) == 6)

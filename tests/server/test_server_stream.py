@@ -14,20 +14,9 @@ from rtmp_sync.server.server_stream import ServerStream
 from rtmp_sync.server.standby_object import REPLAYING
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, VIDEO
-from tests.server.test_relay import (
-    AAC_HEADER,
-    AVC_HEADER,
-    METADATA,
-    Joined,
-    begin,
-    instance,
-    inter,
-    join,
-    key,
-    play,
-    publish,
-)
+from tests.support.joined import Joined, begin, instance, join, play, publish
 from tests.support.origins import running, until, url
+from tests.support.publisher import AAC_HEADER, AVC_HEADER, METADATA, inter, key
 from tests.support.single import free_ports
 
 HEVC_HEADER = b"\x90hvc1config"
