@@ -18,6 +18,7 @@ from rtmp_sync.admin.credentials import Credentials
 from rtmp_sync.admin.rate_limit import API, WRONG_CREDENTIALS_COST, RateLimit
 from rtmp_sync.admin.tokens import Caller, Tokens
 from rtmp_sync.config import Config
+from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
 
 __all__ = ["ACCESS", "PING", "Access", "Denied"]
@@ -82,7 +83,7 @@ class Access:
         if scheme.casefold() == "basic":
             return self.administrator(request)
         self._be_patient(request)
-        if caller := await self._tokens.find(token) if scheme.casefold() == "bearer" else None:
+        if scheme.casefold() == "bearer" and (caller := await self._find(token)) is not None:
             self._back_off.succeeded(request.remote or "")
             return caller
         self._wrong(request, given=bool(header))
@@ -100,6 +101,13 @@ class Access:
             return self._administrator
         self._wrong(request, given=bool(user or password))
         return None
+
+    async def _find(self, token: str) -> Caller | None:
+        try:
+            return await self._tokens.find(token)
+        except ConfigError as error:
+            self._log.error("tokens_not_read", error=str(error))
+            raise Denied(503, "admin.tokens_file cannot be read: see the origin's log") from None
 
     def _look(self, request: web.Request, match: Callable[[], bool]) -> bool:
         self._be_patient(request)

@@ -21,6 +21,7 @@ from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.renewals import Renewals
 from rtmp_sync.server.traffic import Tally
 from rtmp_sync.server.watchdog import Result
+from tests.admin.calling import Calls, administered
 
 PASSWORD = "open sesame"
 AT = "2026-01-01T00:00:00+00:00"
@@ -165,3 +166,10 @@ async def http(origin: ShownOrigin) -> AsyncIterator[Http]:
 def admin() -> dict[str, str]:
     """The headers of the administrator."""
     return {"Authorization": basic_header("admin", PASSWORD)}
+
+
+@pytest.fixture
+async def calls(tmp_path: Path) -> AsyncIterator[Calls]:
+    """A real origin that everything may be asked of."""
+    async with administered(tmp_path) as calls:
+        yield calls

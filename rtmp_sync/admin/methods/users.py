@@ -13,7 +13,6 @@ from rtmp_sync.admin.subjects import (
     USER,
     instance_of,
     session_of,
-    sessions_in,
     wall_time,
 )
 from rtmp_sync.admin.traffic_figures import Moved, moved
@@ -23,7 +22,7 @@ class Users(Answer):
     """Who is connected. On a standby nobody is."""
 
     users: Annotated[list[str], SPREAD]
-    """Ids of clients; one that connects again has another."""
+    """Ids of clients, in the order in which they came; one that connects again has another."""
 
 
 class MessageQueue(Answer):
@@ -58,8 +57,8 @@ class UserStats(Moved):
 
 
 async def get_users(call: Call) -> Users:
-    sessions = sessions_in(call.origin, instance_of(call))
-    return Users(users=[session.client.id for session in sessions])
+    instance = instance_of(call)
+    return Users(users=list(instance.clients) if instance is not None else [])
 
 
 async def get_user_stats(call: Call) -> UserStats:
