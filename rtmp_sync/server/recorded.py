@@ -15,6 +15,7 @@ class RecordedStreams:
     def __init__(self, turn: Turn) -> None:
         self._turn = turn
         self._players: dict[tuple[StreamPeer, int], RecordedPlayer] = {}
+        self._buffers_ms: dict[tuple[StreamPeer, int], int] = {}  # as told, before playing too
 
     def play(
         self, peer: StreamPeer, msid: int, request: Request, reset: int, *, waits: bool = False
@@ -24,9 +25,10 @@ class RecordedStreams:
         if player is not None and not reset & 1 and player.append(request, waits=waits):
             return
         self.stop(peer, msid)
-        self._players[peer, msid] = RecordedPlayer(
-            self._turn, peer, msid, request, reset=bool(reset & 1), waits=waits
-        )
+        player = RecordedPlayer(self._turn, peer, msid, request, reset=bool(reset & 1), waits=waits)
+        self._players[peer, msid] = player
+        if (ms := self._buffers_ms.get((peer, msid))) is not None:
+            player.set_buffer(ms)
 
     def switch(self, peer: StreamPeer, msid: int, request: Request, offset_ms: int | None) -> bool:
         """Go over to the same content in another form, see `RecordedPlayer.switch`."""
@@ -58,7 +60,9 @@ class RecordedStreams:
         self._players[peer, msid].want(kind, wanted)
 
     def set_buffer(self, peer: StreamPeer, msid: int, ms: int) -> None:
-        """How far ahead of time the player takes what is sent."""
+        """How far ahead of time a player takes what is sent, for all that its stream plays."""
+        if msid in peer.connection.streams:
+            self._buffers_ms[peer, msid] = ms
         player = self._players.get((peer, msid))
         if player is not None:
             player.set_buffer(ms)
@@ -73,3 +77,5 @@ class RecordedStreams:
         """A connection is gone."""
         for owner, msid in [key for key in self._players if key[0] is peer]:
             self.stop(owner, msid)
+        for key in [key for key in self._buffers_ms if key[0] is peer]:
+            del self._buffers_ms[key]

@@ -50,7 +50,6 @@ async def player(origin: Origin, *play: object, buffer_ms: int = 36_000_000) -> 
     peer = await Peer().join(origin.rtmp_port)
     peer.send(peer.rtmp.user_control(SET_BUFFER_LENGTH, 1, buffer_ms))
     peer.tell("play", *play)
-    peer.send(peer.rtmp.user_control(SET_BUFFER_LENGTH, 1, buffer_ms))
     await peer.status(START)
     return peer
 
@@ -138,6 +137,26 @@ async def test_the_length_of_what_a_client_may_not_read_is_not_told(origin: Orig
 
 
 # -- recordings
+
+
+async def test_how_much_a_player_takes_ahead_holds_for_all_that_it_plays(origin: Origin) -> None:
+    peer = await player(origin, "film", 0)
+    await peer.status(STOP)
+    peer.events.clear()
+    peer.tell("play", "film", 0)
+    await peer.status(STOP)
+    assert len(pictures(peer)) == 50
+    peer.events.clear()
+    peer.send(peer.rtmp.user_control(SET_BUFFER_LENGTH, 1, 100))
+    peer.send(peer.rtmp.user_control(SET_BUFFER_LENGTH, 99, 100))  # there is no such stream
+    peer.tell("play", "film", 0)
+    await peer.until(lambda: pictures(peer))
+    recorded = next(iter(origin.instances)).recorded
+    (playing,) = recorded._players.values()
+    assert playing._buffer_ms == 100
+    assert list(recorded._buffers_ms.values()) == [100]
+    peer.close()
+    await until(lambda: not recorded._buffers_ms)
 
 
 async def test_a_place_sought_while_paused_is_shown_with_one_picture(origin: Origin) -> None:

@@ -55,9 +55,8 @@ async def origin(tmp_path: Path) -> AsyncIterator[Origin]:
 
 async def player(origin: Origin, *play: object, buffer_ms: int = 36_000_000) -> Peer:
     peer = await Peer().join(origin.rtmp_port)
-    buffer = peer.rtmp.user_control(SET_BUFFER_LENGTH, 1, buffer_ms)
-    peer.send(buffer + peer.rtmp.command("play", 0, None, *play, msid=1))
-    peer.send(buffer)  # players say it again once they play
+    peer.send(peer.rtmp.user_control(SET_BUFFER_LENGTH, 1, buffer_ms))
+    peer.tell("play", *play)
     return peer
 
 
