@@ -206,7 +206,7 @@ METHODS = (
     Method(
         "reloadApp",
         "/instances/{app}/{instance}/reload",
-        "The same, and start the instance again.",
+        "End an instance as `unloadApp` does, and start it again.",
         Done,
         reload_app,
         (APP_INST,),

@@ -150,7 +150,7 @@ METHODS = (
     Method(
         "getVHostStats",
         "/vhosts/_defaultVHost_",
-        "The same for the one virtual host.",
+        "What went in and out of the one virtual host, which is the whole server.",
         VHost,
         get_vhost_stats,
         (_VHOST_ARGUMENT,),

@@ -207,7 +207,7 @@ METHODS = (
     Method(
         "getNetStreamStats",
         "/instances/{app}/{instance}/net_stream_stats",
-        "The same, with what each does.",
+        "The message streams of all clients, with what each does.",
         NetStreamsStats,
         get_net_stream_stats,
         (APP_INST, _STREAM_IDS),
