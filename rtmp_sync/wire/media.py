@@ -20,7 +20,7 @@ from rtmp_sync.wire.constants import VIDEO as TYPE_VIDEO
 
 AUDIO: Final = 1
 VIDEO: Final = 2
-KEY_FRAME: Final = 4  # decoding may start here
+KEY_FRAME: Final = 4  # decoding may start here; of track 0 only, whose pictures lead the others
 SEQUENCE_HEADER: Final = 8  # decoder configuration: late joiners need the last one of each track
 DROPPABLE: Final = 16  # an inter or disposable frame
 EMPTY: Final = 32  # no payload at all; occurs on live streams
@@ -28,7 +28,7 @@ END_OF_SEQUENCE: Final = 64
 METADATA: Final = 128  # E-RTMP video metadata such as colorInfo, or audio channel layout
 UNKNOWN: Final = 256  # too short, or a form that is not known
 
-# The track that a sequence header is for sits above the flags; 0 unless E-RTMP says otherwise.
+# The track that a configuration is for sits above the flags; 0 unless E-RTMP says otherwise.
 TRACK_SHIFT: Final = 16
 
 _FRAME_KEY: Final = 1
@@ -72,7 +72,7 @@ _LEGACY_AUDIO: Final = {
 
 
 def classify(type: int, payload: bytes) -> int:
-    """Flags of a message of type 8, 9 or 18, with a sequence header's track above them."""
+    """Flags of a message of type 8, 9 or 18, with a configuration's track above them."""
     if type == TYPE_VIDEO:
         return _classify_video(payload)
     if type == TYPE_AUDIO:
@@ -130,14 +130,17 @@ def _classify_extended_video(payload: bytes) -> int:
     packet_type, pos, track = _extended_body(payload, True)
     if pos < 0:
         return VIDEO | UNKNOWN
+    above = track << TRACK_SHIFT
     if packet_type in (_SEQUENCE_START, _VIDEO_MPEG2TS_START):
-        return VIDEO | SEQUENCE_HEADER | track << TRACK_SHIFT
+        return VIDEO | SEQUENCE_HEADER | above
     if packet_type == _SEQUENCE_END:
-        return VIDEO | END_OF_SEQUENCE | track << TRACK_SHIFT
+        return VIDEO | END_OF_SEQUENCE | above
     if packet_type == _VIDEO_METADATA:
-        return VIDEO | METADATA
+        return VIDEO | METADATA | above
     if packet_type in (_CODED_FRAMES, _CODED_FRAMES_X):
-        return _frame_flags(payload[0] >> 4 & 0x07)
+        flags = _frame_flags(payload[0] >> 4 & 0x07)
+        # Whoever began with another track's key frame would miss the one of track 0 before it.
+        return flags if not track else flags & ~KEY_FRAME | DROPPABLE
     return VIDEO | UNKNOWN
 
 
@@ -154,12 +157,13 @@ def _classify_audio(payload: bytes) -> int:
     packet_type, pos, track = _extended_body(payload, False)
     if pos < 0:
         return AUDIO | UNKNOWN
+    above = track << TRACK_SHIFT
     if packet_type == _SEQUENCE_START:
-        return AUDIO | SEQUENCE_HEADER | track << TRACK_SHIFT
+        return AUDIO | SEQUENCE_HEADER | above
     if packet_type == _SEQUENCE_END:
-        return AUDIO | END_OF_SEQUENCE | track << TRACK_SHIFT
+        return AUDIO | END_OF_SEQUENCE | above
     if packet_type == _AUDIO_MULTICHANNEL:
-        return AUDIO | METADATA
+        return AUDIO | METADATA | above
     return AUDIO if packet_type == _CODED_FRAMES else AUDIO | UNKNOWN
 
 

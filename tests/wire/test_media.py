@@ -58,7 +58,10 @@ MODEX = bytes.fromhex("04") + b"\x01\x02\x03\x04\x05"
         (b"\x97\x20\x00", VIDEO | UNKNOWN, ""),
         (b"\x97", VIDEO | UNKNOWN, ""),
         (b"\x96\x00hvc1\x02\x01", VIDEO | SEQUENCE_HEADER | 2 << media.TRACK_SHIFT, "hvc1"),
-        (b"\x96\x11hvc1\x02\x00\x00\x01\x01", VIDEO | KEY_FRAME, "hvc1"),
+        (b"\x96\x11hvc1\x00\x00\x00\x01\x01", VIDEO | KEY_FRAME, "hvc1"),
+        (b"\x96\x01hvc1\x02\x00\x00\x01\x01", VIDEO | DROPPABLE, "hvc1"),  # not of track 0
+        (b"\xa6\x01hvc1\x02\x00\x00\x01\x01", VIDEO | DROPPABLE, "hvc1"),
+        (b"\x96\x04av01\x03\x02", VIDEO | METADATA | 3 << 16, "av01"),
         (b"\x96\x20hvc1\x05\x00\x00\x01\x01", VIDEO | SEQUENCE_HEADER | 5 << 16, "hvc1"),
         (b"\x96\x06hvc1\x02", VIDEO | UNKNOWN, ""),  # multitrack in multitrack
         (b"\x96\x00hvc1", VIDEO | UNKNOWN, ""),
@@ -86,6 +89,8 @@ def test_video_is_what_it_is(payload: bytes, flags: int, codec: str) -> None:
         (b"\x93Opus", AUDIO | UNKNOWN, "Opus"),
         (b"\x95\x00mp4a\x01\x12", AUDIO | SEQUENCE_HEADER | 1 << 16, "mp4a"),
         (b"\x95\x05mp4a\x01", AUDIO | UNKNOWN, ""),
+        (b"\x95\x04Opus\x02\x01\x02", AUDIO | METADATA | 2 << 16, "Opus"),
+        (b"\x95\x01Opus\x02\xfc", AUDIO, "Opus"),
         (b"\x97" + MODEX + b"\x01Opus\xfc", AUDIO, "Opus"),
         (b"\x9f", AUDIO | UNKNOWN, ""),
     ],
