@@ -17,7 +17,10 @@ from rtmp_sync.server.remote_calls import call_error
 from rtmp_sync.wire.constants import (
     LEVEL_ERROR,
     PLAY_START,
+    PLAY_TRANSITION,
     PUBLISH_START,
+    SEEK_NOTIFY,
+    SET_BUFFER_LENGTH,
     UNPUBLISH_SUCCESS,
 )
 
@@ -88,8 +91,25 @@ class RemoteStream:
     async def play(
         self, name: str, start: float = -2, duration: float = -1, reset: bool = True
     ) -> None:
-        """Play; returns when it started. CallError if there is no such stream."""
+        """Play; returns when it started. CallError if there is no such stream. start: -2 what is
+        live or else recorded, -1 what is live, from 0 on the recording from there; start and
+        duration in milliseconds."""
         await self._ask(PLAY_START, "play", name, start, duration, reset)
+
+    async def switch(self, name: str) -> None:
+        """Go over to the same in another form, at its next key frame; returns when the server has
+        agreed. CallError if there is nothing to go over to: what plays goes on."""
+        await self._ask(PLAY_TRANSITION, "play2", {"streamName": name, "transition": "switch"})
+
+    async def seek(self, position_ms: float) -> None:
+        """Go on from there; returns when the server has agreed. CallError if there is no such
+        place."""
+        await self._ask(SEEK_NOTIFY, "seek", position_ms)
+
+    def set_buffer(self, ms: int) -> None:
+        """How far ahead of time a recording may be sent."""
+        self._check()
+        self._link.write(self._link.connection.user_control(SET_BUFFER_LENGTH, self.msid, ms))
 
     def pause(self, paused: bool, position_ms: float = 0) -> None:
         """Pause or go on."""

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from rtmp_sync import Origin
+from rtmp_sync import CallError, NetConnection, Origin
 from rtmp_sync.protocol.events import MediaReceived, StatusReceived
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, DATA, SET_BUFFER_LENGTH, VIDEO
 from rtmp_sync.wire.flv import encode_file_header, encode_tag
-from tests.support.origins import running
+from tests.support.origins import running, url
 from tests.support.peer import Peer
 
 AVC = b"\x17\0\0\0\0"
@@ -291,6 +291,25 @@ async def test_playing_is_resumed_on_another_connection_with_its_own_time(origin
     assert "NetStream.Play.Reset" not in peer.statuses()
     assert times(peer)[1:] == list(range(1000, 2000, 40))
     peer.close()
+
+
+async def test_our_own_client_switches_and_seeks(origin: Origin) -> None:
+    async with NetConnection(reconnect=False) as connection:
+        await connection.connect(url(origin, "probe/live"), "")
+        stream = await connection.create_stream()
+        stream.set_buffer(36_000_000)
+        await stream.play("low", 0)
+        await stream.seek(1000)
+        with pytest.raises(CallError, match="InvalidTime"):
+            await stream.seek(5000)
+        stream.set_buffer(0)
+        await stream.play("low", 0)
+        await stream.switch("high")
+        with pytest.raises(CallError, match="Failed"):
+            await stream.switch("nothing")
+        async for message in stream:
+            if message.payload[5:].startswith(b"high1"):
+                break
 
 
 # -- from one kind to the other
