@@ -164,6 +164,10 @@ class ReplicationSection(Section):
     takes about a third of a core; clients are served with the rest."""
     reconnect_grace: SecondsOrZero = 30.0
     """Seconds that clients of the old active have to return after a takeover."""
+    warm_streams: bool = False
+    """Whether the active origin sends live streams to the standby as they come, so that after a
+    takeover a player has a picture before the publisher is back. It costs the link their rate,
+    and both origins some work; Changes never wait for it. The same on both origins."""
 
 
 class FailoverSection(Section):

@@ -32,6 +32,7 @@ from rtmp_sync.wire.records import (
     DigestResponse,
     Fence,
     Heartbeat,
+    Media,
     Promise,
     PromiseRequest,
     Record,
@@ -61,6 +62,7 @@ _FROM_A_SOURCE: Final = (
     Delta,
     DigestRequest,
     Replay,
+    Media,
 )
 
 
@@ -186,6 +188,11 @@ class Exchange:
         """Behind the Changes of its call; left out and counted where it cannot be sent."""
         self.replays.add(record)
 
+    def send_media(self, record: Media) -> None:
+        """Only while the link `knows` it, and not above what one message may have."""
+        if self.role.serving:
+            self.link.send(record)
+
     @property
     def has_bulk(self) -> bool:
         return self.source.has_bulk
@@ -298,6 +305,8 @@ class Exchange:
             sink.receive_digest_request(record)
         elif isinstance(record, Replay):
             sink.receive_replay(record)
+        elif isinstance(record, Media):
+            self._hooks.on_media(record)
 
     def _receive_promise_request(self, record: PromiseRequest) -> None:
         """A deposed node is promised nothing."""

@@ -52,13 +52,14 @@ class Protocols(NamedTuple):
     1  the first
     2  Replay
     3  StoreNonce
+    4  Media
     """
 
     min: int
     max: int
 
 
-PROTOCOLS: Final = Protocols(1, 3)
+PROTOCOLS: Final = Protocols(1, 4)
 
 _SAID_UNPROVEN: Final = (Reason.BAD_SECRET, Reason.OTHER_PAIR, Reason.OTHER_PROTOCOL)
 

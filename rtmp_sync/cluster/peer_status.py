@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from rtmp_sync.cluster.sink import DivergentTail
 from rtmp_sync.state.journal import Batch
-from rtmp_sync.wire.records import Replay, Switchover
+from rtmp_sync.wire.records import Media, Replay, Switchover
 from rtmp_sync.wire.refusals import Reason
 
 __all__ = ["OwnHealth", "OwnRole", "PeerStatus", "ReplicationHooks"]
@@ -90,6 +90,7 @@ class ReplicationHooks:
     on_store_nonce(nonce, stale) the peer has put this into the store; whether it sees late
                             what this node puts there
     on_replay(record)       a call that the active ran: its Changes are applied and acknowledged
+    on_media(record)        a message of a live stream that the active serves
     give_promise(epoch)     seconds for which this node will not claim, None: refused
     on_refused(reason, text) the peer sent something that counts for nothing; the link goes on
     on_same_id(dialled)     the peer has this node's id; whether this node dialled it
@@ -108,6 +109,7 @@ class ReplicationHooks:
     on_switchover: Callable[[Switchover], None] = _nothing
     on_store_nonce: Callable[[str, bool], None] = _nothing
     on_replay: Callable[[Replay], None] = _nothing
+    on_media: Callable[[Media], None] = _nothing
     give_promise: Callable[[int], float | None] = _refuse
     on_refused: Callable[[Reason, str], None] = _nothing
     on_same_id: Callable[[bool], None] = _nothing

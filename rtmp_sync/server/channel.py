@@ -83,13 +83,16 @@ class _Listener:
 
 class Channel:
     """begun: when it was published, in wall time. bytes_in, messages_in: of the publisher, since
-    then."""
+    then. expected: another origin had its publisher, and what it showed last is shown here until
+    that one is back."""
 
-    __slots__ = ("_last", "_listeners", "_offset", "_ranks", "begun", "bytes_in", "messages_in",
-                 "on_recorded", "players", "publisher", "recorder", "stream")  # fmt: skip
+    __slots__ = ("_last", "_listeners", "_offset", "_ranks", "begun", "bytes_in", "expected",
+                 "messages_in", "on_recorded", "players", "publisher", "recorder",
+                 "stream")  # fmt: skip
 
-    def __init__(self, turn: Turn, stream: LiveStream) -> None:
+    def __init__(self, turn: Turn, stream: LiveStream, *, expected: bool = False) -> None:
         self.stream = stream
+        self.expected = expected
         self.publisher: Publisher | None = None
         self.players: dict[tuple[StreamPeer, int], LivePlayer] = {}
         self.recorder: Recorder | None = None
@@ -99,7 +102,7 @@ class Channel:
         self.messages_in = 0
         self._ranks = Ranks(turn)
         self._listeners: list[_Listener] = []  # replaced, not changed: hearing may make one go
-        self._last = 0  # timestamp of the last message
+        self._last = stream.timestamp  # of the last message
         self._offset: int | None = 0  # of this publisher's timestamps; None: by its first one
 
     @property
@@ -114,7 +117,8 @@ class Channel:
     @property
     def idle(self) -> bool:
         """Whether nobody needs it."""
-        return self.publisher is None and not self.players and not self._listeners
+        used = self.publisher is not None or self.players or self._listeners
+        return not (used or self.expected)
 
     @property
     def audience(self) -> int:
@@ -127,6 +131,7 @@ class Channel:
         """A publisher comes, perhaps to go on with what was published before."""
         followed = self.players or self._listeners
         self._offset = None if continues and followed else 0
+        self.expected = False
         self.publisher = publisher
         self.begun = time.time()
         self.bytes_in = self.messages_in = 0

@@ -33,6 +33,7 @@ from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.traffic import Tally
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.server.whitelists import Access
+from rtmp_sync.state.live_stream import LiveStream
 from rtmp_sync.storage.media_folders import NameRefused
 from rtmp_sync.storage.recorder import Take
 from rtmp_sync.storage.recording import Recording
@@ -166,6 +167,11 @@ class Instance:
             self._open()
 
         self._tasks.start(self.application.on_promote(), promoted)
+
+    def expect(self, stream: LiveStream) -> None:
+        """Another origin had its publisher: show what it showed last, if that may come back."""
+        if self.registry.continues(stream.name) is not None:
+            self.live.expect(stream, self.serving.grace_seconds)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """End the instance: `on_app_stop`, then `stopped`."""

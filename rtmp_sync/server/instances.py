@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from itertools import count
 
 import structlog
@@ -26,6 +27,7 @@ from rtmp_sync.server.replays import Replays
 from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
+from rtmp_sync.server.warm_streams import WarmStreams
 from rtmp_sync.server.whitelists import Whitelists
 from rtmp_sync.wire.limits import Limits
 
@@ -60,6 +62,9 @@ class Instances:
         self._recordings = recordings
         self._log = structlog.get_logger("rtmp_sync.app")
         self.whitelists = Whitelists(turn, config, applications)
+        self.warm = WarmStreams(
+            enabled=config.replication.warm_streams, gop_cache_bytes=config.rtmp.gop_cache_bytes
+        )
         self._serving = {
             name: self._serve(name, application) for name, application in applications.items()
         }
@@ -115,11 +120,14 @@ class Instances:
     def _made(self, serving: Serving, name: str, *, standby: bool = False) -> Instance | None:
         """A new instance; None when the application's own `__init__` fails."""
         try:
-            return Instance(serving, name, self._turn, self._tasks, self._overdue, standby=standby)
+            made = Instance(serving, name, self._turn, self._tasks, self._overdue, standby=standby)
         except Exception as error:  # the application's own: a takeover goes on without it
             instance = f"{serving.name}/{name}"
             self._log.error("hook_failed", instance=instance, hook="__init__", exc_info=error)
             return None
+        made.live.on_begun = partial(self.warm.begin, made.scope, made.live)
+        made.live.on_ending = partial(self.warm.end, made.scope)
+        return made
 
     def _standby_application(self, scope: str) -> Application | None:
         """The application of an instance that the active origin has, to replay a call."""
@@ -184,6 +192,8 @@ class Instances:
                 continue  # its next client is another try
             self._instances[scope] = instance
             instance.go_on()
+            for stream in self.warm.take(scope):
+                instance.expect(stream)
             self._watch_idle(instance)
         self._standing_by.clear()
         for app_name, serving in self._serving.items():

@@ -11,6 +11,7 @@ What is said of a stream to whom is its `Channel`'s; here are the names, and who
 
 from __future__ import annotations
 
+import asyncio
 import secrets
 from collections.abc import Callable
 from functools import partial
@@ -61,8 +62,9 @@ class _PeerPublisher(PeerStream):
 class LiveStreams:
     """gop_cache_bytes: of one stream, for late joiners. on_unpublished: told which client
     publishes which stream no longer. on_change: told the name of a stream that somebody began or
-    ceased to publish, play or hear. hop: names these streams, of all in the world, in the paths
-    of relays."""
+    ceased to publish, play or hear. on_begun, on_ending: told the name of one that is
+    published from now on, or in a moment no longer. hop: names these streams, of all in the
+    world, in the paths of relays."""
 
     def __init__(
         self,
@@ -74,6 +76,8 @@ class LiveStreams:
         on_unpublished: Callable[[Client, str], None],
     ) -> None:
         self.on_change: Callable[[str], None] = lambda _: None
+        self.on_begun: Callable[[str], None] = lambda _: None
+        self.on_ending: Callable[[str], None] = lambda _: None
         self.hop = secrets.token_hex(8)
         self._turn = turn
         self._registry = registry
@@ -134,6 +138,25 @@ class LiveStreams:
         channel = self._channels.get(name)
         publisher = channel.publisher if channel is not None else None
         return publisher is not None and not publisher.gone
+
+    def is_live(self, name: str) -> bool:
+        """The same, or it is expected."""
+        channel = self._channels.get(name)
+        return self.is_published(name) or (channel is not None and channel.expected)
+
+    def expect(self, stream: LiveStream, seconds: float) -> None:
+        """Show what is known of a stream until it is published, or that time is over."""
+        if stream.name in self._channels:
+            return
+        channel = self._channels[stream.name] = Channel(self._turn, stream, expected=True)
+        loop = asyncio.get_running_loop()
+        loop.call_later(seconds, self._expect_no_longer, channel)
+
+    def _expect_no_longer(self, channel: Channel) -> None:
+        if channel.expected:
+            channel.expected = False
+            channel.stream.stop()
+            self._forget_if_idle(channel)
 
     def publish(
         self, peer: StreamPeer, msid: int, request: StreamRequest, take: Take | None
@@ -323,11 +346,13 @@ class LiveStreams:
         if take is not None:
             self._record(channel, take, publisher.status)
         channel.announce()
+        self.on_begun(name)
         self.on_change(name)
 
     def _end(self, channel: Channel, lost: bool) -> None:
         name, publisher = channel.name, channel.publisher
         assert publisher is not None  # whoever asks is known to publish it
+        self.on_ending(name)
         if isinstance(publisher, _PeerPublisher):
             del self._publishing[publisher.peer, publisher.msid]
         else:

@@ -32,7 +32,8 @@ class PairLink:
             on_batch=origin.persistence.write,
             on_installed=origin.persistence.begin_anew,
             on_divergent=origin.persistence.save_divergent,
-            on_caught_up=watchdog.on_caught_up,
+            on_caught_up=self._caught_up,
+            on_media=origin.instances.warm.receive,
             on_fence=watchdog.on_fence,
             on_switchover=watchdog.on_switchover,
             on_store_nonce=watchdog.on_store_nonce,
@@ -62,6 +63,7 @@ class PairLink:
         """Listen and dial. Raises ConfigError."""
         self._origin.turn.on_batch.append(self.replication.send_batch)
         self._origin.turn.on_replay = self.replication.send_replay
+        self._origin.instances.warm.send = self.replication.send_media
         await self.replication.start()
         self._upkeep.start()
 
@@ -70,6 +72,10 @@ class PairLink:
         self._upkeep.stop()
         self._origin.turn.on_batch.remove(self.replication.send_batch)
         await self.replication.stop()
+
+    def _caught_up(self) -> None:
+        self._origin.watchdog.on_caught_up()
+        self._origin.instances.warm.tell_all()
 
     def _described(self, peer: PeerStatus) -> None:
         self._origin.load_balancer.peer_is(self.replication.peer_address)

@@ -33,6 +33,7 @@ from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.wire.records import (
     NONCE_BYTES,
     Fence,
+    Media,
     PromiseRequest,
     Replay,
     StoreNonce,
@@ -232,6 +233,11 @@ class Replication(LinkFacts):
             return
         self._current.exchange.send_replay(record)
         self._current.flush()
+
+    def send_media(self, record: Media) -> bool:
+        """A message of a live stream, for a standby that may have to show it next. False: it has
+        to do without."""
+        return self._current is not None and self._current.send_media(record)
 
     async def digest_agrees(self) -> bool:
         """[source] Whether the peer's copy is the same as mine, at the journal's head now.

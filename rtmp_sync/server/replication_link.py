@@ -36,7 +36,7 @@ from rtmp_sync.server.replication_tls import BOTH_OR_NEITHER
 from rtmp_sync.state.journal import Batch
 from rtmp_sync.wire.constants import CSID_CONTROL, REPLICATION, WINDOW_ACKNOWLEDGEMENT_SIZE
 from rtmp_sync.wire.messages import encode_u32
-from rtmp_sync.wire.records import MAX_MESSAGE_BYTES, Bye
+from rtmp_sync.wire.records import MAX_MESSAGE_BYTES, Bye, Media
 from rtmp_sync.wire.refusals import LinkLost, LinkRefused, Reason
 
 __all__ = ["APPLICATION", "USER_TYPE", "ReplicationLink"]
@@ -181,6 +181,17 @@ class ReplicationLink(asyncio.Protocol):
         if self.exchange is not None and self._error is None:
             self.exchange.send_batch(batch, now())
             self.flush()
+
+    def send_media(self, record: Media) -> bool:
+        """False: not now; there is no room, or the peer does not know it."""
+        exchange = self.exchange
+        if exchange is None or self._error is not None or not self.link.knows(Media):
+            return False
+        if not self._queue.takes_media:
+            return False
+        exchange.send_media(record)
+        self._write_messages()
+        return True
 
     def flush(self) -> None:
         """Write what the exchange has to say; begin or go on with bulk."""

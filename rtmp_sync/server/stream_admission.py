@@ -58,7 +58,7 @@ async def admit_player(
     refuse_circles(instance.live.hop, request.name, client)
     await _ask_keys(instance, "play", request)
     await _ask(instance, "on_play", client, request)
-    is_live = instance.live.is_published(request.name)
+    is_live = instance.live.is_live(request.name)
     if source is PlaySource.LIVE or (source is PlaySource.ANY and is_live):
         return None
     recording = await find_recording(instance, request.name)

@@ -35,7 +35,8 @@ NONCE_BYTES: Final = 32
 LANE_URGENT: Final = 8
 LANE_DELTA: Final = 9
 LANE_SNAPSHOT: Final = 10
-LANES: Final = (LANE_URGENT, LANE_DELTA, LANE_SNAPSHOT)
+LANE_MEDIA: Final = 11
+LANES: Final = (LANE_URGENT, LANE_DELTA, LANE_SNAPSHOT, LANE_MEDIA)
 
 
 class Hello(NamedTuple):
@@ -205,6 +206,20 @@ class StoreNonce(NamedTuple):
     stale: bool
 
 
+class Media(NamedTuple):
+    """A message of a live stream that the active serves, so that the standby can show it at once
+    after a takeover. Since version 4.
+
+    type: 8, 9 or 18, as RTMP's; 0: what is kept of the stream counts no longer.
+    """
+
+    scope: str
+    stream: str
+    type: int
+    timestamp: int
+    payload: bytes
+
+
 Record = (
     Hello
     | Challenge
@@ -227,6 +242,7 @@ Record = (
     | Bye
     | Replay
     | StoreNonce
+    | Media
 )
 
 # Kind, record, the types of its fields. Numbers are the protocol's: never given twice.
@@ -252,6 +268,7 @@ _TABLE: Final[tuple[tuple[int, type[Record], tuple[type, ...]], ...]] = (
     (19, Bye, (str, str)),
     (20, Replay, (int, str, bytes, str, bytes)),
     (21, StoreNonce, (str, bool)),
+    (22, Media, (str, str, int, int, bytes)),
 )
 _BY_KIND: Final = {kind: (record, types) for kind, record, types in _TABLE}
 _KIND_OF: Final = {record: kind for kind, record, _ in _TABLE}
@@ -263,9 +280,10 @@ _LANE_OF: Final[dict[type[Record], int]] = {
     Delta: LANE_DELTA,
     DigestRequest: LANE_DELTA,  # it speaks of a place between two deltas
     Replay: LANE_DELTA,  # it comes after what the call changed
+    Media: LANE_MEDIA,
 }
 # The protocol version that a kind came with; all others are of version 1.
-_SINCE: Final[dict[type[Record], int]] = {Replay: 2, StoreNonce: 3}
+_SINCE: Final[dict[type[Record], int]] = {Replay: 2, StoreNonce: 3, Media: 4}
 
 _MAC_HEAD: Final = struct.Struct(">BQQB")
 _DISK_HEAD: Final = struct.Struct(">II")

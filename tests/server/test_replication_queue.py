@@ -10,6 +10,7 @@ import pytest
 from rtmp_sync.server.replication_queue import (
     ACKNOWLEDGE_BYTES,
     CHUNK_BYTES,
+    MEDIA_WINDOW_BYTES,
     WINDOW_BYTES,
     LinkQueue,
 )
@@ -22,7 +23,7 @@ from rtmp_sync.wire.constants import (
     SET_PEER_BANDWIDTH,
 )
 from rtmp_sync.wire.messages import encode_peer_bandwidth
-from rtmp_sync.wire.records import LANE_DELTA, LANE_SNAPSHOT, LANE_URGENT
+from rtmp_sync.wire.records import LANE_DELTA, LANE_MEDIA, LANE_SNAPSHOT, LANE_URGENT
 from tests.support.changes import new_state
 from tests.support.envelopes import DIALER, EnvelopeProxy
 from tests.support.nodes import SCOPE, Node, same, until
@@ -199,3 +200,21 @@ async def test_and_no_more_of_live_changes_to_a_peer_that_reads_nothing(copying)
     )
     assert LANE_DELTA in lanes[urgent:]
     assert copying.a.log.links == [True]
+
+
+def test_media_goes_only_where_nothing_else_waits_and_less_of_it_is_on_its_way():
+    queue = LinkQueue()
+    queue.wrote(HANDSHAKE_BYTES)
+    while queue.takes_media:
+        queue.put(LANE_MEDIA, message(LANE_MEDIA, 64 * 1024))
+    first = sum(map(len, queue.take()))
+    assert MEDIA_WINDOW_BYTES <= first <= MEDIA_WINDOW_BYTES + CHUNK_BYTES + 12
+    assert queue.take() == []
+    queue.put(LANE_DELTA, b"a Change")
+    assert queue.take() == [b"a Change"]
+    queue.acknowledged(first)
+    queue.put(LANE_DELTA, b"another one")
+    change, *media = queue.take()
+    assert change == b"another one"
+    assert 0 < sum(map(len, media)) <= MEDIA_WINDOW_BYTES + CHUNK_BYTES + 12
+    assert queue.waiting_bytes == 0  # media does not count: no link is given up for it

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from rtmp_sync.cluster.link import Protocols
-from rtmp_sync.wire.records import Replay, Switchover
+from rtmp_sync.wire.records import Media, Replay, Switchover
 from tests.server.test_replication import Pair
 from tests.support.nodes import SCOPE, same, until
 
@@ -44,6 +44,7 @@ async def test_an_older_and_a_newer_node_are_a_pair(started, a, b):
     pair.a.write(3)
     pair.a.replication.send_replay(call(pair.a.state.journal.head))
     assert pair.a.replication.replays_left_out == 1
+    assert not pair.a.replication.send_media(Media(SCOPE, "s", 9, 0, b"\x17\x01"))
     pair.a.replication.switchover("prepare", switch_id="s", final_seq=3, deadline_seconds=2)
     pair.b.replication.switchover("ready", switch_id="s", final_seq=3)
     await until(lambda: same(pair.a, pair.b) and bool(pair.a.log.steps and pair.b.log.steps))

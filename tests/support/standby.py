@@ -74,7 +74,11 @@ class Standby:
             peer=("127.0.0.1", 1),
             dials=False,
             timing=replace(DEFAULT, ack_timeout=PATIENCE_SECONDS),
-            hooks=ReplicationHooks(on_role=self._follow, on_replay=self.instances.replays.begin),
+            hooks=ReplicationHooks(
+                on_role=self._follow,
+                on_replay=self.instances.replays.begin,
+                on_media=self.instances.warm.receive,
+            ),
         )
         await self._replication.start()
         self._port = self._replication.port
@@ -144,6 +148,7 @@ def _pair_config(
     secret.write_bytes(SECRET)
     secret.chmod(0o600)
     replication = {
+        **sections.get("replication", {}),
         "listen": "127.0.0.1:0",
         "peer": "{}:{}".format(*standby.proxy.address),
         "secret_file": secret,

@@ -43,6 +43,7 @@ ALL = [
     records.Bye("stopping", "ünïcode"),
     records.Replay(99, "text/_definst_", b"who", "setText", b"\x02\x00\x02hi"),
     records.StoreNonce("0000000000000001 6e6f6e6365", True),
+    records.Media("live/room", "show", 9, 40, b"\x17\x01key"),
 ]
 
 
