@@ -16,11 +16,13 @@ Methods run on the loop: an `async` one may wait, and must not block.
 from __future__ import annotations
 
 import inspect
+import time
 from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
 
 from rtmp_sync.arguments import Arguments
+from rtmp_sync.server.traffic import Traffic
 from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.limits import STORED
@@ -97,6 +99,9 @@ class ClientLink(Protocol):
 
     def disconnect(self, description: str) -> None: ...
 
+    @property
+    def traffic(self) -> Traffic: ...
+
 
 class Client:
     """One accepted NetConnection.
@@ -104,6 +109,7 @@ class Client:
     id: unique in the pair's life. user_name and user_type: the first two user arguments of
     connect. agent: its flashVer. params: its connect object. arguments: all user arguments.
     transport: how it came; over "http" and "websocket" it plays one stream and has no methods.
+    since: when it came, in seconds of wall time.
     read_access, write_access: shared objects and streams it may use, as name prefixes
     separated by ";" ("/" allows all, "" none), as in FMS.
     """
@@ -119,6 +125,7 @@ class Client:
         "page_url",
         "params",
         "read_access",
+        "since",
         "transport",
         "user_name",
         "write_access",
@@ -148,6 +155,7 @@ class Client:
         self.params = params
         self.arguments = arguments
         self.transport = transport
+        self.since = time.time()
         self.read_access = "/"
         self.write_access = "/"
         self._link = link
@@ -159,6 +167,11 @@ class Client:
     def connected(self) -> bool:
         """False for a client of before a takeover that has not come back, and after its end."""
         return self._link is not None
+
+    @property
+    def traffic(self) -> Traffic:
+        """What its connection has moved so far, in bytes and messages; nothing once it is gone."""
+        return self._link.traffic if self._link is not None else Traffic()
 
     @property
     def user_type(self) -> str:

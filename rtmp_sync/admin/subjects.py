@@ -15,6 +15,7 @@ from rtmp_sync.admin.refusal import bad_value, not_there
 from rtmp_sync.server.instances import DEFAULT_INSTANCE, split_app
 
 if TYPE_CHECKING:
+    from rtmp_sync.app import Client
     from rtmp_sync.server.instance import Instance
     from rtmp_sync.server.origin import Origin
     from rtmp_sync.server.session import Session
@@ -23,10 +24,10 @@ if TYPE_CHECKING:
 __all__ = [
     "APP_INST",
     "USER",
+    "client_of",
     "instance_of",
     "scope_of",
     "scopes",
-    "session_of",
     "sessions_in",
     "stored_in",
     "wall_time",
@@ -71,7 +72,7 @@ def stored_in(call: Call) -> StoredInstance | None:
 
 
 def sessions_in(origin: Origin, instance: Instance | None) -> Iterator[Session]:
-    """The connections to an instance; none when it does not run here."""
+    """The RTMP connections to an instance; none when it does not run here."""
     if instance is None:
         return
     for session in origin.sessions:
@@ -79,13 +80,13 @@ def sessions_in(origin: Origin, instance: Instance | None) -> Iterator[Session]:
             yield session
 
 
-def session_of(call: Call) -> Session:
+def client_of(call: Call) -> Client:
     """The client that `userid` names. Raises Refusal."""
-    wanted = call.text("userid")
-    for session in sessions_in(call.origin, instance_of(call)):
-        if session.client.id == wanted:
-            return session
-    raise not_there(f"There is no client {wanted} in {scope_of(call)}.")
+    instance, wanted = instance_of(call), call.text("userid")
+    client = instance.clients.get(wanted) if instance is not None else None
+    if client is None:
+        raise not_there(f"There is no client {wanted} in {scope_of(call)}.")
+    return client
 
 
 def wall_time(seconds: float) -> datetime:

@@ -10,6 +10,7 @@ from rtmp_sync.server.clock import now
 from rtmp_sync.server.traffic import Tally, Traffic
 
 if TYPE_CHECKING:
+    from rtmp_sync.app import Client
     from rtmp_sync.server.session import Session
 
 __all__ = ["Bandwidth", "Connections", "Moved", "bandwidth", "connections", "moved"]
@@ -76,17 +77,17 @@ def bandwidth(call: Call, whose: str, traffic: Traffic) -> dict[str, int]:
 
 
 def connections(
-    call: Call, whose: str, tallies: Iterable[Tally], sessions: Iterable[Session]
+    call: Call, whose: str, tallies: Iterable[Tally], here: Iterable[Session | Client]
 ) -> dict[str, int]:
-    """The members of `Connections`, of some tallies and the connections that they still have."""
+    """The members of `Connections`, of some tallies and who is still there."""
     traffic, total = Traffic(), Tally()
     for tally in tallies:
         traffic.add(tally.ended)
         total.connects += tally.connects
         total.disconnects += tally.disconnects
         total.rejected += tally.rejected
-    for session in sessions:
-        traffic.add(session.traffic)
+    for one in here:
+        traffic.add(one.traffic)
     return {
         **bandwidth(call, whose, traffic),
         "total_connects": total.connects,

@@ -52,6 +52,10 @@ class ViewerLink:
     def disconnect(self, description: str) -> None:
         self._player.end()
 
+    @property
+    def traffic(self) -> Traffic:
+        return Traffic(bytes_out=self._player.bytes_out, dropped=self._player.dropped_tags)
+
 
 class Viewer(NamedTuple):
     """A browser that is in."""
@@ -112,8 +116,8 @@ class HttpAdmission:
 
     def leave(self, viewer: Viewer) -> None:
         """Its response has ended."""
-        instance, player = viewer.instance, viewer.player
-        instance.tally.left(Traffic(bytes_out=player.bytes_out, dropped=player.dropped_tags))
+        instance = viewer.instance
+        instance.tally.left(viewer.client.traffic)
         viewer.client.unlink()
         with suppress(Deposed):  # the next origin has this client as an orphan
             self._instances.leave(instance, viewer.client, "closed")

@@ -11,7 +11,6 @@ whose bytes are wrong is told nothing; its connection ends with the reason in th
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 from collections.abc import Awaitable, Coroutine
 from typing import TYPE_CHECKING, Any, cast
@@ -75,7 +74,6 @@ class Session(asyncio.Protocol):
         self.bandwidth: BandwidthCheck | None = None  # once the client has asked for it
         self.session_key: bytes | None = None
         self.joined = False
-        self.joined_at = 0.0  # wall time in seconds
         self.ended = ""  # the reason, once the connection is ending
         self._sessions = sessions
         self._turn = sessions.turn
@@ -447,7 +445,7 @@ class Session(asyncio.Protocol):
         self.instance, self.client = admitted.instance, admitted.client
         self.session_key = session_key_of(request.params)
         self._sessions.instances.join(self.instance, self.client, self.session_key)
-        self.joined, self.joined_at = True, time.time()
+        self.joined = True
         self._sessions.joined(self)
         self._turn.send(self.outbox, 0, self.connection.accept_connect(request))
         self.subscriber = Subscriber(

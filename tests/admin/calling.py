@@ -85,7 +85,9 @@ def basic(password: str = PASSWORD) -> dict[str, str]:
 
 
 @asynccontextmanager
-async def administered(folder: Path, **admin: Any) -> AsyncIterator[Calls]:
+async def administered(
+    folder: Path, *, sections: dict[str, Any] | None = None, **admin: Any
+) -> AsyncIterator[Calls]:
     """An origin with the tests' applications, and how it is called. admin: of `[admin]`."""
     (folder / "password").write_text(PASSWORD)
     (folder / "tokens").write_text(TOKENS)
@@ -96,7 +98,10 @@ async def administered(folder: Path, **admin: Any) -> AsyncIterator[Calls]:
         "commands": ["*"],
         **admin,
     }
-    async with running(folder / "state", admin=section) as origin, aiohttp.ClientSession() as http:
+    async with (
+        running(folder / "state", admin=section, **(sections or {})) as origin,
+        aiohttp.ClientSession() as http,
+    ):
         yield Calls(origin, http)
 
 

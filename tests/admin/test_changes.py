@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from rtmp_sync import NetConnection
-from tests.admin.calling import CHANGE, READ, SUCCESS, Calls, client_of, texts
+from tests.admin.calling import CHANGE, READ, SUCCESS, Calls, administered, client_of, texts
 from tests.server.conftest import probe
 from tests.support.origins import until
 
@@ -174,3 +175,23 @@ async def test_reading_is_not_noted_and_no_secret_is(calls: Calls) -> None:
     told = repr(calls.origin.history.events())
     assert "admin_change" in told
     assert not [secret for secret in ("open sesame", READ, CHANGE) if secret in told]
+
+
+async def test_who_plays_over_http_is_a_client_like_others(tmp_path: Path) -> None:
+    sections = {"http": {"listen": "127.0.0.1:0"}}
+    async with administered(tmp_path, sections=sections) as calls, client_of(calls, ROOM) as camera:
+        stream = await camera.create_stream()
+        await stream.publish("cam")
+        address = f"http://127.0.0.1:{calls.origin.http_port}/{ROOM}/cam.flv"
+        async with calls.session.get(address) as viewer:
+            assert viewer.status == 200
+            users = texts(await calls.data("getUsers", appInst=ROOM))
+            told = [await calls.data("getUserStats", appInst=ROOM, userid=id) for id in users]
+            assert [one.findtext("protocol") for one in told] == ["rtmp", "http"]
+            figures = await calls.data("getInstanceStats", appInst=ROOM)
+            assert figures.findtext("connected") == "2"
+            assert await calls.code("disconnectUser", appInst=ROOM, userid=users[1]) == SUCCESS
+            await viewer.read()
+        async with calls.session.get(address) as viewer:
+            assert await calls.code("unloadApp", appInst=ROOM) == SUCCESS
+            await viewer.read()

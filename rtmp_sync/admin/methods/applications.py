@@ -15,7 +15,6 @@ from rtmp_sync.admin.subjects import (
     instance_of,
     scope_of,
     scopes,
-    sessions_in,
     stored_in,
     wall_time,
 )
@@ -90,10 +89,9 @@ async def get_app_stats(call: Call) -> AppStats:
     if name not in origin.instances.applications:
         raise not_there(f"There is no application {name}.")
     running = [instance for instance in origin.instances if instance.app_name == name]
-    here = {id(instance) for instance in running}
-    sessions = (one for one in origin.sessions if one.joined and id(one.instance) in here)
+    clients = (client for instance in running for client in instance.clients.values())
     return AppStats(
-        **connections(call, f"application {name}", [one.tally for one in running], sessions),
+        **connections(call, f"application {name}", [one.tally for one in running], clients),
         name=name,
         total_instances=len(running),
         cores=[Core(pid=os.getpid(), core_id=0)] if running else [],
@@ -104,10 +102,10 @@ async def get_instance_stats(call: Call) -> InstanceStats:
     instance, stored = instance_of(call), stored_in(call)
     scope = scope_of(call)
     tallies = [instance.tally if instance is not None else Tally()]
-    sessions = sessions_in(call.origin, instance)
+    clients = instance.clients.values() if instance is not None else ()
     objects = stored.objects.values() if stored is not None else ()
     return InstanceStats(
-        **connections(call, f"instance {scope}", tallies, sessions),
+        **connections(call, f"instance {scope}", tallies, clients),
         name=scope,
         launch_time=wall_time(instance.launched) if instance is not None else None,
         up_time=int(time.time() - instance.launched) if instance is not None else 0,

@@ -21,9 +21,11 @@ class Io(Connections):
     """Input and output of the server since the process started."""
 
     rtmp_connects: int
-    """Connections over TCP now; RTMFP there is none."""
+    """Connections over RTMP now: what all of the above is of."""
     normal_connects: int
-    """Connections of clients now, as opposed to edges."""
+    """The same: of clients, as opposed to edges."""
+    http_connects: int
+    """Players over HTTP and WebSocket now."""
 
 
 class Server(Answer):
@@ -125,12 +127,13 @@ async def get_adaptors(_: Call) -> Adaptors:
 
 
 def _io(call: Call) -> Io:
-    sessions = call.origin.sessions
+    sessions, http = call.origin.sessions, call.origin.http
     here = len(sessions)
     return Io(
         **connections(call, "server", [sessions.tally], sessions),
         rtmp_connects=here,
         normal_connects=here,
+        http_connects=len(http) if http is not None else 0,
     )
 
 

@@ -62,7 +62,7 @@ class LiveStreamStats(Answer):
     subscribers: list[StreamSubscriber]
     """Who plays it over RTMP."""
     listeners: int
-    """Who else hears it: HTTP players, relays, the warm standby."""
+    """Who else hears it: relays and others; all HTTP players together are one."""
     bytes_in: int
     """Bytes of audio, video and data since it was published."""
     msg_in: int

@@ -11,8 +11,8 @@ from rtmp_sync.admin.net_streams import stream_id
 from rtmp_sync.admin.subjects import (
     APP_INST,
     USER,
+    client_of,
     instance_of,
-    session_of,
     wall_time,
 )
 from rtmp_sync.admin.traffic_figures import Moved, moved
@@ -26,7 +26,7 @@ class Users(Answer):
 
 
 class MessageQueue(Answer):
-    """What waits for a client."""
+    """What waits for a client, if it came over RTMP."""
 
     total_queues: int
     """Always 1."""
@@ -40,7 +40,7 @@ class UserStats(Moved):
     connect_time: datetime
     """When it was accepted."""
     protocol: str
-    """`rtmp`; `rtmps` over TLS."""
+    """`rtmp`, `rtmps` (over TLS), `http` or `websocket`."""
     msg_queue: MessageQueue
     stream_ids: list[str]
     """Its message streams, as `getNetStreams` has them."""
@@ -62,15 +62,21 @@ async def get_users(call: Call) -> Users:
 
 
 async def get_user_stats(call: Call) -> UserStats:
-    session = session_of(call)
-    client = session.client
+    client = client_of(call)
+    session = next(
+        (one for one in call.origin.sessions if one.joined and one.client is client), None
+    )
     referrer = client.params.get("swfUrl")
     return UserStats(
-        **moved(session.traffic),
-        connect_time=wall_time(session.joined_at),
-        protocol=session.protocol,
-        msg_queue=MessageQueue(total_queues=1, bytes=session.outbox.size),
-        stream_ids=[stream_id(session, msid) for msid in session.connection.streams],
+        **moved(client.traffic),
+        connect_time=wall_time(client.since),
+        protocol=session.protocol if session is not None else client.transport,
+        msg_queue=MessageQueue(
+            total_queues=1, bytes=session.outbox.size if session is not None else 0
+        ),
+        stream_ids=[stream_id(session, msid) for msid in session.connection.streams]
+        if session is not None
+        else [],
         user_name=client.user_name,
         user_type=client.user_type,
         ip=client.address,
@@ -82,7 +88,7 @@ async def get_user_stats(call: Call) -> UserStats:
 
 async def disconnect_user(call: Call) -> Done:
     must_serve(call.origin)
-    session_of(call).client.disconnect(call.text("reason"))
+    client_of(call).disconnect(call.text("reason"))
     return Done()
 
 
