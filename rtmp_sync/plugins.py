@@ -5,11 +5,15 @@ from __future__ import annotations
 import importlib.util
 import sys
 from pathlib import Path
+from typing import Final
 
 from rtmp_sync.app import Application
 from rtmp_sync.errors import ConfigError
 
-__all__ = ["load_applications"]
+__all__ = ["APPLICATIONS", "load_applications"]
+
+APPLICATIONS: Final = "rtmp_sync_apps."
+"""What the names of their modules begin with."""
 
 
 def load_applications(directory: Path) -> dict[str, type[Application]]:
@@ -28,7 +32,7 @@ def load_applications(directory: Path) -> dict[str, type[Application]]:
 
 
 def _load(path: Path) -> type[Application]:
-    name = f"rtmp_sync_apps.{path.stem}"
+    name = f"{APPLICATIONS}{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None  # a path that ends with .py always has a loader
     assert spec.loader is not None

@@ -29,6 +29,7 @@ from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import CommandReceived
 from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.blocked_loop import LoopBlocked
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.outbox import Outbox
 from rtmp_sync.server.overdue import Overdue, Receiver, Waiter
@@ -162,8 +163,9 @@ class Calls:
         def done(value: object, error: BaseException | None) -> None:
             self._finish(run, value, error)
 
+        application, client = self._application, run.peer.client
         try:
-            value = method.function(self._application, run.peer.client, *arguments)
+            value = self._tasks.call(method.function, application, client, *arguments)
         except (Exception, asyncio.CancelledError) as error:  # its error is the caller's answer
             done(None, error)
             return
@@ -240,6 +242,9 @@ class Calls:
             return
         if isinstance(error, asyncio.CancelledError) and self._waiting.overtime(run.waiter):
             text = f"The method did not end within {self._waiting.timeout:g} s ({run.name})."
+            error = CallError(CALL_FAILED, text)
+        elif isinstance(error, LoopBlocked):
+            text = f"The method blocked the server and was stopped ({run.name})."
             error = CallError(CALL_FAILED, text)
         outcome = self._outcome(run.peer, run.name, value, error)
         if key is not None:

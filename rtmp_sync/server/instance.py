@@ -283,7 +283,7 @@ class Instance:
 
     def _run_timer(self, run: Callable[[], object]) -> None:
         try:
-            result = run()
+            result = self._tasks.call(run)
         except Exception as error:  # the application's; its next tick may do better
             self._report("every", error)
             return

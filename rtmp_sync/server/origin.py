@@ -29,6 +29,7 @@ from rtmp_sync.firewalls.base import Gate
 from rtmp_sync.firewalls.listener import ListenerGate
 from rtmp_sync.plugins import load_applications
 from rtmp_sync.server.authority import Authority
+from rtmp_sync.server.blocked_loop import BlockedLoop
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.guard_pipe import FORMER_LIFE
@@ -47,7 +48,7 @@ from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.replication import Replication
 from rtmp_sync.server.rtmp_probe import RtmpProbe
 from rtmp_sync.server.sessions import Sessions
-from rtmp_sync.server.tasks import Tasks
+from rtmp_sync.server.tasks import RUNNERS, Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.server.watchdog import Watchdog
 from rtmp_sync.state.calls import OpenCall
@@ -201,9 +202,14 @@ class Origin:
         with contextlib.suppress(NotImplementedError):  # Windows has no signals for loops
             for number in (signal.SIGTERM, signal.SIGINT):
                 loop.add_signal_handler(number, self.request_stop)
-        await self.start()
-        await self._stop_asked.wait()
-        await self.stop()
+        blocked = BlockedLoop(self.tasks.steps, RUNNERS, self.config.timing().guard_deadline / 2)
+        blocked.start()
+        try:
+            await self.start()
+            await self._stop_asked.wait()
+            await self.stop()
+        finally:
+            blocked.stop()
         if self._wrong is not None:
             raise self._wrong
 

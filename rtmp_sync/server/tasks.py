@@ -12,11 +12,12 @@ import inspect
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
-from typing import Any, cast
+from typing import Any, Final, cast
 
+from rtmp_sync.server.blocked_loop import Steps
 from rtmp_sync.server.clock import now
 
-__all__ = ["Done", "Tasks"]
+__all__ = ["RUNNERS", "Done", "Tasks"]
 
 Done = Callable[[Any, BaseException | None], None]
 """Called once with (value, None) or (None, what was raised)."""
@@ -26,6 +27,7 @@ class Tasks:
     """Everything that applications have running on this origin."""
 
     def __init__(self) -> None:
+        self.steps = Steps()
         self._running: set[asyncio.Task[Any]] = set()
 
     @property
@@ -43,11 +45,12 @@ class Tasks:
         loop = asyncio.get_running_loop()
         waits_for: list[Any] = []
         context = copy_context()
-        task = loop.create_task(_go_on(coroutine, waits_for), context=context)
+        task = loop.create_task(_go_on(coroutine, waits_for, self.steps), context=context)
         outer = asyncio.current_task(loop)
         if outer is not None:
             asyncio._leave_task(loop, outer)
         asyncio._enter_task(loop, task)
+        was = self.steps.begin()
         try:
             waits_for.append(context.run(coroutine.send, None))
         except StopIteration as stop:
@@ -57,6 +60,7 @@ class Tasks:
             # cancelled before
             value, error = None, raised
         finally:
+            self.steps.end(was)
             asyncio._leave_task(loop, task)
             if outer is not None:
                 asyncio._enter_task(loop, outer)
@@ -66,6 +70,14 @@ class Tasks:
             return task
         done(value, error)
         return None
+
+    def call(self, function: Callable[..., Any], *arguments: Any) -> Any:
+        """Run a plain function of an application; its value, and its errors."""
+        was = self.steps.begin()
+        try:
+            return function(*arguments)
+        finally:
+            self.steps.end(was)
 
     def cancel(self) -> None:
         """Stop everything that still runs."""
@@ -95,7 +107,9 @@ class Tasks:
 
 
 @types.coroutine
-def _go_on(coroutine: Coroutine[Any, Any, Any], waits_for: list[Any]) -> Generator[Any, Any, Any]:
+def _go_on(
+    coroutine: Coroutine[Any, Any, Any], waits_for: list[Any], steps: Steps
+) -> Generator[Any, Any, Any]:
     """A coroutine whose first step has run, from what that step waits for; nothing if it ended."""
     if not waits_for:
         return None
@@ -110,7 +124,14 @@ def _go_on(coroutine: Coroutine[Any, Any, Any], waits_for: list[Any]) -> Generat
             raised: BaseException | None = error
         else:
             raised = None
+        was = steps.begin()
         try:
             waiting = coroutine.send(value) if raised is None else coroutine.throw(raised)
         except StopIteration as stop:
             return stop.value
+        finally:
+            steps.end(was)
+
+
+RUNNERS: Final = (Tasks.start.__code__, Tasks.call.__code__, _go_on.__code__)
+"""For `BlockedLoop`: what runs application code here."""

@@ -35,6 +35,13 @@ class Proof(Application):
         await asyncio.sleep(0.05)
         self._count("step-end", writer)
 
+    @allow("Writer")
+    def block(self, client: Client, writer: str, seconds: float) -> None:
+        """What no method may do: nothing else of this origin runs meanwhile."""
+        self._count("block", writer)
+        time.sleep(seconds)
+        self._count("block-end", writer)
+
     @allow("Writer", "Reader")
     async def counts(self, client: Client) -> dict[str, float]:
         """Every variable: changes nothing."""
