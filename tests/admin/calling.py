@@ -107,11 +107,11 @@ async def administered(
 
 @asynccontextmanager
 async def client_of(
-    calls: Calls, app: str, name: str = "", **params: Any
+    calls: Calls, app: str, name: str = "", *, user_type: str = "User", **params: Any
 ) -> AsyncIterator[NetConnection]:
     """A client of the origin."""
     connection = NetConnection(reconnect=False)
-    await connection.connect(url(calls.origin, app), name, "User", **params)
+    await connection.connect(url(calls.origin, app), name, user_type, **params)
     try:
         yield connection
     finally:
