@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 
 from rtmp_sync.config_errors import WrongConfig
 from rtmp_sync.state.access import Rate, Rule
 from rtmp_sync.whitelist_file import MAX_FILE_BYTES, parse, unknown_methods
+
+GUIDE = Path(__file__).parent.parent / "docs" / "security.md"
 
 GOOD = """
 [Type1]
@@ -31,6 +36,13 @@ def test_reads_rules_by_user_type() -> None:
         "two words": [],
         "*": [Rule("who.am.i", False)],
     }
+
+
+def test_the_example_of_the_documentation_is_one() -> None:
+    (example,) = re.findall(r"```toml\n(# text\.toml.*?)```", GUIDE.read_text(), re.DOTALL)
+    rules = parse(example, "text.toml")
+    assert rules["Editor"][0] == Rule("clearText", None, Rate(1 / 60, 2), Rate(100 / 60, 100))
+    assert rules["*"] == [Rule("*", False)]
 
 
 @pytest.mark.parametrize(
