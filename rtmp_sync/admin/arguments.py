@@ -32,7 +32,7 @@ def from_fms(method: Method, query: Mapping[str, str]) -> Arguments:
     return _complete(method, found)
 
 
-def from_path(method: Method, parts: Mapping[str, str]) -> Arguments:
+def from_path(parts: Mapping[str, str]) -> Arguments:
     """Those that stand in the path."""
     found: Arguments = dict(parts)
     if "app" in found and "instance" in found:

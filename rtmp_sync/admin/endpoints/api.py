@@ -52,7 +52,7 @@ def _check_role(origin: Origin, request: web.Request, method: Method, caller: Ca
 
 
 async def _arguments(method: Method, request: web.Request) -> dict[str, object]:
-    in_path = from_path(method, request.match_info)
+    in_path = from_path(request.match_info)
     if not method.changes:
         return from_query(method, in_path, request.query)
     try:
