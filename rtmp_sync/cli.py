@@ -86,6 +86,10 @@ def pair(
     port: Annotated[
         int, typer.Option("--port", min=1, max=65503, help="RTMP port of the front door.")
     ] = 1935,
+    http_port: Annotated[
+        int | None,
+        typer.Option("--http-port", min=1, max=65533, help="Its port for browsers, if any."),
+    ] = None,
     apps: Annotated[Path | None, typer.Option("--apps", help="Folder of the applications.")] = None,
     drill: Annotated[
         bool, typer.Option("--drill", help="Run the drill once the pair is up, then serve on.")
@@ -94,7 +98,7 @@ def pair(
     """Run a complete pair on this machine: two origins, their pair file, a front door."""
     from rtmp_sync.commands.pair import run_pair
 
-    return run_pair(directory, port=port, apps=apps, drill=drill)
+    return run_pair(directory, port=port, http_port=http_port, apps=apps, drill=drill)
 
 
 @command(RUN)

@@ -15,9 +15,12 @@ from rtmp_sync.server.pair_directory import PairDirectory
 __all__ = ["run_pair"]
 
 
-def run_pair(path: Path, *, port: int, apps: Path | None, drill: bool) -> int:
+def run_pair(
+    path: Path, *, port: int, http_port: int | None, apps: Path | None, drill: bool
+) -> int:
     """Serve until Ctrl-C or SIGTERM; returns the exit code."""
-    directory = PairDirectory(path, port=port, apps=applications_folder(apps))
+    folder = applications_folder(apps)
+    directory = PairDirectory(path, port=port, apps=folder, http_port=http_port)
     console = terminal.console()
     console.print(f"starting a pair in {directory.path}")
 
@@ -44,6 +47,8 @@ def _table(directory: PairDirectory) -> object:
     table.add_row("replication", *(str(node.replication) for node in nodes))
     table.add_row("admin", *(f"http://{node.admin}" for node in nodes))
     table.add_row("health", *(f"http://{node.health}" for node in nodes))
+    if directory.front_http is not None:
+        table.add_row(f"browsers http://{directory.front_http}", *(str(one.http) for one in nodes))
     table.add_row("log", *(str(node.log) for node in nodes))
     return table
 

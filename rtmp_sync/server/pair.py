@@ -86,23 +86,34 @@ class Pair:
             self._directory.unlock()
 
     def _check_ports(self) -> None:
-        port = self._directory.front.port
-        listeners = {"the front door": Address("0.0.0.0", port)}
-        for node in self._directory.nodes:
-            listeners |= {f"{node.id}'s {key}": at for key, at in node.listeners().items()}
-        if taken := taken_ports(listeners):
-            fix = f"{taken[0].key} ({taken[0].value}): {taken[0].fix} with --port"
-            raise ConfigError("--port", port, fix)
+        directory = self._directory
+        listeners = {"the front door": Address("0.0.0.0", directory.front.port)}
+        http = {}
+        if directory.front_http is not None:
+            http["the front door for browsers"] = Address("0.0.0.0", directory.front_http.port)
+        for node in directory.nodes:
+            for key, at in node.listeners().items():
+                (http if key == "http.listen" else listeners)[f"{node.id}'s {key}"] = at
+        for option, front, ports in (
+            ("--port", directory.front, listeners),
+            ("--http-port", directory.front_http, http),
+        ):
+            if front is not None and (taken := taken_ports(ports)):
+                fix = f"{taken[0].key} ({taken[0].value}): {taken[0].fix} with {option}"
+                raise ConfigError(option, front.port, fix)
 
     async def _serve(self, members: list[PairMember]) -> int:
-        door = FrontDoor(
-            Address("0.0.0.0", self._directory.front.port),
-            [(node.id, node.rtmp, node.health) for node in self._directory.nodes],
-            source=self._directory.front_source,
-        )
+        nodes = self._directory.nodes
+        rtmp = [(node.id, node.rtmp, node.health) for node in nodes]
+        door = self._door(self._directory.front, rtmp)
+        doors = [door]
+        if (front := self._directory.front_http) is not None:
+            http = [(one.id, one.http, one.health) for one in nodes if one.http is not None]
+            doors.append(self._door(front, http))
         tasks: list[asyncio.Task[None]] = []
         try:
-            await door.start()
+            for one in doors:
+                await one.start()
             for member in members:
                 await member.start()
             if not await self._until_ready(members, door):
@@ -116,7 +127,12 @@ class Pair:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await _stop(members)
-            await door.stop()
+            for one in doors:
+                await one.stop()
+
+    def _door(self, front: Address, servers: list[tuple[str, Address, Address]]) -> FrontDoor:
+        source = self._directory.front_source
+        return FrontDoor(Address("0.0.0.0", front.port), servers, source=source)
 
     async def _until_ready(self, members: list[PairMember], door: FrontDoor) -> bool:
         """False when a guard ended or a signal came first."""

@@ -51,6 +51,7 @@ class PairNode:
     replication: Address
     admin: Address
     health: Address
+    http: Address | None
     folder: Path
 
     @property
@@ -68,12 +69,13 @@ class PairNode:
 
     def listeners(self) -> dict[str, Address]:
         """Configuration key -> address, for the check of the ports."""
-        return {
+        listeners = {
             "rtmp.listen": self.rtmp,
             "replication.listen": self.replication,
             "admin.listen": self.admin,
             "health.listen": self.health,
         }
+        return listeners if self.http is None else {**listeners, "http.listen": self.http}
 
 
 class PairDirectory:
@@ -81,7 +83,8 @@ class PairDirectory:
 
     link: where the first node dials the second one; None: straight to it. failover: keys that
     both nodes get besides; with `etcd` among them the record is there, not in the folder.
-    own_media: each node keeps its recordings to itself, as without a NAS.
+    replication: the same of that table. own_media: each node keeps its recordings to itself, as
+    without a NAS. http_port: of the front door for browsers, and the two ports above it.
     """
 
     def __init__(
@@ -92,15 +95,19 @@ class PairDirectory:
         apps: Path,
         link: Address | None = None,
         failover: Mapping[str, object] = MappingProxyType({}),
+        replication: Mapping[str, object] = MappingProxyType({}),
         own_media: bool = False,
+        http_port: int | None = None,
     ) -> None:
         self.path = path.absolute()
         self.front = Address("127.0.0.1", port)
+        self.front_http = Address("127.0.0.1", http_port) if http_port is not None else None
         self.front_source = FRONT_DOOR_SOURCE if can_bind(FRONT_DOOR_SOURCE) else None
         self.nodes = tuple(self._node(slot) for slot in (0, 1))
         self._apps = apps.absolute()
         self._link = link or self.nodes[1].replication
         self._failover = dict(failover)
+        self._replication = dict(replication)
         self._own_media = own_media
         if "etcd" in failover:
             self._failover["nodes"] = list(NODE_IDS)
@@ -113,8 +120,11 @@ class PairDirectory:
             Address("127.0.0.1", self.front.port + offsets[slot])
             for offsets in (RTMP, REPLICATION, ADMIN, HEALTH)
         )
+        http = self.front_http
+        if http is not None:
+            http = http._replace(port=http.port + RTMP[slot])
         node_id = NODE_IDS[slot]
-        return PairNode(node_id, rtmp, replication, admin, health, self.path / node_id)
+        return PairNode(node_id, rtmp, replication, admin, health, http, self.path / node_id)
 
     def lock(self) -> None:
         """Take the folder, creating it; raises ConfigError when another pair has it."""
@@ -169,8 +179,9 @@ class PairDirectory:
             "[replication]\n"
             f"listen = {text(str(node.replication))}\n"
             f"peer = {text(str(dialled))}\n"
-            f"secret_file = {text(str(self.path / 'secret'))}\n\n"
-            "[failover]\n"
+            f"secret_file = {text(str(self.path / 'secret'))}\n"
+            + "".join(f"{key} = {text(value)}\n" for key, value in self._replication.items())
+            + "\n[failover]\n"
             + "".join(f"{key} = {text(value)}\n" for key, value in failover.items())
             + "\n"
             "[admin]\n"
@@ -178,7 +189,8 @@ class PairDirectory:
             f"user = {text(ADMIN_USER)}\n"
             f"password_file = {text(str(self.path / 'admin.password'))}\n\n"
             f"[health]\nlisten = {text(str(node.health))}\n\n"
-            f"[apps]\ndirectory = {text(str(self._apps))}\n\n"
+            + (f"[http]\nlisten = {text(str(node.http))}\n\n" if node.http is not None else "")
+            + f"[apps]\ndirectory = {text(str(self._apps))}\n\n"
             f"[storage]\nstate = {text(str(node.folder / 'state'))}\n"
             f"media = {text(str(self._media(node)))}\n"
         )
@@ -195,6 +207,7 @@ class PairDirectory:
                 "replication": str(node.replication),
                 "admin": str(node.admin),
                 "health": str(node.health),
+                **({"http": str(node.http)} if node.http is not None else {}),
                 "pid": pids[node.id][0],
                 "guard_pid": pids[node.id][1],
                 "log": str(node.log),
@@ -202,7 +215,9 @@ class PairDirectory:
             }
             for node in self.nodes
         ]
-        content = {"front": str(self.front), "pid": os.getpid(), "nodes": nodes}
+        content: dict[str, object] = {"front": str(self.front), "pid": os.getpid(), "nodes": nodes}
+        if self.front_http is not None:
+            content["front_http"] = str(self.front_http)
         _write_whole(self.path / "pair.json", json.dumps(content, indent=1) + "\n")
 
     def withdraw(self) -> None:

@@ -3,16 +3,24 @@ docs/browsers.md, which asks again when its stream has ended."""
 
 from __future__ import annotations
 
+import asyncio
 import re
+import signal
 from collections.abc import Iterator
+from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from rtmp_sync.wire.constants import VIDEO
 from tests.support.browser import Browser, mpegts_js
 from tests.support.ffmpeg import make_source, publish, published
-from tests.support.pair import ROOT
+from tests.support.haproxy import Haproxy
+from tests.support.http_player import HttpPlayer
+from tests.support.pair import ROOT, Pair, get, within
+from tests.support.publisher import Publisher, key
 from tests.support.single import Single, free_ports
 
 SECONDS = 20  # of the film; it is over long before
@@ -88,3 +96,70 @@ async def test_a_browser_shows_what_is_published_again_and_again_and_what_was_re
     finally:
         publisher.kill()
         await publisher.wait()
+
+
+@pytest.fixture
+def pair() -> Iterator[Pair]:
+    pair = Pair(http=True).start()
+    yield pair
+    pair.clean_up()
+
+
+async def test_players_go_on_behind_a_load_balancer_when_the_active_origin_crashes_or_freezes(
+    pair: Pair, tmp_path: Path
+) -> None:
+    """Behind the front door of the pair, and behind HAProxy: there it is marked down, and who
+    played is cut off, of a frozen origin too."""
+    with Haproxy(pair.nodes(), tmp_path) as haproxy:
+        for sign in (signal.SIGKILL, signal.SIGSTOP):
+            active, standby = await pair.settled()
+            await haproxy.leads_to(active)
+            async with AsyncExitStack() as stack:
+                players = await begin(pair, haproxy, stack)
+                # frozen as its whole host: nobody is left to kill it
+                pair.signal(active, sign, guard=sign == signal.SIGSTOP)
+                for player in players:
+                    await player.over()
+                    assert player.lost
+            await pair.becomes_active(standby, seconds=15)
+            await haproxy.leads_to(standby)
+            await leads_again(pair)
+            async with AsyncExitStack() as stack:
+                await begin(pair, haproxy, stack)
+
+
+async def begin(pair: Pair, haproxy: Haproxy, stack: AsyncExitStack) -> list[HttpPlayer]:
+    """A stream and its players, each with a picture."""
+    publisher = Publisher(pair.port, "main", app="live/show")
+    await stack.enter_async_context(publisher)
+    publisher.begin()
+    publisher.push(VIDEO, 0, key())
+    players = []
+    for kind in ("http", "ws"):
+        for front in (pair.front_http, haproxy.http):
+            player = HttpPlayer(f"{kind}://{front}/live/show/main.flv")
+            players.append(await stack.enter_async_context(player))
+    for player in players:
+        await player.until(partial(has_picture, player))
+    return players
+
+
+def has_picture(player: HttpPlayer) -> bool:
+    return len(player.media()) == 3
+
+
+async def leads_again(pair: Pair) -> None:
+    """Both ports of the front door have found the one that serves now."""
+
+    async def reached() -> bool:
+        status, _ = await get(f"http://{pair.front_http}/")
+        if status != 404:
+            return False
+        reader, writer = await asyncio.open_connection("127.0.0.1", pair.port)
+        writer.write(b"\x03" + bytes(1536))  # C0 and C1 of a handshake
+        async with asyncio.timeout(5):
+            answered = await reader.read(1)
+        writer.close()
+        return answered == b"\x03"
+
+    await within(10, "the front door leads to an origin", reached)

@@ -182,6 +182,8 @@ async def test_the_application_hears_of_who_comes_and_who_goes(origin: Origin, k
         live = await received(origin)
         publisher.push(VIDEO, 40, inter())  # nobody is left who could hear it
         await until(lambda: live._channels["s"].stream.timestamp == 40)
+        await publisher.unpublish()
+        assert not live._channels
 
 
 async def test_the_default_instance_and_names_with_slashes_have_addresses(origin: Origin) -> None:

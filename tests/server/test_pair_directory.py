@@ -45,6 +45,20 @@ def test_a_new_folder_holds_two_right_configurations(tmp_path: Path, apps: Path)
     directory.unlock()
 
 
+def test_browsers_get_a_port_of_each_node_behind_the_front_doors_own(
+    tmp_path: Path, apps: Path
+) -> None:
+    directory = PairDirectory(tmp_path, port=19350, apps=apps, http_port=8080)
+    directory.prepare()
+    listens = [load_config(node.config).http.listen for node in directory.nodes]
+    assert listens == [("127.0.0.1", 8081), ("127.0.0.1", 8082)]
+    assert directory.nodes[0].listeners()["http.listen"] == listens[0]
+    directory.publish({"A": (1, 2), "B": (3, 4)})
+    told = json.loads((tmp_path / "pair.json").read_text())
+    assert told["front_http"] == "127.0.0.1:8080"
+    assert [node["http"] for node in told["nodes"]] == ["127.0.0.1:8081", "127.0.0.1:8082"]
+
+
 def test_the_first_node_may_dial_the_second_through_another_address(
     tmp_path: Path, apps: Path
 ) -> None:

@@ -40,7 +40,8 @@ async def servers(stats_socket: Path) -> dict[str, Server]:
 
 
 class Haproxy:
-    """`with Haproxy(nodes, folder) as front:` clients connect to `front.address`.
+    """`with Haproxy(nodes, folder) as front:` clients connect to `front.address`, browsers to
+    `front.http` if the nodes have a port for them.
 
     fast: the sample's numbers for the fast profile. proxy: it tells the origins who its clients
     are. source: the address that it has for the origins, when they must tell it from others.
@@ -55,12 +56,15 @@ class Haproxy:
         proxy: bool = False,
         source: str | None = None,
     ) -> None:
-        self.address = f"127.0.0.1:{free_ports(1)[0]}"
+        self.address, self.http = (f"127.0.0.1:{port}" for port in free_ports(2))
         self._output = folder / "haproxy.txt"
         self._socket = folder / "haproxy.sock"
         environment = {"RTMP_LISTEN": self.address, "STATS_SOCKET": str(self._socket)}
+        if all(node.http for node in nodes):
+            environment["HTTP_LISTEN"] = self.http
         for node in nodes:
             environment[f"ORIGIN_{node.id}"] = node.rtmp
+            environment[f"ORIGIN_{node.id}_HTTP"] = node.http
             environment[f"ORIGIN_{node.id}_HEALTH_PORT"] = node.health.rpartition(":")[2]
         if fast:
             environment["FAST_PROFILE"] = "1"

@@ -31,7 +31,8 @@ import aiohttp
 ROOT = Path(__file__).resolve().parents[2]
 PROOF_APPS = ROOT / "tests" / "e2e" / "apps"
 MARK = "RTMP_SYNC_PROOF"
-PORT_OFFSETS = (0, 1, 2, 11, 12, 21, 22, 31, 32)
+HTTP = 40  # what is added to the front door's port for that of browsers
+PORT_OFFSETS = (0, 1, 2, 11, 12, 21, 22, 31, 32, HTTP, HTTP + 1, HTTP + 2)
 ADMIN_USER = "admin"
 
 
@@ -51,6 +52,7 @@ class Node:
     pid: int
     guard_pid: int
     log: Path
+    http: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +119,7 @@ class Pair:
     `start` returns once `pair.json` is there; `stop` asks it to end and returns its exit code;
     `clean_up` ends whatever is left, whatever happened before. link: "host:port" of a proxy
     through which the first node dials the second. failover: keys of `[failover]` for both.
-    own_media: each node keeps its recordings to itself, as without a NAS.
+    replication: the same of that table. own_media: each node keeps its recordings to itself, as without a NAS.
     """
 
     def __init__(
@@ -129,7 +131,9 @@ class Pair:
         environment: dict[str, str] | None = None,
         link: str | None = None,
         failover: Mapping[str, object] | None = None,
+        replication: Mapping[str, object] | None = None,
         own_media: bool = False,
+        http: bool = False,
     ) -> None:
         self.port = port or free_port_range()
         self.directory = directory or Path(tempfile.mkdtemp(prefix="rtmp-sync-pair-"))
@@ -139,7 +143,9 @@ class Pair:
         self._environment = environment or {}
         self._link = link
         self._failover = dict(failover or {})
+        self._replication = dict(replication or {})
         self._own_media = own_media
+        self._http = http
         self.process: subprocess.Popen[bytes] | None = None
         self.output = self.directory / "pair-output.txt"
 
@@ -150,12 +156,14 @@ class Pair:
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "pair.json").unlink(missing_ok=True)
         program = ["rtmp_sync", "pair"]
-        if self._link is not None or self._failover or self._own_media:
+        if self._link is not None or self._failover or self._replication or self._own_media:
             program = ["tests.support.special_pair", "--failover", json.dumps(self._failover)]
+            program += ["--replication", json.dumps(self._replication)]
             program += ["--own-media"] if self._own_media else []
             program += ["--link", self._link] if self._link is not None else []
         command = [sys.executable, "-m", *program, "--dir", str(self.directory)]
         command += ["--port", str(self.port), "--apps", str(self._apps or self._collect_apps())]
+        command += ["--http-port", str(self.port + HTTP)] if self._http else []
         environment = {**os.environ, **self._environment, MARK: self._mark}
         environment.setdefault("COLUMNS", "200")
         with self.output.open("ab") as output:
@@ -253,6 +261,11 @@ class Pair:
     def front(self) -> str:
         """The front door's "host:port"."""
         return f"127.0.0.1:{self.port}"
+
+    @property
+    def front_http(self) -> str:
+        """Its "host:port" for browsers, with `http`."""
+        return f"127.0.0.1:{self.port + HTTP}"
 
     def url(self, path: str, address: str | None = None) -> str:
         return f"rtmp://{address or self.front}/{path}"

@@ -30,19 +30,22 @@ def sound(text: bytes = b"") -> bytes:
 
 
 class Publisher:
-    """`async with Publisher(origin, "s") as publisher:` publishes until the end."""
+    """`async with Publisher(origin, "s") as publisher:` publishes until the end.
+
+    at: an origin, or the port of whatever leads to one.
+    """
 
     def __init__(
-        self, origin: Origin, stream: str, kind: str = "live", app: str = "probe/live"
+        self, at: Origin | int, stream: str, kind: str = "live", app: str = "probe/live"
     ) -> None:
         self.peer = Peer()
-        self._origin = origin
+        self._port = at if isinstance(at, int) else at.rtmp_port
         self._app = app
         self._stream, self._kind = stream, kind
 
     async def __aenter__(self) -> Publisher:
         peer = self.peer
-        await peer.connect(self._origin.rtmp_port, self._app)
+        await peer.connect(self._port, self._app)
         peer.send(peer.rtmp.call("createStream")[1])
         await peer.event(CallAnswered)
         peer.send(peer.rtmp.command("publish", 0, None, self._stream, self._kind, msid=1))
