@@ -9,6 +9,7 @@ import pytest
 
 from rtmp_sync import cli
 from tests.support.admin_api import Api
+from tests.support.origins import SHIPPED_APPS as APPS
 
 ALLOWED = {
     "id": "A",
@@ -69,3 +70,20 @@ def test_explain_of_a_refused_call_ends_with_1(
     assert cli.run([*asked, "--dir", str(directory)]) == 1
     assert json.loads(capsys.readouterr().out)["allowed"] is False
     assert apis[0].bodies["/allow/explain"]["file"] is True
+
+
+def test_config_check_reads_the_whitelist_files(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    config = tmp_path / "config.toml"
+    config.write_text(
+        f'[node]\nid = "A"\n[apps]\ndirectory = "{APPS}"\ntext.whitelist = "w.toml"\n'
+    )
+    (tmp_path / "w.toml").write_text('[Type1]\nsetText = true\n"get*" = "x"\n')
+    assert cli.run(["config", "check", "--config", str(config)]) == 2
+    assert "w.toml, line 3, [Type1], get* = 'x': give true, false" in capsys.readouterr().err
+    (tmp_path / "w.toml").write_text("[Type1]\nsetTxet = true\n")
+    assert cli.run(["config", "check", "--config", str(config)]) == 2
+    assert "line 2, [Type1], setTxet" in capsys.readouterr().err
+    (tmp_path / "w.toml").write_text('[Type1]\n"*" = false\n')
+    assert cli.run(["config", "check", "--config", str(config)]) == 0
