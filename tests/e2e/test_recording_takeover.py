@@ -133,6 +133,32 @@ async def record_over_a_takeover(pair: Pair, film: Path, own_media: bool, tmp_pa
     assert played[len(apart[0])].dts - played[0].dts >= second_info.start_ms - TAG_MS
 
 
+async def test_a_warm_standby_shows_a_stream_before_its_publisher_is_back(
+    film: Path,
+) -> None:
+    pair = Pair(replication={"warm_streams": True})
+    try:
+        active, standby = await pair.start().settled()
+        async with Camera(pair.url("live"), "s", film, "live") as camera:
+            async with Viewer(pair.url("live"), "s") as viewer:
+                await seen(viewer, FRAMES)
+            camera.stay_away()
+            killed = pair.signal(active, signal.SIGKILL)
+            await pair.becomes_active(standby, seconds=20)
+            async with Viewer(pair.url("live", standby.rtmp), "s") as viewer:
+                await seen(viewer, 1)
+        first = viewer.first_after(killed)
+        assert first is not None
+        assert first[2]
+        assert len(camera.accepted) == 1
+        print(f"a picture came {1000 * (first[0] - killed):.0f} ms after the kill")
+    except BaseException:
+        print(pair.logs())
+        raise
+    finally:
+        pair.clean_up()
+
+
 async def complete(folder: Path, own_media: bool) -> list[SegmentInfo]:
     """The two segments once nobody has more to do with them; of a disk that is elsewhere a
     manifest knows only what was told last."""

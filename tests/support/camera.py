@@ -46,6 +46,10 @@ class Camera:
                 await self._stream.unpublish()
         await self._connection.close()
 
+    def stay_away(self) -> None:
+        """Do not come back when the connection is lost."""
+        self._connection.reconnect = False
+
     async def _publish(self) -> None:
         if self._filming is not None:
             self._filming.cancel()

@@ -119,7 +119,8 @@ class Pair:
     `start` returns once `pair.json` is there; `stop` asks it to end and returns its exit code;
     `clean_up` ends whatever is left, whatever happened before. link: "host:port" of a proxy
     through which the first node dials the second. failover: keys of `[failover]` for both.
-    replication: the same of that table. own_media: each node keeps its recordings to itself, as without a NAS.
+    replication: the same of that table. own_media: each node keeps its recordings to itself, as
+    without a NAS.
     """
 
     def __init__(

@@ -3,6 +3,7 @@
 python -m tests.support.special_pair --dir DIR --port PORT --apps APPS
     [--link HOST:PORT]   the first node dials the second one through this proxy
     [--failover JSON]    keys of [failover] for both nodes
+    [--replication JSON] the same of [replication]
     [--own-media]        each node keeps its recordings to itself
 """
 
@@ -26,6 +27,7 @@ def main() -> int:
     parser.add_argument("--apps", type=Path, required=True)
     parser.add_argument("--link", type=Address.parse)
     parser.add_argument("--failover", type=json.loads, default={})
+    parser.add_argument("--replication", type=json.loads, default={})
     parser.add_argument("--own-media", action="store_true")
     options = parser.parse_args()
     directory = PairDirectory(
@@ -34,6 +36,7 @@ def main() -> int:
         apps=options.apps,
         link=options.link,
         failover=options.failover,
+        replication=options.replication,
         own_media=options.own_media,
     )
 
