@@ -28,8 +28,13 @@ def play(session: Session, event: PlayRequested) -> None:
     name = StreamRequest.parse(event.name, "play").name
 
     def decided(recording: Recording | None, error: BaseException | None) -> None:
-        instance = session.instance
-        if error is not None or recording is None:
+        instance, reset = session.instance, bool(event.reset & 1)
+
+        def play_live() -> None:
+            instance.recorded.stop(session, msid)
+            instance.live.play(session, msid, name, reset=reset, duration_ms=part.duration_ms)
+
+        if error is not None:
             instance.recorded.stop(session, msid)
         if error is not None or recording is not None:
             instance.live.stop(session, msid)
@@ -40,9 +45,8 @@ def play(session: Session, event: PlayRequested) -> None:
             origin_ms = 0 if event.resumes else part.start_ms
             wanted = Request(name, recording, part, origin_ms)
             instance.recorded.play(session, msid, wanted, event.reset, waits=event.waits)
-        else:
-            reset = bool(event.reset & 1)
-            instance.live.play(session, msid, name, reset=reset, duration_ms=part.duration_ms)
+        elif reset or not instance.recorded.end_with(session, msid, play_live):
+            play_live()
         kind = "recorded" if recording is not None else "live"
         session.log.info("play", stream=name, kind=kind, accepted=error is None)
 

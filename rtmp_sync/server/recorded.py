@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from rtmp_sync.server.peer_stream import StreamPeer
 from rtmp_sync.server.recorded_player import RecordedPlayer, Request
 from rtmp_sync.server.turn import Turn
@@ -29,6 +31,11 @@ class RecordedStreams:
         self._players[peer, msid] = player
         if (ms := self._buffers_ms.get((peer, msid))) is not None:
             player.set_buffer(ms)
+
+    def end_with(self, peer: StreamPeer, msid: int, then: Callable[[], None]) -> bool:
+        """Have `then` called after what plays and what is appended to it; False: nothing plays."""
+        player = self._players.get((peer, msid))
+        return player is not None and player.end_with(then)
 
     def switch(self, peer: StreamPeer, msid: int, request: Request, offset_ms: int | None) -> bool:
         """Go over to the same content in another form, see `RecordedPlayer.switch`."""

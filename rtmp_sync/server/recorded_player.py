@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
 import pyamf
@@ -109,6 +110,7 @@ class RecordedPlayer:
         self._to = PeerStream(turn, peer, msid)
         self._request = request
         self._next: deque[Request] = deque()
+        self._then: Callable[[], None] | None = None  # goes on with what is live
         self._transition: _Transition | None = None
         self._reset = reset
         self._waits = waits
@@ -135,12 +137,21 @@ class RecordedPlayer:
 
     def append(self, request: Request, *, waits: bool) -> bool:
         """Play it after all others; False: there is nothing left to play it after."""
-        if self._ended or len(self._next) >= _PLAYLIST:
+        if self._ended or self._then is not None or len(self._next) >= _PLAYLIST:
             return False
         self._next.append(request)
         if not waits:
             self._waits = False
             self._wake.set()
+        return True
+
+    def end_with(self, then: Callable[[], None]) -> bool:
+        """Have `then` called after all others: what is live has no end, and ends a playlist."""
+        if self._ended or self._then is not None:
+            return False
+        self._then = then
+        self._waits = False
+        self._wake.set()
         return True
 
     def pause(self, paused: bool) -> None:
@@ -233,6 +244,10 @@ class RecordedPlayer:
                     self._request = self._next.popleft()
                     self._reset = False
                     self._begin()
+                elif self._then is not None:
+                    self._tell(PLAY_SWITCH)
+                    self._then()
+                    return
                 else:
                     self._complete()
                     jumps = self._jumps
