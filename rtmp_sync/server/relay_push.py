@@ -105,7 +105,7 @@ class RelayPush:
                 reason = str(error) or "no answer in time"
             if reason != told:  # once, not at each attempt
                 told = reason
-                self._log.warning("relay_failed", reason=reason)
+                self._log.warning("relay_failed", reason=reason, dropped=self.dropped)
                 self._on_status(PUBLISH_BAD_NAME, f"{self._remote}: {reason}", LEVEL_ERROR)
             await asyncio.sleep(backoff.failed())
 
@@ -131,7 +131,7 @@ class RelayPush:
         finally:
             self._listens = False
             self._queue.clear()
-        self._log.info("relay_ended")
+        self._log.info("relay_ended", dropped=self.dropped)
         self._on_status(UNPUBLISH_SUCCESS, f"{self._remote} is now unpublished.", LEVEL_STATUS)
 
     def _catch_up(self) -> None:

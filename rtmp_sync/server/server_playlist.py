@@ -153,6 +153,11 @@ class Playlist:
         """Of the last message."""
         return self._timeline.last
 
+    @property
+    def at_work(self) -> bool:
+        """Whether there is anything left to play."""
+        return self._task is not None
+
     def play(self, item: Item, *, reset: bool) -> None:
         """Play it now, or after what plays already."""
         if reset:

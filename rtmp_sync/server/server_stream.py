@@ -87,7 +87,8 @@ class ServerStream:
     @property
     def at_work(self) -> bool:
         """Whether there is anything that `close` would end."""
-        return bool(self.source or self._recording or self._pull or self._pushes)
+        others = self._recording or self._pull or self._pushes
+        return self._playlist.at_work or bool(others)
 
     @property
     def published(self) -> bool:

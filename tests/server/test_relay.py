@@ -50,12 +50,16 @@ async def test_a_stream_is_pushed_from_its_last_key_frame_on_and_as_long_as_it_l
 async def test_a_target_that_comes_late_gets_the_stream_from_a_key_frame(tmp_path: Path) -> None:
     async with running(tmp_path / "to") as target:
         port = target.rtmp_port
-    push = relays({"push": f"rtmp://127.0.0.1:{port}/probe", "streams": ["s"]})
+    push = relays({"push": f"rtmp://127.0.0.1:{port}/probe", "streams": ["s*"]})
     async with running(tmp_path / "from", apps=push) as origin:
         publisher = await publish(origin)
-        other = await publish(origin, "not this one")
         begin(publisher)
-        begin(other)
+        begin(await publish(origin, "not this one"))
+        await publish(origin, "same instance", "probe/room")
+        room = origin.instances.running("probe/room")
+        assert room is not None
+        assert list(instance(origin).relays._pushes) == ["s"]
+        assert not room.relays._pushes
         listen = {"listen": f"127.0.0.1:{port}"}
         async with running(tmp_path / "late", rtmp=listen) as target:
             player = await play(target)
@@ -106,7 +110,9 @@ async def test_a_pulled_stream_goes_on_when_its_server_comes_back_and_time_does_
         await origin_is_up.__aexit__(None, None, None)
 
 
-async def test_two_origins_that_pull_from_each_other_do_not_run_in_circles(tmp_path: Path) -> None:
+async def test_two_origins_that_pull_from_each_other_do_not_run_in_circles(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     async with running(tmp_path / "a") as first:
         port = first.rtmp_port
     async with (
@@ -120,8 +126,8 @@ async def test_two_origins_that_pull_from_each_other_do_not_run_in_circles(tmp_p
         ) as first,
     ):
         player = await play(first)
-        await until(lambda: len(second.instances))
-        await until(lambda: instance(second).live.audience("s") == 1)
+        await until(lambda: "the relays form a circle" in capsys.readouterr().out)
+        assert instance(first).live.audience("s") == instance(second).live.audience("s") == 1
         player.stream.close()
         await until(lambda: instance(second).live.audience("s") == 0)
         await until(lambda: instance(first).live.audience("s") == 0)
@@ -227,3 +233,17 @@ async def test_after_a_takeover_streams_are_pushed_again_once_they_are_published
             await until(lambda: "NetStream.Play.UnpublishNotify" in player.told)
             begin(await publish(origin))
             await until(lambda: len(player.frames) == 6)
+
+
+async def test_a_stream_that_a_client_publishes_first_is_not_pulled_any_more(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path / "from") as source:
+        pull = relays({"pull": url(source, "probe")})
+        async with running(tmp_path / "to", apps=pull) as origin:
+            player = await play(origin)
+            await until(lambda: len(source.instances))
+            await until(lambda: instance(source).live.audience("s") == 1)
+            begin(await publish(origin))
+            await until(lambda: instance(source).live.audience("s") == 0)
+            await until(lambda: len(player.frames) == 3)

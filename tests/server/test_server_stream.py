@@ -16,7 +16,7 @@ from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, VIDEO
 from tests.support.joined import Joined, begin, instance, join, play, publish
 from tests.support.origins import running, until, url
-from tests.support.publisher import AAC_HEADER, AVC_HEADER, METADATA, inter, key
+from tests.support.publisher import AVC_HEADER, METADATA, inter, key
 from tests.support.single import free_ports
 
 HEVC_HEADER = b"\x90hvc1config"
@@ -252,18 +252,24 @@ async def test_in_a_call_that_is_replayed_nothing_is_done(origin: Origin) -> Non
     try:
         show.play("a")
         show.record()
-        show.publish_to(url(origin, "probe"), "b")()
-        show.pull_from(url(origin, "probe"), "a")()
+        show.publish_to(url(origin, "probe"), "b")
+        show.pull_from(url(origin, "probe"), "a")
         show.send("onCue")
     finally:
         REPLAYING.reset(token)
-    assert instance(origin).live.audience("a") == 0
+    assert not show.at_work
+
+
+async def test_a_closed_stream_does_nothing_more(origin: Origin) -> None:
+    begin(await publish(origin, "a"))
+    show = stream_of(origin, "show")
     show.play("a")
     await until(lambda: instance(origin).live.audience("a") == 1)
     show.close()
     await until(lambda: instance(origin).live.audience("a") == 0)
     show.play("a")
-    assert instance(origin).live.audience("a") == 0
+    assert not show.at_work
+    assert stream_of(origin, "show") is not show
 
 
 async def test_an_error_in_the_applications_listener_ends_nothing(origin: Origin) -> None:
@@ -279,13 +285,15 @@ async def test_an_error_in_the_applications_listener_ends_nothing(origin: Origin
     await until(lambda: key(b"1") in pictures(player))
 
 
-async def test_who_plays_a_closed_instances_stream_is_told_its_end(origin: Origin) -> None:
+async def test_the_streams_of_an_instance_that_is_let_go_end_with_it(origin: Origin) -> None:
     player = await play(origin, "show")
     begin(await publish(origin, "a"))
     show = stream_of(origin, "show")
     show.play("a")
-    await until(lambda: AVC_HEADER in pictures(player) and (AUDIO, 0, AAC_HEADER) in player.frames)
+    await until(lambda: AVC_HEADER in pictures(player))
+    show.publish_to(f"rtmp://127.0.0.1:{free_ports(1)[0]}/nobody")
     instance(origin).let_go()
+    assert not show.at_work
     await until(lambda: "NetStream.Play.UnpublishNotify" in player.told)
 
 

@@ -1,0 +1,30 @@
+"""Relays in a configuration."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from rtmp_sync import Config
+
+
+def config(relay: dict[str, Any]) -> Config:
+    return Config.model_validate({"node": {"id": "A"}, "apps": {"live": {"relays": [relay]}}})
+
+
+def test_a_relay_goes_one_way() -> None:
+    (relay,) = config({"push": "rtmp://host:1936/app/instance"}).apps.section("live").relays
+    assert relay.push == "rtmp://host:1936/app/instance"
+    assert (relay.streams, relay.instances, relay.linger) == (["*"], ["_definst_"], 10.0)
+    both = {"push": "rtmp://host/app", "pull": "rtmp://host/app"}
+    for wrong in ({}, both):
+        with pytest.raises(ValidationError, match="either `push` or `pull`"):
+            config(wrong)
+
+
+@pytest.mark.parametrize("url", ["http://host/app", "rtmp://host", "rtmp:///app", "host/app"])
+def test_an_address_without_application_is_refused(url: str) -> None:
+    with pytest.raises(ValidationError, match="rtmp://"):
+        config({"pull": url})
