@@ -40,13 +40,13 @@ def must_close(s: Situation) -> bool:
 
 def _why_closed(s: Situation) -> tuple[str, str]:
     """For the history, and for people."""
+    if s.view.late_by and s.now >= s.authority_until:  # whatever was read since
+        return "fenced_on_resume", "this process did not run, and its authority ran out"
     if not s.deposed:
         if s.view.holder_key is False:
             return "lease_revoked", "the key of my lease is gone"
         if s.now < s.authority_until:
             return "gate_fell", "the gate does not stand open any more"
-        if s.view.late_by:
-            return "fenced_on_resume", "this process did not run, and its authority ran out"
         return "isolated_self_fence", "the authority ran out"
     if not s.i_hold:
         return "deposed", "the record names another"

@@ -75,6 +75,11 @@ def test_without_authority_or_with_a_higher_epoch_anywhere_the_gate_closes_at_on
         ({"authority_until": NOW}, "isolated_self_fence"),
         ({"authority_until": NOW, "late_by": 60.0}, "fenced_on_resume"),
         ({"record": replace(B_HOLDS, epoch=4)}, "deposed"),
+        (
+            {"record": replace(B_HOLDS, epoch=4), "authority_until": NOW, "late_by": 60.0},
+            "fenced_on_resume",
+        ),
+        ({"record": replace(B_HOLDS, epoch=4), "late_by": 0.3}, "deposed"),
         ({"fenced_by": 4}, "higher_epoch"),
         ({"gate": "closed"}, "gate_fell"),
         ({"gate": "closed", "authority_until": NOW}, "isolated_self_fence"),
