@@ -113,14 +113,16 @@ class Recording:
         return Cursor(0, self._files[0].first if self._files else 0)
 
     def seek(self, ms: int) -> Cursor:
-        """The last place at or before `ms` where decoding may start."""
+        """The last place at or before `ms` where decoding may start; of where a file begins, all
+        that it begins with."""
         ms = max(0, ms)
         number = max(0, bisect_right([one.start_ms for one in self._files], ms) - 1)
         if not self._files:
             return self.begin
         file = self._files[number]
-        index = bisect_right([entry[0] for entry in file.entries], ms - file.start_ms)
-        position = file.entries[index - 1][1] if index else file.first
+        within_ms = ms - file.start_ms
+        index = bisect_right(file.entries, within_ms, key=itemgetter(0))
+        position = file.entries[index - 1][1] if index and within_ms > 0 else file.first
         return Cursor(number, position)
 
     def seek_forward(self, ms: int) -> tuple[int, Cursor] | None:

@@ -66,6 +66,19 @@ def frames_in(tags: list[RecordedTag]) -> list[tuple[int, bytes]]:
     ]
 
 
+async def test_what_is_heard_before_the_first_picture_is_part_of_it(
+    tmp_path: Path, lane: MediaLane
+) -> None:
+    tags = [(AUDIO, 0, AAC), (AUDIO, 0, SOUND), (VIDEO, 0, AVC), (VIDEO, 0, frame(0))]
+    data = b"".join(encode_tag(*tag) for tag in tags)
+    (tmp_path / "s.flv").write_bytes(encode_file_header() + data)
+    recording = await Recording.open(tmp_path / "s", lane)
+    assert recording is not None
+    read, _ = await recording.read(recording.seek(0), 1 << 20)
+    assert [(tag.type, tag.ms, tag.payload) for tag in read] == tags
+    await recording.close()
+
+
 @pytest.mark.parametrize("max_bytes", [1, 100, 1 << 20])
 async def test_segments_are_one_stream(tmp_path: Path, lane: MediaLane, max_bytes: int) -> None:
     await record(tmp_path / "s.rec", lane, range(30))
@@ -102,8 +115,9 @@ async def test_playing_starts_at_the_key_frame_before(
     recording = await Recording.open(tmp_path / "s", lane)
     assert recording is not None
     at = recording.seek(ms)
-    assert [tag.payload for tag in await recording.headers(at)] == [AVC, AAC]
+    before = await recording.headers(at)
     tags, _ = await recording.read(at, 1 << 20)
+    assert [tag.payload for tag in [*before, *tags]][:2] == [AVC, AAC]
     assert frames_in(tags)[0] == (40 * first, frame(first))
     await recording.close()
 

@@ -19,9 +19,10 @@ END_SECONDS = 30.0
 
 
 class Witness:
-    """Everything that a stream plays, in its order."""
+    """Everything that a stream plays, in its order. `forget` what came so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, stream: RemoteStream) -> None:
+        self.stream = stream
         self.messages: list[MediaReceived] = []
         self._over = asyncio.Event()
 
@@ -45,6 +46,10 @@ class Witness:
         await within(END_SECONDS, f"{count} messages", came)
         return self.tags
 
+    def forget(self) -> None:
+        self.messages.clear()
+        self._over.clear()
+
     def receive_status(self, info: dict[str, object]) -> None:
         if info.get("code") in (PLAY_UNPUBLISH_NOTIFY, PLAY_STOP):
             self._over.set()
@@ -53,10 +58,10 @@ class Witness:
 @asynccontextmanager
 async def watching(address: str, name: str, *, start: float = -2) -> AsyncIterator[Witness]:
     """Play `name` of an application at rtmp://host:port/app."""
-    witness = Witness()
     async with NetConnection(reconnect=False) as connection:
         await connection.connect(address)
         stream = await connection.create_stream()
+        witness = Witness(stream)
         stream.on_media = witness.messages.append
         stream.on_status = witness.receive_status
         await stream.play(name, start)

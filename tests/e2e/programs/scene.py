@@ -10,6 +10,7 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 from rtmp_sync.wire.flv import FlvTag
 from tests.support.clips import make_clip
@@ -22,12 +23,12 @@ PROGRAM_SECONDS = 40.0  # for a clip of 2 seconds, on a busy machine
 
 
 class Clip:
-    """`tags`: its audio and video."""
+    """messages: what is sent of it. `tags`: its audio and video."""
 
-    def __init__(self, file: Path) -> None:
+    def __init__(self, file: Path, messages: list[FlvTag]) -> None:
         self.file = file
-        self.messages: list[FlvTag] = read_messages(file)
-        self.tags: list[Tag] = media_tags(self.messages)
+        self.messages = messages
+        self.tags: list[Tag] = media_tags(messages)
 
 
 class Program:
@@ -90,8 +91,7 @@ class Scene:
         key = (codecs, seconds)
         if key not in self._clips:
             file = self.folder / f"clip-{len(self._clips)}.flv"
-            making = asyncio.to_thread(lambda: Clip(make_clip(codecs, file, seconds)))
-            self._clips[key] = asyncio.ensure_future(making)
+            self._clips[key] = asyncio.ensure_future(_made(codecs, file, seconds))
         return await self._clips[key]
 
     def new(self, suffix: str = ".flv") -> Path:
@@ -103,10 +103,12 @@ class Scene:
 
     # our ends of a stream
 
-    async def publish(self, clip: Clip, name: str, kind: str = "live") -> None:
-        """The whole clip, in the moment."""
+    async def publish(
+        self, clip: Clip, name: str, kind: str = "live", *, shift_ms: int = 0
+    ) -> None:
+        """The whole clip, in the moment. shift_ms: added to its timestamps."""
         async with publishing(self.address, name, kind) as stream:
-            await send_tags(stream, clip.messages)
+            await send_tags(stream, clip.messages, shift_ms=shift_ms)
 
     async def recorded(self, clip: Clip) -> str:
         """The name of a recording of this clip, made by publishing it."""
@@ -141,22 +143,27 @@ class Scene:
             await program.done()
         return program.said
 
-    async def playing(self, name: str) -> None:
-        """Wait until somebody plays this stream."""
-        await self.logged("play", stream=name)
+    async def playing(self, name: str, players: int = 1) -> None:
+        """Wait until so many have begun to play this stream."""
+        await self.logged("play", players, stream=name)
 
-    async def logged(self, event: str, **fields: object) -> None:
-        """Wait until the origin's log has a line with these."""
+    async def logged(self, event: str, times: int = 1, **fields: object) -> dict[str, Any]:
+        """Wait until the origin's log has so many lines with these; the last of them."""
+        wanted = {"event": event, **fields}.items()
 
-        async def found() -> bool:
-            wanted = {"event": event, **fields}.items()
-            return any(
-                wanted <= json.loads(line).items()
-                for line in self.origin.logs().splitlines()
-                if line.startswith("{") and line.endswith("}") and f'"{event}"' in line
-            )
+        async def found() -> list[dict[str, Any]]:
+            lines = self.origin.logs().splitlines()
+            said = [json.loads(one) for one in lines if one.endswith("}") and f'"{event}"' in one]
+            telling = [one for one in said if wanted <= {**one, "exception": ""}.items()]
+            return telling if len(telling) >= times else []
 
-        await within(END_SECONDS, f"{event} {fields}", found)
+        lines: list[dict[str, Any]] = await within(END_SECONDS, f"{event} {fields}", found)
+        return lines[-1]
+
+
+async def _made(codecs: str, file: Path, seconds: float) -> Clip:
+    await asyncio.to_thread(make_clip, codecs, file, seconds)
+    return Clip(file, read_messages(file))
 
 
 def _complaint(said: str, code: int) -> str:
