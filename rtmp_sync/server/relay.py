@@ -59,9 +59,12 @@ class Backoff:
 
 
 @asynccontextmanager
-async def dialled(remote: Remote, path: str) -> AsyncIterator[NetConnection]:
-    """A connection to its server. path: of what is carried. Raises FAILURES."""
-    connection = NetConnection(reconnect=False)
+async def dialled(
+    remote: Remote, path: str, session_key: bytes | None = None
+) -> AsyncIterator[NetConnection]:
+    """A connection to its server. path: of what is carried. session_key: under which a server of
+    ours ends a connection of before that it has not seen die. Raises FAILURES."""
+    connection = NetConnection(reconnect=False, session_key=session_key)
     try:
         await connection.connect(remote.url, relayPath=path)
         yield connection

@@ -10,6 +10,7 @@ What waits for a server that is too slow is bounded, and never waited for by any
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -56,6 +57,7 @@ class RelayPush:
         self._name = name
         self._remote = remote
         self._on_status = on_status
+        self._session_key = secrets.token_bytes(16)
         self._queue = RelayQueue(_QUEUE_BYTES)
         self._published = False
         self._listens = False  # while the other server takes what comes
@@ -115,7 +117,7 @@ class RelayPush:
         try:
             async with (
                 asyncio.timeout(SETUP_SECONDS) as setup,
-                dialled(self._remote, path) as there,
+                dialled(self._remote, path, self._session_key) as there,
             ):
                 there.on_closed = lambda _reason: self._wake.set()
                 stream = await there.create_stream()
