@@ -177,8 +177,10 @@ class Recordings:
         return None
 
     async def _watch(self, recorder: Recorder) -> None:
-        await recorder.finished()
-        self._writing.discard(recorder)
+        try:
+            await recorder.finished()
+        finally:
+            self._writing.discard(recorder)
 
     # -- what a former life left ----------------------------------------------------------
 
