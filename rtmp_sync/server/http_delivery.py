@@ -162,6 +162,8 @@ class HttpDelivery:
                     await self._play_recorded(body, viewer, url, recording)
                 else:
                     await self._play_live(body, viewer, url)
+            except ConnectionError:
+                pass  # the browser has gone
             finally:
                 self._viewers.discard(viewer)
                 self._admission.leave(viewer)

@@ -96,7 +96,6 @@ class HttpPlayer:
 
     def cut(self) -> None:
         """Close its connection now."""
-        self.end()
         self._transport.abort()
 
     def is_stuck(self, now: float, patience_seconds: float) -> bool:

@@ -14,6 +14,7 @@ import pytest
 
 from rtmp_sync import Client, Origin
 from rtmp_sync.errors import CallError
+from rtmp_sync.server import http_connection
 from rtmp_sync.wire.constants import VIDEO
 from rtmp_sync.wire.proxy_protocol import encode
 from tests.server.conftest import probe
@@ -204,6 +205,28 @@ async def test_a_load_balancer_tells_the_address_in_a_proxy_header(tmp_path: Pat
         with contextlib.suppress(ConnectionResetError):
             assert await reader.read() == b""
         writer.close()
+
+
+@pytest.mark.parametrize("said", [b"", b"GET /probe/live/s.flv HTTP/1.1\r\nHost: he"])
+async def test_a_connection_without_a_whole_request_is_closed(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch, said: bytes
+) -> None:
+    monkeypatch.setattr(http_connection, "IDLE_SECONDS", 0.2)
+    assert origin.http_port is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", origin.http_port)
+    writer.write(said)
+    async with asyncio.timeout(10):
+        assert await reader.read() == b""
+    writer.close()
+
+
+async def test_what_is_no_http_is_answered_and_closed(origin: Origin) -> None:
+    assert origin.http_port is not None
+    reader, writer = await asyncio.open_connection("127.0.0.1", origin.http_port)
+    writer.write(b"\x03" + bytes(1536))
+    async with asyncio.timeout(10):
+        assert (await reader.read()).startswith(b"HTTP/1.0 400 ")
+    writer.close()
 
 
 async def test_one_connection_too_many_is_closed(tmp_path: Path) -> None:

@@ -205,7 +205,7 @@ async def test_an_old_client_gets_the_bytes_as_they_are(origin: Origin) -> None:
         await received(origin)
         assert origin.http_port is not None
         reader, writer = await asyncio.open_connection("127.0.0.1", origin.http_port)
-        writer.write(b"GET /probe/live/s.flv HTTP/1.0\r\n\r\n")
+        writer.write(b"GET /probe/live/s.flv HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
         head = await reader.readuntil(b"\r\n\r\n")
         assert b"chunked" not in head
         assert b"Content-Type: video/x-flv\r\n" in head

@@ -106,7 +106,6 @@ async def test_who_does_not_read_at_all_is_disconnected(tmp_path: Path) -> None:
             publisher.push(VIDEO, at, key(FRAME))
         await until(lambda: player.dropped_tags)
         await until(lambda: not origin.http)
-        assert player.ended.done()
         sock.close()
 
 
