@@ -122,7 +122,8 @@ class Outlets:
 
 
 class Outbox:
-    """Bounded output of one client. Lengths are in bytes of chunk stream."""
+    """Bounded output of one client. Lengths are in bytes of chunk stream. on_stuck: called when
+    it has to end. on_behind: with a message stream whose pictures begin to be left out."""
 
     __slots__ = (
         "_dirty",
@@ -130,6 +131,7 @@ class Outbox:
         "_held",
         "_held_limit",
         "_limit",
+        "_media_limit",
         "_on_sent",
         "_outlets",
         "_paused",
@@ -142,12 +144,14 @@ class Outbox:
         "bytes_out",
         "dropped_frames",
         "messages_out",
+        "on_behind",
         "on_stuck",
     )
 
     def __init__(self, outlets: Outlets, limit: int, on_stuck: Callable[[], None]) -> None:
         self._outlets = outlets
         self._limit = limit
+        self._media_limit = limit * 3 // 4  # some room is left for what is said meanwhile
         self._held_limit = limit + _HELD_BYTES
         self._transport: Transport | None = None
         self._ready: list[bytes] = []
@@ -162,6 +166,7 @@ class Outbox:
         self.bytes_out = 0  # handed to the transport
         self.messages_out = 0
         self.on_stuck = on_stuck
+        self.on_behind: Callable[[int], None] = lambda msid: None
         self._on_sent: Callable[[], None] | None = None
         self._to_wake: set[Callable[[], None]] = set()
 
@@ -237,7 +242,7 @@ class Outbox:
         if self._transport is None:
             return
         waits = msid in self._waiting_streams
-        full = self._size > self._limit  # before anything left: the frames a late joiner gets
+        full = self._size > self._media_limit  # at once: the frames that a late joiner gets
         if (waits or full or self._paused or self._dropping) and self._must_drop(msid, flags):
             self.dropped_frames += 1
             return
@@ -245,7 +250,7 @@ class Outbox:
             self._wait(self._waiting[-1][0], msid, data)
         else:
             self._be_ready(data)
-            if full:
+            if full and self._size - len(data) > self._limit:
                 self._overflow()
 
     def release(self, level: int) -> bool:
@@ -336,7 +341,9 @@ class Outbox:
         if flags & media.AUDIO:
             return behind > self._limit // 2  # small, and missed more than a picture
         if behind > self._limit // 4:
-            self._dropping.add(msid)
+            if msid not in self._dropping:
+                self._dropping.add(msid)
+                self.on_behind(msid)
             return True
         if msid in self._dropping:
             if not flags & media.KEY_FRAME:

@@ -256,6 +256,7 @@ class RecordedPlayer:
                     self._ended = False
         except (OSError, RemoteProtocolError) as error:
             reason = str(error) or "the disk does not answer"
+            self._ended = True
             self._log.error("play_failed", stream=self.name, reason=reason)
             self._to.status(PLAY_FAILED, f"{self.name} cannot be read.", LEVEL_ERROR)
 

@@ -37,6 +37,7 @@ from rtmp_sync.protocol.events import (
 from rtmp_sync.server.admission import Admitted, Refused, admit, knows_reconnect, session_key_of
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.bandwidth import BandwidthCheck
+from rtmp_sync.server.behind import BehindNotice
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
@@ -71,6 +72,7 @@ class Session(asyncio.Protocol):
         self.connection = connection
         self.log = log
         self.outbox = Outbox(sessions.turn.outlets, sessions.outbox_bytes, self._stuck)
+        self.outbox.on_behind = BehindNotice(self)
         self.bandwidth: BandwidthCheck | None = None  # once the client has asked for it
         self.session_key: bytes | None = None
         self.joined = False

@@ -14,7 +14,7 @@ from structlog.testing import capture_logs
 
 from rtmp_sync import Origin
 from rtmp_sync.protocol.events import MediaReceived
-from rtmp_sync.server import clock
+from rtmp_sync.server import behind, clock
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER
 from rtmp_sync.server.session import Session
 from rtmp_sync.wire import amf0
@@ -28,6 +28,7 @@ OUTBOX = 400_000
 FRAME = 20_000
 FRAMES = 400
 SEND_BYTES = 32 * 1024  # of a player's socket here; left alone it takes some MB
+BEHIND = "NetStream.Play.InsufficientBW"
 UNPUBLISHED = "NetStream.Play.UnpublishNotify"
 AVC, AAC = b"\x17\0\0\0\0config %d", b"\xaf\0config"
 METADATA = amf0.encode("onMetaData", {"width": 320.0})
@@ -127,14 +128,16 @@ class Show:
 
 
 @pytest.fixture
-async def show(tmp_path: Path) -> AsyncIterator[Show]:
+async def show(tmp_path: Path, request: pytest.FixtureRequest) -> AsyncIterator[Show]:
+    """Its parameter: for how long media is gathered."""
     show = Show()
-    async with serving(tmp_path) as origin:
+    async with serving(tmp_path, media_flush_ms=getattr(request, "param", 0)) as origin:
         await show.begin(origin)
         yield show
         show.close()
 
 
+@pytest.mark.parametrize("show", [0, 2], indirect=True)
 async def test_a_player_at_a_tenth_of_the_rate_loses_whole_groups_of_pictures_and_nothing_else(
     show: Show,
 ) -> None:
@@ -158,6 +161,8 @@ async def test_a_player_at_a_tenth_of_the_rate_loses_whole_groups_of_pictures_an
     assert len(headers(show.slow)) == 5 + FRAMES // 100 * 2
     times = [one.timestamp for one in show.slow.media() if one.type != DATA]
     assert times == sorted(times)
+    assert BEHIND in show.slow.statuses()
+    assert BEHIND not in show.fast.statuses()
     assert show.most_buffered <= OUTBOX + TRANSPORT_HIGH_WATER + 2 * FRAME
 
 
@@ -172,6 +177,23 @@ async def test_without_another_key_frame_a_slow_player_goes_on_with_the_sound(sh
     sounds = [one.timestamp for one in show.slow.media() if one.type == AUDIO]
     assert sounds == [0] + [40 * number for number in range(FRAMES)]
     assert show.most_buffered <= OUTBOX + TRANSPORT_HIGH_WATER + 2 * FRAME
+
+
+async def test_a_player_is_told_once_in_a_while_that_it_is_behind(
+    show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    notice, outbox = show.session.outbox.on_behind, show.session.outbox
+    show.slow.go_on()
+    at = 1000.0
+    monkeypatch.setattr(behind, "now", lambda: at)
+    for msid in (1, 1, 2):
+        notice(msid)
+    at += behind.PERIOD_SECONDS
+    notice(1)
+    await show.slow.until(lambda: show.slow.statuses().count(BEHIND) == 2)
+    status = await show.slow.status(BEHIND)
+    assert (status.msid, status.info["level"]) == (1, "warning")
+    assert not outbox.dropped_frames
 
 
 async def test_what_a_late_joiner_gets_fits_into_its_outbox(tmp_path: Path) -> None:
