@@ -115,7 +115,7 @@ class Calls:
         self._application = application
         self._access = access
         self._limits = limits
-        self._waiting = running
+        self._places = running
         # who waits for each keyed call that runs now
         self._running: dict[tuple[bytes, int], list[Waiter]] = {}
 
@@ -130,10 +130,11 @@ class Calls:
             self._refuse(waiter, peer, name, "not_allowed", replies.call_failed(name))
             return
         if permit.limits and not access.rates.admit(client.id, permit.limits, now()):
-            values = _failed(f"Called too often ({name}).")
-            self._refuse(waiter, peer, name, "rate", values)
-            return
-        if self._waiting.full(client.id):
+            if not self._repeats(peer, event):
+                values = _failed(f"Called too often ({name}).")
+                self._refuse(waiter, peer, name, "rate", values)
+                return
+        elif self._places.full(client.id) and not self._repeats(peer, event):
             values = _failed(f"Too many calls are running ({name}).")
             self._refuse(waiter, peer, name, "running", values)
             return
@@ -172,7 +173,7 @@ class Calls:
         if inspect.iscoroutine(value):
             task = self._tasks.start(value, done)
             if task is not None:
-                self._waiting.watch(task, run.peer.client.id, run.waiter, run.name)
+                self._places.watch(task, run.peer.client.id, run.waiter, run.name)
         else:
             done(value, None)
 
@@ -205,6 +206,18 @@ class Calls:
         values, _ = amf0.decode_at(event.payload, event.offset, 2, self._limits)
         name = values[1] if len(values) == 2 else None
         return name if isinstance(name, str) else event.name
+
+    def _repeats(self, peer: CallPeer, event: CommandReceived) -> bool:
+        """Whether the call was begun before: whoever repeats it runs nothing and gets what came
+        of it. Raises RemoteProtocolError."""
+        if peer.session_key is None or event.offset >= len(event.payload):
+            return False
+        values, _ = amf0.decode_at(event.payload, event.offset, 1, self._limits)
+        key = _key(peer, values[0])
+        if key is None:
+            return False
+        call = (key.session, key.number)
+        return call in self._running or self._turn.state.call_outcome(*call) is not None
 
     def _begin(self, waiter: Waiter, key: _Key, name: str) -> bool:
         """Whether to run it: not if it has an outcome, runs now, or was interrupted."""
@@ -240,8 +253,8 @@ class Calls:
             for waiter in waiting:
                 waiter.receiver.end("not the active origin")
             return
-        if isinstance(error, asyncio.CancelledError) and self._waiting.overtime(run.waiter):
-            text = f"The method did not end within {self._waiting.timeout:g} s ({run.name})."
+        if isinstance(error, asyncio.CancelledError) and self._places.overtime(run.waiter):
+            text = f"The method did not end within {self._places.timeout:g} s ({run.name})."
             error = CallError(CALL_FAILED, text)
         elif isinstance(error, LoopBlocked):
             text = f"The method blocked the server and was stopped ({run.name})."

@@ -10,10 +10,13 @@ import pytest
 from structlog.testing import capture_logs
 
 from rtmp_sync import CallError, ConnectionLost, NetConnection, Origin
+from rtmp_sync.protocol.events import CallAnswered
 from rtmp_sync.server import refusals
 from rtmp_sync.server.running_calls import MAX_RUNNING
 from tests.server.conftest import probe
+from tests.server.test_calls import KEY, numbered
 from tests.support.origins import APPS, running, until, url
+from tests.support.peer import Peer
 
 RATES = """
 [User]
@@ -169,6 +172,18 @@ async def test_who_calls_too_often_is_told_so_and_others_are_not(limited: Origin
             await ann.call("echo", 3.0)
         assert await bob.call("echo", 4.0) == 4.0
         assert await ann.call("add", 1.0) == 2.0
+
+
+async def test_who_repeats_a_call_that_ran_gets_its_result_however_often(limited: Origin) -> None:
+    peer = Peer()
+    await peer.connect(limited.rtmp_port, "probe", "k", "User", sessionKey=KEY.hex())
+    for number in (1, 2, 3, 1, 2, 1):
+        numbered(peer, "echo", number, float(number))
+    await peer.event(CallAnswered, 6)
+    answers = [event for event in peer.events if isinstance(event, CallAnswered)]
+    assert [event.result for event in answers if event.ok] == [1.0, 2.0, 1.0, 2.0, 1.0]
+    assert [event.ok for event in answers] == [True, True, False, True, True, True]
+    peer.close()
 
 
 async def test_a_total_is_that_of_all_clients(limited: Origin) -> None:

@@ -22,8 +22,9 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from rtmp_sync.admin import facts
 from rtmp_sync.admin.endpoint import Endpoint
+from rtmp_sync.admin.holder import must_serve
+from rtmp_sync.admin.refusal import Refusal
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.clock import now
@@ -57,14 +58,16 @@ async def reload(origin: Origin, request: web.Request) -> web.Response:
 
 
 async def _reloaded(origin: Origin) -> dict[str, Any]:
-    if facts.role(origin) != "active":
-        return _elsewhere(origin)
     try:
+        must_serve(origin)
         seq, changed = await origin.instances.whitelists.reload()
+    except Refusal as elsewhere:
+        found: dict[str, Any] = {"done": False, "result": elsewhere.text}
+        return found | ({"ask": elsewhere.ask} if elsewhere.ask else {})
+    except Deposed as error:
+        return {"done": False, "result": str(error)}
     except ConfigError as error:
         return {"done": False, "result": f"the old rules stay: {error}"}
-    except Deposed:
-        return _elsewhere(origin)
     if not await _committed(origin):
         text = "the new rules are in force here, but nobody has confirmed them within "
         return {"done": False, "result": f"{text}{CONFIRM_SECONDS:.0f} s"}
@@ -75,15 +78,6 @@ async def _reloaded(origin: Origin) -> dict[str, Any]:
     elif origin.config.is_pair:
         what += "; the other origin is away and gets it when it is back"
     return {"done": True, "result": what, "changed": changed, "seq": seq, "standby": standby}
-
-
-def _elsewhere(origin: Origin) -> dict[str, Any]:
-    record = origin.watchdog.record
-    holder = record.holder if record is not None else ""
-    text = f"this origin is {origin.watchdog.state} and does not serve"
-    if holder in ("", origin.node_id):
-        return {"done": False, "result": text}
-    return {"done": False, "result": f"{text}: ask {holder}, the holder", "ask": holder}
 
 
 async def _committed(origin: Origin) -> bool:
