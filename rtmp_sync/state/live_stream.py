@@ -11,8 +11,15 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-from rtmp_sync.wire.constants import DATA
-from rtmp_sync.wire.media import EMPTY, END_OF_SEQUENCE, KEY_FRAME, METADATA, SEQUENCE_HEADER
+from rtmp_sync.wire.constants import DATA, VIDEO
+from rtmp_sync.wire.media import (
+    EMPTY,
+    END_OF_SEQUENCE,
+    KEY_FRAME,
+    METADATA,
+    SEQUENCE_HEADER,
+    track_of,
+)
 
 __all__ = ["LiveMessage", "LiveStream"]
 
@@ -86,6 +93,8 @@ class LiveStream:
             self._keep(message)
         if flags & END_OF_SEQUENCE:
             self._headers.pop((type, flags & ~END_OF_SEQUENCE | SEQUENCE_HEADER), None)
+            if type == VIDEO and not track_of(flags):  # who comes now could not decode the group
+                self._drop_cache()
 
     def headers(self) -> list[LiveMessage]:
         """What a player must have before any frame: metadata, then sequence headers."""

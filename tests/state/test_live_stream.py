@@ -97,3 +97,10 @@ def test_nothing_of_an_earlier_publisher_is_shown():
 def test_a_track_that_ended_leaves_no_header():
     stream = live((VIDEO, 0, AVC_HEADER), (VIDEO, 9, b"\x17\x02\x00\x00\x00"))
     assert stream.headers() == []
+
+
+def test_pictures_of_a_sequence_that_ended_are_shown_to_nobody_new():
+    ended = [(VIDEO, 0, AVC_HEADER), (VIDEO, 0, KEY), (VIDEO, 40, b"\x17\x02\x00\x00\x00")]
+    assert seen(live(*ended).join()) == []
+    again = [*ended, (VIDEO, 80, AVC_HEADER), (VIDEO, 80, KEY)]
+    assert seen(live(*again).join()) == [(80, AVC_HEADER), (80, KEY)]
