@@ -1,4 +1,4 @@
-"""/allow over HTTP: who may, and whom to ask. What it does is in tests/server/test_whitelists.py."""
+"""/allow over HTTP: who may, and whom to ask (the rest: tests/server/test_whitelists.py)."""
 
 from __future__ import annotations
 
