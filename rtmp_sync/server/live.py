@@ -14,33 +14,26 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from functools import partial
 
 from rtmp_sync.app import Client
 from rtmp_sync.protocol.events import MediaReceived
 from rtmp_sync.server.channel import Channel, Publisher, Status, Tap
 from rtmp_sync.server.feed import Feed, Source
 from rtmp_sync.server.live_player import LivePlayer
+from rtmp_sync.server.live_recording import LiveRecording
 from rtmp_sync.server.peer_stream import PeerStream, StreamPeer
 from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.transition import Transition
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.live_stream import LiveStream
-from rtmp_sync.storage.recorder import Recorder, Take
-from rtmp_sync.storage.segment import metadata_of
+from rtmp_sync.storage.recorder import Take
 from rtmp_sync.stream_request import StreamRequest
 from rtmp_sync.wire.constants import (
-    DATA,
     LEVEL_ERROR,
-    LEVEL_STATUS,
     PUBLISH_BAD_NAME,
-    RECORD_FAILED,
-    RECORD_START,
-    RECORD_STOP,
     SEEK_FAILED,
 )
-from rtmp_sync.wire.messages import data_name
 
 __all__ = ["LiveStreams"]
 
@@ -81,7 +74,7 @@ class LiveStreams:
         self.hop = secrets.token_hex(8)
         self._turn = turn
         self._registry = registry
-        self._recordings = recordings
+        self._recording = LiveRecording(recordings, registry)
         self._on_unpublished = on_unpublished
         self._gop_cache_bytes = gop_cache_bytes
         self._channels: dict[str, Channel] = {}
@@ -209,12 +202,7 @@ class LiveStreams:
         channel = self._channels.get(name)
         if channel is None or channel.publisher is None or channel.recorder is not None:
             return False
-        recorder = self._record(channel, take, on_status)
-        for message in channel.stream.join():
-            if message.type == DATA and data_name(message.payload) == "onMetaData":
-                recorder.set_metadata(metadata_of(message.payload))
-            else:
-                recorder.put(message.type, message.timestamp, message.payload, message.flags)
+        self._recording.join(channel, take, on_status)
         return True
 
     def end_recording(self, name: str, take: Take) -> None:
@@ -222,7 +210,7 @@ class LiveStreams:
         channel = self._channels.get(name)
         recorder = channel.recorder if channel is not None else None
         if channel is not None and recorder is not None and recorder.take == take:
-            self._end_recording(channel)
+            self._recording.end(channel)
 
     # Playing
 
@@ -344,7 +332,7 @@ class LiveStreams:
         self._registry.begin(name, continued or self._registry.new(kind, start_ms))
         channel.begin(publisher, continues=continued is not None)
         if take is not None:
-            self._record(channel, take, publisher.status)
+            self._recording.begin(channel, take, publisher.status)
         channel.announce()
         self.on_begun(name)
         self.on_change(name)
@@ -359,33 +347,12 @@ class LiveStreams:
             del self._feeds[name]
         if self._turn.authorised:  # else the next origin knows who published
             (self._registry.lose if lost else self._registry.end)(name)
-        self._end_recording(channel)
+        self._recording.end(channel)
         channel.end(lost=lost)
         self._forget_if_idle(channel)
         self.on_change(name)
         if isinstance(publisher, _PeerPublisher):
             self._on_unpublished(publisher.peer.client, name)
-
-    def _record(self, channel: Channel, take: Take, on_status: Status) -> Recorder:
-        name, publisher = channel.name, channel.publisher
-
-        def failed(reason: str) -> None:
-            if channel.publisher is publisher:
-                on_status(RECORD_FAILED, f"{name} is not recorded: {reason}.", LEVEL_ERROR)
-
-        note = partial(self._registry.note, name)
-        recorder = channel.recorder = self._recordings.record(take, {}, failed, note)
-        channel.on_recorded = on_status
-        if not recorder.failed:
-            on_status(RECORD_START, f"Recording {name}.", LEVEL_STATUS)
-        return recorder
-
-    def _end_recording(self, channel: Channel) -> None:
-        recorder, channel.recorder = channel.recorder, None
-        if recorder is not None:
-            self._recordings.end(recorder)
-            if not recorder.failed:
-                channel.on_recorded(RECORD_STOP, f"{channel.name} is recorded.", LEVEL_STATUS)
 
     def _channel(self, name: str) -> Channel:
         found = self._channels.get(name)

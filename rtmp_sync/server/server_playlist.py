@@ -21,7 +21,9 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.channel import Status
 from rtmp_sync.server.feed import Feed
+from rtmp_sync.server.hearing import Hearing
 from rtmp_sync.server.live import LiveStreams
+from rtmp_sync.server.timeline import Timeline
 from rtmp_sync.state.live_stream import LiveMessage
 from rtmp_sync.storage.recording import Recording
 from rtmp_sync.wire import amf0, media
@@ -36,7 +38,6 @@ from rtmp_sync.wire.constants import (
     PLAY_SWITCH,
     PUBLISH_BAD_NAME,
 )
-from rtmp_sync.wire.messages import data_name
 
 __all__ = ["LIVE", "Find", "Item", "Playlist", "Plays"]
 
@@ -46,7 +47,6 @@ _READ_BYTES: Final = 64 * 1024
 _READ_SECONDS: Final = 10.0  # a NAS that takes longer has failed this item
 _FIRST_PAUSE: Final = 0.05  # seconds, after an item that cannot be played; doubled with each one
 _LAST_PAUSE: Final = 5.0
-_HEADER: Final = media.SEQUENCE_HEADER | media.METADATA
 
 Find = Callable[[str], Awaitable[Recording | None]]
 """The recording of a name. Raises OSError and RemoteProtocolError."""
@@ -63,69 +63,6 @@ class Item(NamedTuple):
     length: float = -1
 
 
-class _Timeline:
-    """Where messages of each source are in the stream, in ms."""
-
-    def __init__(self) -> None:
-        self.last = 0
-        self._origin: float | None = None  # loop time at 0 ms
-        self._base = 0
-        self._first: int | None = None  # the source's own timestamp at `_base`
-
-    def switch(self) -> None:
-        """Another source: it begins now."""
-        time = asyncio.get_running_loop().time()
-        if self._origin is None:
-            self._origin = time
-        else:
-            self._base = max(self.last + 1, round((time - self._origin) * 1000))
-        self._first = None
-
-    def place(self, timestamp: int, *, is_header: bool) -> int:
-        """A header does not say where its source begins: it may be older than what follows."""
-        if self._first is None:
-            if is_header:
-                return self._base
-            self._first = timestamp
-        step = timestamp - self._first & 0xFFFFFFFF
-        ms = self._base if step & 0x80000000 else self._base + step
-        self.last = max(self.last, ms)
-        return ms
-
-
-class _Hearing:
-    """A live source. skips: what is of before now, but for the headers."""
-
-    def __init__(self, put: Callable[[LiveMessage], None], *, one_picture: bool) -> None:
-        self.begun = asyncio.Event()
-        self.over = asyncio.Event()
-        self.skips = False
-        self._put = put
-        self._one_picture = one_picture
-        self._waits_for_key = False
-
-    def begin(self) -> None:
-        self.begun.set()
-
-    def hear(self, message: LiveMessage) -> None:
-        if self.over.is_set():
-            return
-        if not _is_header(message):
-            if self.skips:
-                self._waits_for_key = True
-                return
-            if self._waits_for_key and message.flags & media.DROPPABLE:
-                return
-        self._put(message)
-        if message.flags & media.KEY_FRAME:
-            self._waits_for_key = False
-            if self._one_picture:
-                self.over.set()
-
-    def end(self) -> None:
-        self.over.set()
-
-
 class Playlist:
     """Publishes as `name` what is played, as long as there is something. A `Source`."""
 
@@ -140,7 +77,7 @@ class Playlist:
         self._name = name
         self._on_status = on_status
         self._items: deque[Item] = deque()
-        self._timeline = _Timeline()
+        self._timeline = Timeline()
         self._feed: Feed | None = None
         self._played = 0  # items so far
         self._pause = _FIRST_PAUSE
@@ -230,7 +167,7 @@ class Playlist:
         feed, self._feed = self._feed, None
         if feed is not None:
             feed.close()
-        self._timeline = _Timeline()
+        self._timeline = Timeline()
         self._played = 0
         self.source = None
 
@@ -263,7 +200,7 @@ class Playlist:
         return source is not None
 
     async def _play_live(self, source: str, length: float) -> None:
-        hearing = _Hearing(self._pass_on, one_picture=length == 0)
+        hearing = Hearing(self._pass_on, one_picture=length == 0)
         hearing.skips = self._played > 0
         self._timeline.switch()
         self._live.tap(source, hearing)
@@ -321,7 +258,7 @@ class Playlist:
 
     def _pass_on(self, message: LiveMessage) -> None:
         if self._feed is not None:
-            timestamp = self._timeline.place(message.timestamp, is_header=_is_header(message))
+            timestamp = self._timeline.place(message)
             self._feed.put(message.type, timestamp & 0xFFFFFFFF, message.payload)
 
     # What is told
@@ -333,9 +270,3 @@ class Playlist:
     def _fail(self, code: str, description: str) -> None:
         self._log.warning("server_stream", code=code, description=description)
         self._on_status(code, description, LEVEL_ERROR)
-
-
-def _is_header(message: LiveMessage) -> bool:
-    if message.type == DATA:
-        return data_name(message.payload) == "onMetaData"
-    return bool(message.flags & _HEADER)
