@@ -87,8 +87,6 @@ class FlvBody:
         if request.version >= HttpVersion11:
             self.response.enable_chunked_encoding()
             self.frame = chunked
-        else:
-            self.response.force_close()
 
     async def open(self) -> None:
         await self.response.prepare(self._request)

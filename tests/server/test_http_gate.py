@@ -78,7 +78,7 @@ async def test_a_player_that_asks_again_after_a_takeover_goes_on(tmp_path: Path,
 
 
 async def test_without_authority_nobody_is_served(tmp_path: Path) -> None:
-    async with running(tmp_path, http=HTTP) as origin:
+    async with running(tmp_path, http=HTTP) as origin, Publisher(origin, "s"):
         probe(origin).said.clear()
         origin.authority.end()
         async with HttpPlayer(url(origin)) as player:
