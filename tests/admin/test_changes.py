@@ -9,9 +9,10 @@ from typing import Any
 import pytest
 
 from rtmp_sync import NetConnection
+from rtmp_sync.errors import ConnectionLost
 from tests.admin.calling import CHANGE, READ, SUCCESS, Calls, administered, client_of, texts
 from tests.server.conftest import probe
-from tests.support.origins import until
+from tests.support.origins import freeze, until
 
 ROOM = "probe/room"
 
@@ -108,15 +109,19 @@ async def test_an_unloaded_instance_ends_for_everybody(calls: Calls, scope: str)
 
 
 async def test_who_does_not_go_is_cut_off(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It waits for an acknowledgement that does not come."""
+    """What it would be told waits for an acknowledgement that does not come."""
     monkeypatch.setattr("rtmp_sync.server.unload._LEAVE_SECONDS", 0.05)
+    origin = calls.origin
     async with client_of(calls, ROOM) as client:
         heard = Heard(client)
-        calls.origin.commit.set_require_peer(True)
-        commit = calls.origin.commit
-        commit.set_require_peer = lambda required: None  # type: ignore[method-assign] # stays so
+        freeze(origin)
+        counting = asyncio.create_task(client.call("count"))
+        await until(lambda: origin.commit.level < origin.state.journal.head)
         assert await calls.code("unloadApp", appInst=ROOM) == SUCCESS
-        await heard.closed.wait()
+        await asyncio.wait_for(heard.closed.wait(), 10)
+        assert heard.statuses == []
+        with pytest.raises(ConnectionLost):
+            await counting
 
 
 async def test_a_reloaded_instance_is_there_before_its_first_client(calls: Calls) -> None:

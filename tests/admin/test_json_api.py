@@ -227,5 +227,5 @@ async def test_both_forms_tell_the_same(calls: Calls) -> None:
         _, told = await calls.ask("/instances/probe/room%2Fone")
         data = await calls.data("getInstanceStats", appInst=ROOM)
         assert [element.tag for element in data] == list(told)
-        for name in ("name", "connected", "bytes_in", "msg_in"):
+        for name in ("name", "connected", "total_connects", "shared_objects"):
             assert data.findtext(name) == str(told[name])

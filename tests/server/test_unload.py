@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import asyncio
 
+import pytest
+
 from rtmp_sync import NetConnection, Origin
+from rtmp_sync.errors import ConnectError
 from rtmp_sync.server.unload import unload
+from rtmp_sync.wire.constants import CONNECT_APP_SHUTDOWN
 from tests.server.conftest import probe
 from tests.support.origins import until, url
 
@@ -35,16 +39,18 @@ async def test_who_comes_while_it_ends_gets_the_next_one(origin: Origin) -> None
 
 async def test_who_is_being_admitted_to_it_does_not_get_in(origin: Origin) -> None:
     """Its on_connect was still running."""
-    async with NetConnection(reconnect=False) as client, NetConnection(reconnect=False) as late:
+    async with NetConnection(reconnect=False) as client:
         await client.connect(url(origin, ROOM), "ann", "User")
-        instance = origin.instances.running(ROOM)
-        assert instance is not None
+    instance = origin.instances.running(ROOM)
+    assert instance is not None
+    await until(lambda: not instance.clients)
+    async with NetConnection(reconnect=False) as late:
         connecting = asyncio.create_task(late.connect(url(origin, ROOM), "waits", "User"))
         await until(lambda: ("connect", "waits") in probe(origin).said)
-        await unload(origin.instances, origin.sessions, instance)
-        await asyncio.wait([connecting])
-        if connecting.exception() is None:  # it came before its instance ended, and had to go
-            await until(lambda: late.state == "closed")
+        assert await unload(origin.instances, origin.sessions, instance) == 0
+        with pytest.raises(ConnectError) as refused:
+            await connecting
+        assert refused.value.info["code"] == CONNECT_APP_SHUTDOWN
         assert not instance.clients
 
 
