@@ -120,6 +120,7 @@ class RecordedPlayer:
         self._shows_one = False  # picture, though it is paused
         self._refused = 0  # media.AUDIO and media.VIDEO, when the player does not want them
         self._at: Cursor | None = None
+        self._led_to: Cursor | None = None  # where it began, or was sought to
         self._jumps = 0  # seeks, and beginnings of other recordings: what was read is of before
         self._from_ms = 0  # where the last jump led
         self._ends_ms: int | None = None  # of the recording, when only a part was asked for
@@ -288,6 +289,8 @@ class RecordedPlayer:
                 if jumps != self._jumps:
                     continue
                 tags, following = await recording.read(at, _READ_BYTES)
+            if at == self._led_to:
+                self._begin_at_first_frame(tags)
             for tag in tags:
                 if jumps == self._jumps:
                     await self._until_due(tag, jumps)
@@ -304,6 +307,13 @@ class RecordedPlayer:
             else:
                 if jumps == self._jumps:
                     self._at = following
+
+    def _begin_at_first_frame(self, tags: list[RecordedTag]) -> None:
+        """A dump of a live stream may begin at any time: nobody waits for that."""
+        frames = (tag.ms for tag in tags if tag.flags & _PICTURE or tag.flags == media.AUDIO)
+        first_ms = next(frames, 0)
+        if first_ms > self._now_ms():
+            self._count_from(first_ms)
 
     def _is_early(self, tag: RecordedTag) -> bool:
         """Sound of before the beginning: pictures of then are needed, and seen for no time."""
@@ -370,7 +380,7 @@ class RecordedPlayer:
     def _lead_to(self, ms: int, at: Cursor) -> None:
         self._jumps += 1
         self._from_ms = self._sent_ms = ms
-        self._at = at
+        self._at = self._led_to = at
         self._wake.set()
 
     def _count_from(self, ms: int) -> None:

@@ -24,16 +24,17 @@ from rtmp_sync.wire.flv import encode_file_header, encode_tag
 from tests.support.origins import running
 from tests.support.peer import Peer
 
+LONG_MS = 50_000_000  # fourteen hours
 AVC, SOUND = b"\x17\0\0\0\0config", b"\xaf\1sound"
 COMPLETE = "NetStream.Play.Complete"
 
 
-def film(frames: int = 50, *, wide: float = 320.0) -> bytes:
+def film(frames: int = 50, *, wide: float = 320.0, begin_ms: int = 0) -> bytes:
     tags = [encode_tag(DATA, 0, amf0.encode("onMetaData", {"width": wide}))]
     tags.append(encode_tag(VIDEO, 0, AVC))
     for number in range(frames):
-        tags.append(encode_tag(VIDEO, 40 * number, picture(number)))
-        tags.append(encode_tag(AUDIO, 40 * number + 1, SOUND))
+        tags.append(encode_tag(VIDEO, begin_ms + 40 * number, picture(number)))
+        tags.append(encode_tag(AUDIO, begin_ms + 40 * number + 1, SOUND))
     return encode_file_header() + b"".join(tags)
 
 
@@ -48,6 +49,7 @@ async def origin(tmp_path: Path) -> AsyncIterator[Origin]:
     (folder / "film.flv").write_bytes(film())
     (folder / "other.flv").write_bytes(film(10, wide=64.0))
     (folder / "broken.flv").write_bytes(b"no film at all")
+    (folder / "dump.flv").write_bytes(film(10, begin_ms=LONG_MS))
     storage = {"media": tmp_path / "media", "state": tmp_path / "state"}
     async with running(tmp_path / "state", storage=storage) as origin:
         yield origin
@@ -145,6 +147,13 @@ async def test_what_part_is_played(origin: Origin, asked: tuple[object, ...], ti
     ]
     wanted = [at + 1 - begin for at in times if at + 1 >= begin]
     assert sounds == (wanted if times != range(1000, 1001) else [])
+    peer.close()
+
+
+async def test_a_file_whose_times_begin_late_is_played_at_once(origin: Origin) -> None:
+    peer = await player(origin, "dump", buffer_ms=1000)
+    await complete(peer)
+    assert [at for at, _ in pictures(peer)] == list(range(LONG_MS, LONG_MS + 400, 40))
     peer.close()
 
 
