@@ -409,9 +409,10 @@ async def test_a_nas_that_hangs_holds_up_nothing_but_its_own_recordings(
             film(peer, 5)
             await until(lambda: any(frames_in(path) for path in nas.beneath.rglob("*.flv")))
             nas.hang()
-            late = await publish(origin, name="nas/late")
-            await late.until(lambda: FAILED in late.statuses())
-            assert START in late.statuses()
+            late = [await publish(origin, name=f"nas/late-{number}") for number in range(5)]
+            for one in late:
+                await one.until(partial(says, one, FAILED, "does not answer"))
+                assert START in one.statuses()
             at = 200
             while FAILED not in peer.statuses():  # a camera goes on
                 peer.push(VIDEO, at, b"\x27\1\0\0\0more")
@@ -426,7 +427,7 @@ async def test_a_nas_that_hangs_holds_up_nothing_but_its_own_recordings(
             await closed(tmp_path, 1)
             nas.heal()
             await until(lambda: states(nas.beneath / "s.rec") == ["repaired"])
-            for one in (peer, late, local, player):
+            for one in (peer, *late, local, player):
                 one.close()
     finally:
         nas.close()
