@@ -42,6 +42,8 @@ def gauges(origin: Origin) -> Iterator[Figure]:
     yield Figure("backlog_changes", backlog, "the same, counted")
     yield Figure("waiting_bytes", commit.waiting_bytes, "what waits to be acknowledged")
     yield Figure("outbox_bytes", origin.sessions.waiting_bytes, "what waits for clients")
+    if origin.http is not None:
+        yield Figure("http_players", len(origin.http), "clients over HTTP and WebSockets")
     yield Figure("loop_lag_seconds", origin.self_test().loop_lag, "how late the event loop runs")
     if (age := origin.load_balancer.age(now())) is not None:
         yield Figure("lb_checks_age_seconds", age, "since the load balancer looked here")

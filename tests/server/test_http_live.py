@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from rtmp_sync import Origin
+from rtmp_sync.admin.figures import gauges
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
 from rtmp_sync.wire.flv import FlvReader
@@ -176,6 +177,7 @@ async def test_the_application_hears_of_who_comes_and_who_goes(origin: Origin, k
         async with HttpPlayer(url(origin, kind, "probe/live/s.flv?key=k")) as player:
             await player.until(lambda: len(player.media()) == 3)
             assert origin.counts()["clients"] == 2
+            assert ("http_players", 1) in [one[:2] for one in gauges(origin)]
         await until(lambda: ("disconnect", "", "closed") in probe(origin).said)
         assert ("play", "s", "k") in probe(origin).said
         assert origin.counts()["clients"] == 1
