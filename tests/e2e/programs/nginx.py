@@ -1,4 +1,5 @@
-"""nginx-rtmp as a neighbour: it pulls from us what its players ask for, and pushes to us."""
+"""nginx-rtmp as a neighbour: it pulls from us what its players ask for, and pushes to us; and
+relays of ours do the same with it."""
 
 from __future__ import annotations
 
@@ -13,7 +14,7 @@ from typing import Final
 from tests.support.clips import PLAIN
 from tests.support.flv_tags import same_frames
 from tests.support.pair import within
-from tests.support.single import free_ports
+from tests.support.single import Single, free_ports
 from tests.support.stream_ends import publishing, send_tags, watching
 
 from .row import Row
@@ -36,6 +37,7 @@ rtmp {{
     server {{
         listen 127.0.0.1:{port};
         chunk_size 4096;
+        application plain {{ live on; }}
         application pulled {{ live on; pull {origin}; }}
         application pushed {{ live on; push {origin}; }}
     }}
@@ -97,8 +99,35 @@ async def pushes(scene: Scene) -> str:
         return same_frames(clip.tags, await witness.end())
 
 
+async def is_relayed_to_and_from(scene: Scene) -> str:
+    """One application pushes to it, another one pulls that from it."""
+    clip, name = await scene.clip(PLAIN), scene.new().stem
+    async with _serving(scene) as address:
+        relays = {
+            "[apps.live.relays]": {"push": f"{address}/plain"},
+            "[apps.channel.relays]": {"pull": f"{address}/plain"},
+        }
+        origin = Single(**relays)
+        try:
+            await origin.start()
+
+            async def both_relay() -> bool:
+                return origin.logs().count("relay_started") == 2
+
+            async with (
+                watching(f"rtmp://{origin.address}/channel", name) as witness,
+                publishing(f"rtmp://{origin.address}/live", name) as stream,
+            ):
+                await within(20, "both relays are connected", both_relay)
+                await send_tags(stream, clip.messages)
+                return same_frames(clip.tags, await witness.at_least(len(clip.tags)))
+        finally:
+            origin.clean_up()
+
+
 ROWS: Final = [
     Row(PROGRAM, f"pull {PLAIN} from us", pulls, NEEDS),
     Row(PROGRAM, f"push {PLAIN} to us", pushes, NEEDS),
+    Row(PROGRAM, f"be pushed to by us, and pulled from, {PLAIN}", is_relayed_to_and_from, NEEDS),
 ]
 VERSIONS: Final = {PROGRAM: version}
