@@ -235,6 +235,9 @@ class Session(asyncio.Protocol):
             except (ProtocolError, Deposed) as refusal:
                 self.end(str(refusal))
                 return
+            except Exception:  # a mistake of ours: a client that is read no more would hang
+                self.end("the origin failed")
+                raise
             self.go_on()
 
         self._sessions.tasks.start(question, answered)

@@ -10,6 +10,7 @@ import pytest
 
 from rtmp_sync import Origin
 from rtmp_sync.protocol.events import CallAnswered, MediaReceived, StatusReceived, StreamSignalled
+from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import (
     AUDIO,
@@ -154,6 +155,18 @@ async def test_a_file_whose_times_begin_late_is_played_at_once(origin: Origin) -
     peer = await player(origin, "dump", buffer_ms=1000)
     await complete(peer)
     assert [at for at, _ in pictures(peer)] == list(range(LONG_MS, LONG_MS + 400, 40))
+    peer.close()
+
+
+async def test_a_client_is_not_left_hanging_by_a_mistake_of_ours(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fails(*_: object, **__: object) -> None:
+        raise RuntimeError("a mistake")
+
+    monkeypatch.setattr(LiveStreams, "play", fails)
+    peer = await player(origin, "what is not there")
+    await peer.ended()
     peer.close()
 
 
