@@ -24,6 +24,8 @@ from rtmp_sync.server.clock import now
 __all__ = ["ACCESS", "PING", "Access", "Denied"]
 
 PING = "ping"
+CLIENTS_A_REQUEST = 500  # are looked at in about half a millisecond
+_CALLS = ("/admin/", "/api/")
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +43,7 @@ class Access:
     def __init__(self, config: Config) -> None:
         """Raises ConfigError."""
         admin = config.admin
-        self.limit = RateLimit(API)
+        self._limit, self._calls = RateLimit(API), RateLimit(API)
         self._credentials = Credentials(config)
         self._administrator = Caller(admin.user or "", True)
         self._tokens = Tokens(admin.tokens_file)
@@ -49,6 +51,16 @@ class Access:
         self._commands = [PING, *admin.commands]
         self._back_off = BackOff()
         self._log = structlog.get_logger("rtmp_sync.admin")
+
+    def limit_of(self, path: str) -> RateLimit:
+        """Tools that call methods have an allowance of their own: what the other origin's ping
+        needs they cannot use up."""
+        called = path.startswith(_CALLS) and path != f"/admin/{PING}"
+        return self._calls if called else self._limit
+
+    def charge_work(self, request: web.Request, clients: int) -> None:
+        """A call has looked at so many clients: this costs the address what it cost the loop."""
+        self._calls.charge(request.remote or "", clients / CLIENTS_A_REQUEST)
 
     def allows_address(self, address: str) -> bool:
         """Whether `admin.allow` has it; this machine itself always may."""
@@ -122,7 +134,7 @@ class Access:
     def _wrong(self, request: web.Request, *, given: bool) -> None:
         """Make guessing slow."""
         address = request.remote or ""
-        self.limit.charge(address, WRONG_CREDENTIALS_COST)
+        self.limit_of(request.path).charge(address, WRONG_CREDENTIALS_COST)
         if given:
             self._back_off.failed(address, now())
             self._log.warning("wrong_credentials", address=address, path=request.path)

@@ -104,7 +104,7 @@ def _refusal(denied: Denied) -> web.Response:
 @web.middleware
 async def _limit_requests(request: web.Request, handler: _Handler) -> web.StreamResponse:
     is_check = request.path.startswith(_CHECK_PATHS)
-    limit = request.app[_CHECK_LIMIT] if is_check else request.app[ACCESS].limit
+    limit = request.app[_CHECK_LIMIT] if is_check else request.app[ACCESS].limit_of(request.path)
     if wait := limit.take(request.remote or "", now()):
         return _refusal(Denied(429, "too many requests", wait))
     return await handler(request)

@@ -115,6 +115,7 @@ class ShownOrigin:
         refusals = SimpleNamespace(counts={("Guest", "setText", "not_allowed"): 5})
         access = SimpleNamespace(calls={("Type1", "setText"): 7}, refusals=refusals)
         self.instances = SimpleNamespace(whitelists=[("text", access)], replays=replays)
+        self.http: Any = None
         self.sessions = SimpleNamespace(tally=Tally(connects=9), waiting_bytes=1234)
         self.events: list[dict[str, Any]] = [{"at": AT, "clock": 1.0, "event": "started"}]
         counts = Counter(event["event"] for event in self.events)

@@ -194,3 +194,15 @@ async def test_a_file_that_is_gone_denies_until_it_is_back(
         assert (status, json.loads(text)["code"]) == (503, "NetConnection.Connect.Rejected")
         file.write_text(TOKENS)
         assert (await http.ask("/api/v1/vhosts", headers=headers))[0] == 200
+
+
+async def test_a_call_costs_the_more_the_more_clients_it_looks_at(
+    http: Http, origin: ShownOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(origin, "counts", lambda: {"clients": 20_000, "instances": 1})
+    answered = 0
+    while (await http.ask("/admin/getVHosts", params=RIGHT))[0] == 200:
+        answered += 1
+    assert 2 <= answered <= 20
+    for path in ("/admin/ping", "/status"):  # theirs is another allowance
+        assert (await http.ask(path, params=RIGHT))[0] == 200

@@ -33,6 +33,7 @@ def _endpoint(method: Method) -> Endpoint:
             _check_role(origin, request, method, caller)
             arguments = await _arguments(method, request)
             rates = request.app[RATES]
+            request.app[ACCESS].charge_work(request, origin.counts()["clients"])
             answer = await carry_out(origin, rates, method, arguments, caller, request.remote)
         except Denied as denied:
             return _denied(denied)

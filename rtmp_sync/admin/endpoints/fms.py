@@ -50,6 +50,8 @@ async def _answer(origin: Origin, request: web.Request, name: str) -> web.Respon
         _check_allowed(origin, request, method, caller)
         arguments = from_fms(method, request.query)
         rates = request.app[RATES]
+        if name != PING:
+            request.app[ACCESS].charge_work(request, origin.counts()["clients"])
         answer = await carry_out(origin, rates, method, arguments, caller, request.remote)
     except Refusal as refusal:
         return fms_xml.failure(refusal.code, refusal.text)

@@ -35,7 +35,7 @@ th, td {{ padding: .3em .5em; border-bottom: 1px solid #8884; vertical-align: to
 <table>{rows}</table>
 {moves}
 <p><a href="/status">status</a> · <a href="/metrics">metrics</a> ·
-<a href="/history">history</a></p>
+<a href="/history">history</a> · <a href="/api">API</a></p>
 </body></html>
 """
 
