@@ -69,11 +69,12 @@ class _Op(NamedTuple):
 class Fanout:
     """A shared object at work. `obj` is its replicated state, changed only here."""
 
-    __slots__ = ("_dumps", "_groups", "_ops", "_turn", "obj", "on_sync", "pinned")
+    __slots__ = ("_dumps", "_groups", "_ops", "_turn", "obj", "on_sync", "pinned", "run")
 
     def __init__(self, turn: Turn, obj: SharedObject) -> None:
         self.obj = obj
         self.on_sync: Callable[[list[SyncItem]], object] | None = None
+        self.run: Callable[..., object] = _call  # what runs it
         self.pinned = False  # the application holds it: it outlives its last user
         self._turn = turn
         self._ops: list[_Op] = []
@@ -204,7 +205,7 @@ class Fanout:
     def _tell_application(self, items: list[SyncItem]) -> None:
         assert self.on_sync is not None  # whoever calls this has looked
         try:
-            self.on_sync(items)
+            self.run(self.on_sync, items)
         except Exception:  # the application's own; everyone else's turn goes on
             _LOG.exception("on_sync_failed", instance=self.obj.scope, object=self.obj.full_name)
 
@@ -278,3 +279,7 @@ def _sync_items(ops: list[_Op]) -> list[SyncItem]:
         for op in ops
         if op.code != SEND
     ]
+
+
+def _call(listener: Callable[[list[SyncItem]], object], items: list[SyncItem]) -> object:
+    return listener(items)

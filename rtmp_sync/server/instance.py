@@ -222,6 +222,7 @@ class Instance:
         fanout = self.shared_objects.fanout(name, kind)
         if not fanout.pinned:
             self.shared_objects.hold(fanout)
+        fanout.run = self._tasks.call
         return fanout
 
     async def committed(self) -> None:

@@ -15,7 +15,7 @@ import pytest
 from rtmp_sync import CallError, ConnectError, NetConnection, Origin
 from rtmp_sync.server.blocked_loop import BlockedLoop, LoopBlocked, Steps
 from rtmp_sync.server.tasks import RUNNERS, Tasks
-from tests.support.origins import running, url
+from tests.support.origins import running, until, url
 
 LIMIT = 0.2  # seconds: more than a busy machine takes for a step that does nothing
 
@@ -60,6 +60,12 @@ class Stuck(Application):
             return "went on"
 
     @allow("User")
+    async def listen(self, client: Client) -> None:
+        board = self.shared_object("board")
+        board.on_sync = lambda items: time.sleep(60)
+        board["k"] = 1.0
+
+    @allow("User")
     async def ok(self, client: Client) -> bool:
         return self.vars.get("spun", False)
 """
@@ -96,6 +102,16 @@ async def test_one_that_takes_it_for_an_error_of_its_own_goes_on(origin: Origin)
     async with NetConnection(reconnect=False) as ann:
         await ann.connect(url(origin, "stuck"), "ann", "User")
         assert await ann.call("swallow") == "went on"
+
+
+async def test_a_listener_that_blocks_is_stopped_and_everybody_has_the_change(
+    origin: Origin,
+) -> None:
+    async with NetConnection(reconnect=False) as ann:
+        await ann.connect(url(origin, "stuck"), "ann", "User")
+        board = await ann.shared_object("board")
+        await ann.call("listen")
+        await until(lambda: dict(board) == {"k": 1.0})
 
 
 async def test_a_hook_that_blocks_lets_nobody_in_and_harms_nobody_else(origin: Origin) -> None:
