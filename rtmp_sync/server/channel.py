@@ -166,8 +166,12 @@ class Channel:
             listener.tap.end()
 
     def say(self, payload: bytes) -> None:
-        """A data message of the application's, at the time of the stream."""
-        self._pass_on(DATA, self._last, payload)
+        """A data message of the application's, at the time of the stream. While nobody publishes
+        it is for the players only: to taps nothing has begun."""
+        if self.publisher is not None:
+            self._pass_on(DATA, self._last, payload)
+        else:
+            self._ranks.put(DATA, 0, self._last, split_data(payload)[1])
 
     def put(self, type: int, timestamp: int, payload: bytes) -> None:
         """One message of the publisher, to all who play and hear."""

@@ -12,6 +12,7 @@ from tests.support.origins import take_over, until
 from tests.support.publisher import AVC_HEADER, METADATA, inter, key
 
 SOUND = b"\xaf\1a"
+CUE = amf0.encode("onCue")
 
 
 class Listener:
@@ -160,11 +161,22 @@ async def test_who_plays_a_lost_feed_sees_time_go_on_when_it_is_fed_again(origin
     feed.close(lost=True)
     again = live.feed("s", Camera())
     assert again is not None
-    live.say("s", amf0.encode("onCue"))
+    live.say("s", CUE)
     again.put(AUDIO, 0, SOUND)
     again.put(AUDIO, 20, SOUND)
     times = [told[0] for told in listener.told if isinstance(told, tuple)]
     assert times == [5000, 5000, 5001, 5021]
+
+
+async def test_what_is_said_of_a_stream_that_nobody_publishes_is_for_its_players(
+    origin: Origin,
+) -> None:
+    live, listener = await live_of(origin), Listener()
+    live.tap("s", listener)
+    player = await play(origin)
+    live.say("s", CUE)
+    await until(lambda: CUE in [payload for _, _, payload in player.heard])
+    assert listener.told == []
 
 
 async def test_an_instance_that_is_let_go_ends_its_feeds_and_says_so(origin: Origin) -> None:
