@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 import socket
 import stat
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -54,6 +55,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
     _check_drivers(config, findings)
     _check_folders(config, findings)
     _check_proxies(config, findings)
+    _check_commands(config, findings)
     return findings.errors, findings.warnings
 
 
@@ -238,6 +240,17 @@ def _check_folders(config: Config, findings: _Findings) -> None:
     for key, path in folders.items():
         if path is not None and not path.is_dir():
             findings.error(key, str(path), "there is no such folder; create it")
+
+
+def _check_commands(config: Config, findings: _Findings) -> None:
+    from rtmp_sync.admin.method import found_methods
+
+    known = list(found_methods())
+    for pattern in config.admin.commands:
+        if not any(fnmatchcase(name, pattern) for name in known):
+            close = nearest(pattern, known)
+            fix = f"there is no method {pattern}" + (f"; did you mean {close}?" if close else "")
+            findings.warn("admin.commands", config.admin.commands, fix)
 
 
 def _check_proxies(config: Config, findings: _Findings) -> None:

@@ -15,7 +15,7 @@ from rtmp_sync.admin.back_off import FORGOTTEN_SECONDS, FREE, MOST_SECONDS, Back
 from rtmp_sync.admin.rate_limit import ADDRESSES
 from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.admin.tokens import Caller, Tokens
-from rtmp_sync.config import Config
+from rtmp_sync.config import Config, WrongConfig
 from rtmp_sync.errors import ConfigError
 from tests.admin.calling import CHANGE, READ, TOKENS
 from tests.admin.conftest import PASSWORD, Http, ShownOrigin
@@ -206,3 +206,42 @@ async def test_a_call_costs_the_more_the_more_clients_it_looks_at(
     assert 2 <= answered <= 20
     for path in ("/admin/ping", "/status"):  # theirs is another allowance
         assert (await http.ask(path, params=RIGHT))[0] == 200
+
+
+# What `config check` says
+
+
+def checked(tmp_path: Path, **admin: object) -> list[str]:
+    """The warnings."""
+    given = {"user": "admin", "password_file": tmp_path / "password", **admin}
+    (tmp_path / "password").write_text(PASSWORD)
+    (tmp_path / "password").chmod(0o600)
+    apps = {"directory": tmp_path}
+    config = Config.model_validate({"node": {"id": "A"}, "admin": given, "apps": apps})
+    return config.check()
+
+
+def test_a_tokens_file_that_others_may_read_is_a_warning(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    file.write_text(TOKENS)
+    file.chmod(0o600)
+    assert checked(tmp_path, tokens_file=file) == []
+    file.chmod(0o644)
+    (warning,) = checked(tmp_path, tokens_file=file)
+    assert warning.startswith("admin.tokens_file")
+
+
+def test_a_tokens_file_that_is_wrong_or_missing_is_an_error(tmp_path: Path) -> None:
+    file = tmp_path / "tokens"
+    with pytest.raises(WrongConfig, match=r"admin\.tokens_file"):
+        checked(tmp_path, tokens_file=file)
+    file.write_text("dashboard read\n")
+    file.chmod(0o600)
+    with pytest.raises(WrongConfig, match="line 1 must be"):
+        checked(tmp_path, tokens_file=file)
+
+
+def test_a_command_that_no_method_has_is_a_warning(tmp_path: Path) -> None:
+    assert checked(tmp_path, commands=["get*", "unloadApp"]) == []
+    (warning,) = checked(tmp_path, commands=["unloadApps"])
+    assert "did you mean unloadApp?" in warning
