@@ -11,7 +11,7 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.storage.manifest import SegmentInfo, save_manifest
 from rtmp_sync.storage.media_lane import MediaLane
 from rtmp_sync.storage.recorder import Recorder, RecordLimits, Take
-from rtmp_sync.storage.recording import RecordedTag, Recording
+from rtmp_sync.storage.recording import Cursor, RecordedTag, Recording
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import AUDIO, VIDEO
 from rtmp_sync.wire.flv import encode_file_header, encode_tag
@@ -53,7 +53,7 @@ async def record(
 
 async def everything(recording: Recording, max_bytes: int = 100) -> list[RecordedTag]:
     tags: list[RecordedTag] = []
-    at = recording.begin
+    at: Cursor | None = recording.begin
     while at is not None:
         more, at = await recording.read(at, max_bytes)
         tags += more
@@ -189,3 +189,29 @@ async def test_a_file_that_is_no_flv_is_refused(tmp_path: Path, lane: MediaLane)
     (tmp_path / "film.flv").write_bytes(b"\0\0\0\x18ftypmp42" * 3)
     with pytest.raises(RemoteProtocolError):
         await Recording.open(tmp_path / "film", lane)
+
+
+async def test_a_segment_that_is_a_link_is_not_followed(tmp_path: Path, lane: MediaLane) -> None:
+    await record(tmp_path / "secret.rec", lane, range(5))
+    await record(tmp_path / "s.rec", lane, range(5), epoch=2)
+    (tmp_path / "s.rec" / "00000003-000001.flv").symlink_to(
+        tmp_path / "secret.rec" / "00000001-000001.flv"
+    )
+    recording = await Recording.open(tmp_path / "s", lane)
+    assert recording is not None
+    assert len(frames_in(await everything(recording))) == 5
+    await recording.close()
+
+
+async def test_segments_of_several_places_are_one_recording(
+    tmp_path: Path, lane: MediaLane
+) -> None:
+    await record(tmp_path / "a" / "s.rec", lane, range(5))
+    await record(tmp_path / "b" / "s.rec", lane, range(5, 10), epoch=2, start_ms=200)
+    await record(tmp_path / "copy" / "s.rec", lane, range(3))  # of the first, cut short
+    places = [tmp_path / name / "s" for name in ("copy", "a", "b", "nowhere")]
+    recording = await Recording.open(places[0], lane, *places[1:])
+    assert recording is not None
+    assert frames_in(await everything(recording)) == [(40 * n, frame(n)) for n in range(10)]
+    assert recording.missing == ()
+    await recording.close()
