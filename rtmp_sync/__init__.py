@@ -34,12 +34,14 @@ if TYPE_CHECKING:
     from rtmp_sync.config import Config
     from rtmp_sync.server.client import NetConnection
     from rtmp_sync.server.origin import Origin
+    from rtmp_sync.server.server_stream import ServerStream
     from rtmp_sync.stream_request import StreamRequest
 
 __all__ = [  # noqa: RUF022  # grouped by what they are for
     # writing an application
     "Application",
     "Client",
+    "ServerStream",
     "SharedObject",
     "StreamRequest",
     "allow",
@@ -66,6 +68,7 @@ __all__ = [  # noqa: RUF022  # grouped by what they are for
 _LAZY = {
     "Application": "rtmp_sync.app",
     "Client": "rtmp_sync.app",
+    "ServerStream": "rtmp_sync.server.server_stream",
     "SharedObject": "rtmp_sync.app",
     "StreamRequest": "rtmp_sync.stream_request",
     "allow": "rtmp_sync.app",

@@ -11,6 +11,7 @@ PROMISED = {
     "Config",
     "NetConnection",
     "Origin",
+    "ServerStream",
     "SharedObject",
     "StreamRequest",
     "allow",
