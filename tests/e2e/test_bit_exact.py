@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable, Iterator, Sequence
-from pathlib import Path
 
 import pytest
 
@@ -40,10 +39,6 @@ def scene(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Scene]:
         yield Scene(origin, folder)
     finally:
         origin.clean_up()
-
-
-def recorded_files(scene: Scene, name: str) -> list[Path]:
-    return sorted((scene.folder / "media/live/_definst_" / f"{name}.rec").glob("*.flv"))
 
 
 def told(messages: Iterable[FlvTag | MediaReceived]) -> list[Tag]:
@@ -89,7 +84,7 @@ async def test_it_is_the_same_live_in_the_file_and_played_again(scene: Scene, co
         await ffmpeg.done()
     assert "times equal" in same_frames(clip.tags, read_tags(file))
     await scene.logged("segment", stream=name, state="closed")
-    (recording,) = recorded_files(scene, name)
+    (recording,) = scene.recorded_files(name)
     same_messages(sent, told(read_messages(recording)))
     same_messages(sent, await replayed(scene, name))
 
@@ -103,7 +98,7 @@ async def test_times_that_wrap_are_as_published(scene: Scene, begin_ms: int) -> 
         await live.end()
         same_messages(moved(sent, begin_ms), told(live.messages))
     await scene.logged("segment", stream=name, state="closed")
-    (recording,) = recorded_files(scene, name)
+    (recording,) = scene.recorded_files(name)
     same_messages(sent, told(read_messages(recording)))  # a recording begins at 0
     same_messages(sent, await replayed(scene, name))
 

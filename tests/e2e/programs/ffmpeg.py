@@ -37,6 +37,18 @@ def publish(path: str, codecs: str, *options: str) -> Check:
     return check
 
 
+def be_recorded(path: str, codecs: str) -> Check:
+    async def check(scene: Scene) -> str:
+        clip, name = await scene.clip(codecs), scene.new().stem
+        source = ("-re", "-i", str(clip.file), "-map", "0", "-c", "copy")
+        await scene.run(path, *QUIET, *source, "-f", "flv", scene.url(name, "archive"))
+        await scene.logged("segment", stream=name, state="closed")
+        (file,) = scene.recorded_files(name, "archive")
+        return same_frames(clip.tags, read_tags(file))
+
+    return check
+
+
 def play(path: str, codecs: str) -> Check:
     async def check(scene: Scene) -> str:
         clip, file = await scene.clip(codecs), scene.new()
@@ -92,6 +104,7 @@ def _rows(program: str, path: str, codecs: tuple[str, ...], needs: tuple[str, ..
     for one in codecs:
         rows += [
             Row(program, f"publish {one}", publish(path, one), needs),
+            Row(program, f"publish {one}, recorded", be_recorded(path, one), needs),
             Row(program, f"play {one}", play(path, one), needs),
             Row(program, f"play a recording of {one}", play_recorded(path, one), needs),
         ]

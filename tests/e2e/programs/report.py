@@ -19,6 +19,7 @@ frame that was sent and that came out at the other end. "Times equal" means to t
 
 - publish: the program sends the film in real time, a player of ours hears it.
 - play: the program plays what a publisher of ours sends, and writes it to a file.
+- publish, recorded: the same, and what is compared is the file that an application recorded.
 - recording: it was recorded by publishing the film.
 
 Codecs other than H.264 and AAC go as enhanced RTMP (FourCC), two of a kind as its multitrack.

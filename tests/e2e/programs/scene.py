@@ -6,6 +6,7 @@ import asyncio
 import itertools
 import json
 import re
+import shutil
 import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -15,7 +16,7 @@ from typing import Any
 from rtmp_sync.wire.flv import FlvTag
 from tests.support.clips import make_clip
 from tests.support.flv_tags import Tag, media_tags, read_messages
-from tests.support.pair import within
+from tests.support.pair import ROOT, within
 from tests.support.single import Single
 from tests.support.stream_ends import END_SECONDS, publishing, send_tags
 
@@ -77,9 +78,12 @@ class Scene:
     @classmethod
     @asynccontextmanager
     async def open(cls, folder: Path) -> AsyncIterator[Scene]:
-        media = folder / "media"
+        media, apps = folder / "media", folder / "apps"
         media.mkdir()
-        origin = Single(storage={"media": media})
+        apps.mkdir()
+        for app in (ROOT / "apps/live.py", Path(__file__).with_name("archive.py")):
+            shutil.copy(app, apps)
+        origin = Single(storage={"media": media}, apps={"directory": apps})
         try:
             await origin.start()
             yield cls(origin, folder)
@@ -98,8 +102,12 @@ class Scene:
         """A file that is not there yet; its stem is good for a stream's name."""
         return self.folder / f"s{next(self._numbers)}{suffix}"
 
-    def url(self, name: str) -> str:
-        return f"{self.address}/{name}"
+    def url(self, name: str, app: str = "live") -> str:
+        return f"rtmp://{self.origin.address}/{app}/{name}"
+
+    def recorded_files(self, name: str, app: str = "live") -> list[Path]:
+        """The segments of a recording, in their order."""
+        return sorted((self.folder / "media" / app / "_definst_" / f"{name}.rec").glob("*.flv"))
 
     # our ends of a stream
 
