@@ -91,12 +91,15 @@ class Recordings:
         try:
             async with asyncio.timeout(_PROVE_SECONDS):
                 path = await _in(lane, self.folders.prove, app, instance, name)
-                take = await self._settle(replace(take, folder=_folder(path)), lane)
+                take = replace(take, folder=_folder(path))
+                take = await self._settle(take, lane)
                 if kind == "record" and continued is None:
                     return replace(take, anew=True)
                 return await _behind(take, path, lane, continued)
         except (OSError, RemoteProtocolError) as error:
-            reason = str(error) or "the disk does not answer"
+            rival = self._rival(take)
+            busy = rival is not None and not rival.ending
+            reason = str(error) or ("it is recorded" if busy else "the disk does not answer")
             self._log.error("record_failed", stream=name, reason=reason)
             return replace(take, trouble=reason)
 

@@ -8,7 +8,7 @@ import json
 import os
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -69,14 +69,24 @@ async def seen(viewer: Viewer, count: int, after: float = 0.0) -> None:
     await within(20, f"{count} frames", look)
 
 
-@pytest.mark.parametrize("own_media", [False, True], ids=["nas", "own-folders"])
 async def test_a_recording_goes_on_where_the_other_origin_takes_over(
-    own_media: bool, film: Path, tmp_path: Path
+    film: Path, tmp_path: Path
 ) -> None:
-    pair = Pair(own_media=own_media)
+    """And then, of a stream whose publisher stays away, the last picture is shown at once."""
+    async with running(Pair(replication={"warm_streams": True})) as pair:
+        await record_over_a_takeover(pair, film, own_media=False, tmp_path=tmp_path)
+        await show_what_was_seen_last(pair, film)
+
+
+async def test_without_a_nas_the_manifest_says_what_is_where(film: Path, tmp_path: Path) -> None:
+    async with running(Pair(own_media=True)) as pair:
+        await record_over_a_takeover(pair, film, own_media=True, tmp_path=tmp_path)
+
+
+@contextlib.asynccontextmanager
+async def running(pair: Pair) -> AsyncIterator[Pair]:
     try:
-        pair.start()
-        await record_over_a_takeover(pair, film, own_media, tmp_path)
+        yield pair.start()
     except BaseException:
         print(pair.logs())
         raise
@@ -84,7 +94,9 @@ async def test_a_recording_goes_on_where_the_other_origin_takes_over(
         pair.clean_up()
 
 
-async def record_over_a_takeover(pair: Pair, film: Path, own_media: bool, tmp_path: Path) -> None:
+async def record_over_a_takeover(
+    pair: Pair, film: Path, *, own_media: bool, tmp_path: Path
+) -> None:
     active, standby = await pair.settled()
     async with contextlib.AsyncExitStack() as stack:
         camera = await stack.enter_async_context(Camera(pair.url("live"), "s", film, "record"))
@@ -133,30 +145,21 @@ async def record_over_a_takeover(pair: Pair, film: Path, own_media: bool, tmp_pa
     assert played[len(apart[0])].dts - played[0].dts >= second_info.start_ms - TAG_MS
 
 
-async def test_a_warm_standby_shows_a_stream_before_its_publisher_is_back(
-    film: Path,
-) -> None:
-    pair = Pair(replication={"warm_streams": True})
-    try:
-        active, standby = await pair.start().settled()
-        async with Camera(pair.url("live"), "s", film, "live") as camera:
-            async with Viewer(pair.url("live"), "s") as viewer:
-                await seen(viewer, FRAMES)
-            camera.stay_away()
-            killed = pair.signal(active, signal.SIGKILL)
-            await pair.becomes_active(standby, seconds=20)
-            async with Viewer(pair.url("live", standby.rtmp), "s") as viewer:
-                await seen(viewer, 1)
-        first = viewer.first_after(killed)
-        assert first is not None
-        assert first[2]
-        assert len(camera.accepted) == 1
-        print(f"a picture came {1000 * (first[0] - killed):.0f} ms after the kill")
-    except BaseException:
-        print(pair.logs())
-        raise
-    finally:
-        pair.clean_up()
+async def show_what_was_seen_last(pair: Pair, film: Path) -> None:
+    active, standby = await pair.settled()
+    async with Camera(pair.url("live"), "warm", film, "live") as camera:
+        async with Viewer(pair.url("live"), "warm") as viewer:
+            await seen(viewer, FRAMES)
+        camera.stay_away()
+        killed = pair.signal(active, signal.SIGKILL)
+        await pair.becomes_active(standby, seconds=20)
+        async with Viewer(pair.url("live", standby.rtmp), "warm") as viewer:
+            await seen(viewer, 1)
+    first = viewer.first_after(killed)
+    assert first is not None
+    assert first[2]  # a key frame
+    assert len(camera.accepted) == 1
+    print(f"without a publisher a picture came {1000 * (first[0] - killed):.0f} ms after the kill")
 
 
 async def complete(folder: Path, own_media: bool) -> list[SegmentInfo]:

@@ -470,3 +470,14 @@ async def test_of_more_lost_publishers_than_a_server_has_the_first_ones_are_forg
         listed = origin.state.find("probe/live", "streams", "V")
         assert listed is not None
         assert len(listed.slots) == 10
+
+
+async def test_what_is_being_recorded_is_not_recorded_twice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "_PROVE_SECONDS", 0.2)
+    async with studio(tmp_path) as origin:
+        peer = await recording(origin)
+        take = await origin.recordings.prepare("probe", "live", "s", "record")
+        assert take.trouble == "it is recorded"
+        peer.close()
