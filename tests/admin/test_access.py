@@ -12,6 +12,7 @@ import pytest
 
 from rtmp_sync.admin.access import Access
 from rtmp_sync.admin.back_off import FORGOTTEN_SECONDS, FREE, MOST_SECONDS, BackOff
+from rtmp_sync.admin.credentials import basic_header
 from rtmp_sync.admin.rate_limit import ADDRESSES
 from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.admin.tokens import Caller, Tokens
@@ -131,6 +132,18 @@ async def test_asking_without_any_credentials_is_no_guess(
     for _ in range(FREE + 3):
         assert (await http.ask("/history"))[0] == 401
     assert (await http.ask("/history", headers=admin))[0] == 200
+
+
+async def test_a_wrong_one_is_logged_with_its_address_and_without_what_was_given(
+    http: Http, capsys: pytest.CaptureFixture[str]
+) -> None:
+    await http.ask("/admin/getVHosts", params={"auser": "admin", "apswd": "guess-1"})
+    await http.ask("/api/v1/vhosts", headers={"Authorization": "Bearer guess-2"})
+    await http.ask("/history", headers={"Authorization": basic_header("admin", "guess-3")})
+    told = capsys.readouterr().out
+    assert told.count("wrong_credentials") == told.count("address=127.0.0.1") == 3
+    assert "guess" not in told
+    assert basic_header("admin", "guess-3").partition(" ")[2] not in told
 
 
 @pytest.mark.parametrize("path", ["/admin/getVHosts", "/api/v1/vhosts", "/api/openapi.json"])
