@@ -132,6 +132,11 @@ async def record_over_a_takeover(
         file = folders[info.node] / info.file
         (told,) = [one for one in load_manifest(folders[info.node]) if one.file == info.file]
         look_at(file, told)
+    (listed,) = json.loads(pair.command("recordings", "--json").stdout)["recordings"]
+    assert listed["name"] == "live/_definst_/s"
+    assert [one["node"] for one in listed["segments"]] == [active.id, standby.id]
+    assert [one["seconds"] for one in listed["gaps"]] == [second_info.gap_ms / 1000]
+    assert listed["missing"] == []  # it looks into the folders of both
     if own_media:
         assert not (folders[standby.id] / first_info.file).exists()
         return
