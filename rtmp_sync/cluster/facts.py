@@ -13,14 +13,13 @@ from rtmp_sync.cluster.ack_watch import AckWatch
 from rtmp_sync.cluster.comparison import Comparison
 from rtmp_sync.cluster.observer import Observer, Sighting
 from rtmp_sync.cluster.pace import Pace
-from rtmp_sync.cluster.record import Author, Record
+from rtmp_sync.cluster.record import Author
 from rtmp_sync.cluster.surroundings import LinkPeer, Surroundings
 from rtmp_sync.cluster.switch_steps import SwitchStep, SwitchSteps
 from rtmp_sync.cluster.timing import Timing
 from rtmp_sync.cluster.view import (
     SELF_TESTS,
     SERVING,
-    CasResult,
     Identity,
     Node,
     Peer,
@@ -123,11 +122,6 @@ class Facts:
         """trouble: what is wrong with the store: "hung", "no_quorum" or in its own words."""
         self.observer.could_not_read()
         self._store_trouble = trouble
-
-    def tried(self, result: CasResult, highest: Record | None) -> None:
-        """What came of a `Cas`, and the highest record seen after it."""
-        self.observer.tried(result, highest)
-        self._pace.read_soon()
 
     # -- inputs: the peer --------------------------------------------------------------
 

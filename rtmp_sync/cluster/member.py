@@ -31,7 +31,16 @@ from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.surroundings import Surroundings
 from rtmp_sync.cluster.timing import Timing
 from rtmp_sync.cluster.turn import Turn
-from rtmp_sync.cluster.view import SERVING, STANDING_BY, Identity, Node, Policy, State, View
+from rtmp_sync.cluster.view import (
+    SERVING,
+    STANDING_BY,
+    CasResult,
+    Identity,
+    Node,
+    Policy,
+    State,
+    View,
+)
 
 __all__ = ["TURNS_AT_ONCE", "Member"]
 
@@ -113,6 +122,15 @@ class Member(Facts):
         s = self.situation(now)
         free = not (s.paused or s.held_off or s.promised)
         return self.state is State.READY and s.eligible and s.healthy and free
+
+    # -- inputs --------------------------------------------------------------------------
+
+    def tried(self, result: CasResult, highest: Record | None) -> None:
+        """What came of a `Cas`, and the highest record seen after it."""
+        pending = self.node.pending
+        awaited = pending.record.nonce if pending is not None else ""
+        self.observer.tried(result, highest, awaited=awaited)
+        self._pace.read_soon()
 
     # -- outputs -----------------------------------------------------------------------
 

@@ -92,9 +92,12 @@ class Observer:
         """The store did not answer, or refused."""
         self.store = Store.UNREACHABLE
 
-    def tried(self, result: CasResult, highest: Record | None) -> None:
-        """A compare-and-set came back; `highest` is the record seen after it, if one was."""
-        self.cas = result
+    def tried(self, result: CasResult, highest: Record | None, *, awaited: str = "") -> None:
+        """A compare-and-set came back; `highest` is the record seen after it, if one was.
+        awaited: the nonce of the one whose outcome is not to be hidden by an older one's, which
+        may come later."""
+        if self.cas is None or self.cas.nonce != awaited:
+            self.cas = result
         if highest is not None and (self.record is None or highest.rev > self.record.rev):
             self.record, self._record_at = highest, result.at
             self.holder_key = None  # of that record nothing is known yet

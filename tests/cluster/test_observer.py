@@ -117,6 +117,16 @@ def test_an_outcome_brings_the_record_that_was_seen_with_it(observer: Observer) 
     assert observer.store is Store.UNREACHABLE
 
 
+def test_an_older_attempts_outcome_does_not_hide_that_of_the_one_awaited(
+    observer: Observer,
+) -> None:
+    observer.tried(CasResult("n3", Outcome.UNKNOWN, 12.0), None, awaited="n3")
+    observer.tried(CasResult("n2", Outcome.UNKNOWN, 12.0), None, awaited="n3")
+    assert observer.cas == CasResult("n3", Outcome.UNKNOWN, 12.0)
+    observer.tried(CasResult("n4", Outcome.LANDED, 13.0), None, awaited="n4")
+    assert observer.cas == CasResult("n4", Outcome.LANDED, 13.0)
+
+
 def test_the_peer_is_dead_only_when_no_path_answers_often_enough(observer: Observer) -> None:
     for _ in range(3):
         observer.probed({"link": False, "admin": True}, NOW)
