@@ -31,7 +31,7 @@ from bench.table import arguments, report
 from tests.support.single import SERVE, Single
 
 WATCHERS = 8
-APART = 0.53  # seconds between two who look, so that they come at any place of a period
+APART = 0.37  # seconds between two who look, so that they come at any place of a period
 NGINX = "nginx-rtmp"
 
 Server = Callable[[], AbstractContextManager[tuple[int, int]]]

@@ -39,11 +39,12 @@ from rtmp_sync.protocol.events import (
     StatusReceived,
 )
 from rtmp_sync.wire.chunk import encode_message
-from rtmp_sync.wire.constants import AUDIO, VIDEO
+from rtmp_sync.wire.constants import ACKNOWLEDGEMENT, AUDIO, CSID_CONTROL, VIDEO
 
 STREAM = "bench"
 CHUNK_SIZE = 4096
 PATIENCE = 20.0  # seconds for one answer
+SIGN_INTERVAL = 10.0  # seconds between two signs of life of a player: pings are not answered
 
 
 class Peer:
@@ -152,6 +153,7 @@ class Crowd:
         self._peers: list[Peer] = []
         self._epoll = select.epoll()
         self._readers: dict[int, Callable[[], None]] = {}
+        self._next_sign = time.monotonic() + SIGN_INTERVAL
 
     def connect(self, count: int) -> int:
         """So many more connections that do nothing."""
@@ -172,12 +174,6 @@ class Crowd:
                 pass
         return len(self._peers)
 
-    def leave(self) -> None:
-        for peer in self._peers:
-            peer.socket.close()
-        self._peers.clear()
-        self._readers.clear()
-
     def run(self) -> None:
         self._epoll.register(self._pipe, select.EPOLLIN)
         while True:
@@ -190,6 +186,12 @@ class Crowd:
 
     def _drain(self, timeout: float) -> bool:
         """Read what has come; whether anything had."""
+        if time.monotonic() >= self._next_sign:
+            self._next_sign += SIGN_INTERVAL
+            for peer in self._peers:
+                peer.socket.send(
+                    encode_message(ACKNOWLEDGEMENT, 0, 0, bytes(4), CSID_CONTROL, CHUNK_SIZE)
+                )
         readers = self._readers
         found = False
         for fileno, _ in self._epoll.poll(timeout):
