@@ -78,7 +78,8 @@ class Imported:
             if setting.file != shown:
                 shown = setting.file
                 lines += ["#", f"# {_shown(shown)}"]
-            lines.append(f"#   {_shown(setting.path)} = {_value(setting)}: {reason}")
+            told = f"{_shown(setting.path)} = {_value(setting)}: {_one_line(reason)}"
+            lines.append(f"#   {told}")
         return "\n".join(lines) + "\n"
 
     def report(self) -> dict[str, Any]:
@@ -208,19 +209,24 @@ def _line(mapped: Mapped) -> str:
     value = mapped.value.path if isinstance(mapped.value, Folder) else mapped.value
     origin = f"{_shown(mapped.setting.file)}: {_shown(mapped.setting.path)}"
     begin = "# " if mapped.waits else ""
-    notes = "".join(f"; {note}" for note in (mapped.note, mapped.waits) if note)
+    notes = "".join(f"; {_one_line(note)}" for note in (mapped.note, mapped.waits) if note)
     return f"{begin}{key} = {_toml(value)}  # {origin}{notes}"
 
 
 def _toml(value: object) -> str:
-    """A value as TOML; a JSON string is one of TOML's, but for DEL."""
-    return json.dumps(value).replace("\x7f", "\\u007F")
+    """A value as TOML; a JSON string is one of TOML's, but for DEL, and as long as it has no pair
+    of surrogates."""
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007F")
 
 
 def _shown(text: str) -> str:
-    """On one line of a comment, whatever it holds."""
-    line = "".join(sign if sign.isprintable() else " " for sign in " ".join(text.split()))
+    line = _one_line(text)
     return line if len(line) <= _SHOWN_CHARS else f"{line[:_SHOWN_CHARS]}…"
+
+
+def _one_line(text: str) -> str:
+    """On one line of a comment, whatever it holds."""
+    return "".join(sign if sign.isprintable() else " " for sign in " ".join(text.split()))
 
 
 def _value(setting: Setting) -> str:

@@ -131,6 +131,28 @@ def test_nothing_in_a_value_gets_out_of_its_comment_or_string(fms: Path, tmp_pat
     assert read["application_object"]["a"] == 'x\n[apps]\ndirectory = "/evil"\r\x85\x7fy'
 
 
+def test_nothing_in_a_reason_gets_out_of_its_comment(fms: Path, tmp_path: Path) -> None:
+    prefix = "a&#10;[apps]&#10;directory = 'evil' #;/tmp"
+    (fms / "applications" / "chat" / "Application.xml").unlink()
+    (fms / "conf" / "_defaultRoot_" / "_defaultVHost_" / "Vhost.xml").write_text(
+        f"<VirtualHost><VirtualDirectory><Streams>{prefix}</Streams><Streams>{prefix}</Streams>"
+        "</VirtualDirectory></VirtualHost>"
+    )
+    text = imported(fms, tmp_path).read_text()
+    assert "one is enough for storage.virtual./a [apps]" in text
+    assert tomllib.loads(text)["apps"] == {"directory": "apps"}
+
+
+def test_every_character_of_a_value_is_carried_over(fms: Path, tmp_path: Path) -> None:
+    (fms / "applications" / "chat" / "Application.xml").write_text(
+        "<Application><JSEngine><ApplicationObject><a>\U0001f600 ä\u2028 \\u0041</a>"
+        "</ApplicationObject></JSEngine></Application>",
+        encoding="utf-8",
+    )
+    read = tomllib.loads(imported(fms, tmp_path).read_text(encoding="utf-8"))
+    assert read["application_object"]["a"] == "\U0001f600 ä\u2028 \\u0041"
+
+
 def test_other_virtual_hosts_are_named_and_can_be_chosen(
     fms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
