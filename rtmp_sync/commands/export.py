@@ -93,7 +93,8 @@ def export(
         terminal.print_json(told)
     else:
         size = told["file_bytes"] / 1e6
-        terminal.console().print(f"{target}: {told['exported_seconds']:.1f} s, {size:.1f} MB")
+        text = f"{target}: {told['exported_seconds']:.1f} s, {size:.1f} MB"
+        terminal.console().print(text, markup=False)
     return 0
 
 

@@ -57,7 +57,7 @@ def fail_over(
     if as_json:
         terminal.print_json(answer)
     else:
-        terminal.console().print(answer["result"])
+        terminal.console().print(answer["result"], markup=False)
     return 0
 
 

@@ -6,6 +6,8 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
+from rich.markup import escape
+
 from rtmp_sync.commands import terminal
 from rtmp_sync.commands.nodes import Node, Unreachable
 
@@ -66,8 +68,14 @@ def _ask(nodes: Sequence[Node]) -> tuple[list[Event], list[str]]:
     return sorted(events, key=lambda event: str(event.get("at", ""))), errors
 
 
-def _cells(event: Event) -> tuple[str, str, str, str]:
-    return str(event.get("at", "")), event["node"], event["event"], details(event)
+def _cells(event: Event) -> tuple[str, ...]:
+    """Some of it is in the words of who gave an order: no markup, and nothing but characters."""
+    cells = (str(event.get("at", "")), event["node"], event["event"], details(event))
+    return tuple(escape(_printable(cell)) for cell in cells)
+
+
+def _printable(text: str) -> str:
+    return "".join(sign if sign.isprintable() else "\ufffd" for sign in text)
 
 
 def details(event: Event) -> str:

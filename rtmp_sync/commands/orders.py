@@ -101,7 +101,7 @@ def run_move(
     if as_json:
         terminal.print_json(answer)
         return 0
-    terminal.console().print(answer["result"])
+    terminal.console().print(answer["result"], markup=False)
     if report := answer.get("report"):
         terminal.console().print(report_table(report))
         terminal.console().print(f"writes were held for {report['pause_ms']} ms")

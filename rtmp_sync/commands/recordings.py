@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from rich.markup import escape
+
 from rtmp_sync.commands import terminal
 from rtmp_sync.commands.terminal import CommandFailed, WrongUse
 from rtmp_sync.config import load_config
@@ -77,7 +79,7 @@ def show_recordings(media: Sequence[Path], *, as_json: bool) -> int:
     table = terminal.table("", "recording", "seconds", "MB", "segments", "gaps", "not here")
     for one in told:
         table.add_row(
-            one["name"],
+            escape(one["name"]),
             f"{one['seconds']:.1f}",
             f"{one['bytes'] / 1e6:.1f}",
             str(len(one["segments"])) if one["segments"] else "",

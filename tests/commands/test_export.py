@@ -14,8 +14,8 @@ from rtmp_sync import cli
 from rtmp_sync.storage.manifest import SegmentInfo, save_manifest, segment_file
 from rtmp_sync.storage.segment import Segment
 from rtmp_sync.wire import media
-from rtmp_sync.wire.constants import DATA
-from rtmp_sync.wire.flv import FlvReader
+from rtmp_sync.wire.constants import DATA, VIDEO
+from rtmp_sync.wire.flv import FlvReader, encode_file_header, encode_tag
 from tests.support.ffmpeg import decoding_errors, make_source, packets
 from tests.support.programs import require
 
@@ -171,3 +171,18 @@ def test_recordings_are_listed_with_what_is_not_here(
     assert show["missing"] == [{"file": "00000001-000001.flv", "node": "A"}]
     assert run("recordings", "--media", disks[1]) == 0
     assert "00000001-000001.flv on A" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["[bold]x", "[", "[red]y"])
+def test_a_name_is_shown_as_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str
+) -> None:
+    folder = tmp_path / "live" / "_definst_"
+    folder.mkdir(parents=True)
+    tag = encode_tag(VIDEO, 0, b"\x17\x01" + bytes(8))
+    (folder / f"{name}.flv").write_bytes(encode_file_header() + tag)
+    assert run("recordings", "--media", tmp_path) == 0
+    assert f"live/_definst_/{name} " in capsys.readouterr().out
+    target = tmp_path / "[bold]z.flv"
+    assert run("export", f"live/{name}", target, "--media", tmp_path) == 0
+    assert str(target) in capsys.readouterr().out

@@ -41,6 +41,18 @@ def test_the_events_of_both_are_in_one_order_with_their_steps(
     assert lines[-1].rstrip().endswith("reason=hung steps: noticed 3 ms, opened 9 ms")
 
 
+def test_what_others_wrote_into_an_event_is_shown_as_it_is(
+    told: Path, apis: tuple[Api, Api], capsys: pytest.CaptureFixture[str]
+) -> None:
+    events = [
+        event(1, "admin_change", user="x", outcome="refused: no [/b] or [red] \x1b]0;evil\x07")
+    ]
+    apis[0].answers["/history"] = (200, {"id": "A", "events": events})
+    assert cli.run(["history", "--dir", str(told)]) == 0
+    out = capsys.readouterr().out
+    assert "refused: no [/b] or [red] \ufffd]0;evil\ufffd" in out
+
+
 def test_history_as_json_has_the_node_of_each_event(
     told: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
