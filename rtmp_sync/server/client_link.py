@@ -16,6 +16,7 @@ from rtmp_sync.protocol.connection import Connection, Role
 from rtmp_sync.protocol.events import ConnectAnswered, Event, HandshakeCompleted
 from rtmp_sync.protocol.limits import ConnectionLimits
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.deadline_timer import DeadlineTimer
 from rtmp_sync.server.rtmp_url import RtmpUrl
 from rtmp_sync.wire.constants import CONNECT_FAILED
 
@@ -48,8 +49,6 @@ class ClientLink(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
         self._flush_scheduled = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._timer_at = 0.0
         self._reason = "the server closed the connection"
         self._writable = asyncio.Event()
         self._writable.set()
@@ -57,6 +56,7 @@ class ClientLink(asyncio.Protocol):
         self.answered: asyncio.Future[ConnectAnswered] = self._loop.create_future()
         self.ended: asyncio.Future[None] = self._loop.create_future()
         self.connection = self._connection()
+        self._deadlines = DeadlineTimer(self._loop, self.connection, self._ring)
 
     def _connection(self) -> Connection:
         return Connection(
@@ -110,8 +110,7 @@ class ClientLink(asyncio.Protocol):
         self._writable.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadlines.cancel()
         if exc is not None:
             self._reason = str(exc)
         self._transport = None
@@ -173,19 +172,10 @@ class ClientLink(asyncio.Protocol):
     # --- time
 
     def _arm(self) -> None:
-        """Have the timer fire no later than the connection's next deadline."""
-        deadline = self.connection.next_deadline()
-        if deadline is None or self._transport is None:
-            return
-        if self._timer is not None:
-            if self._timer_at <= deadline:
-                return  # it fires too early and looks again: cheaper than a new one each time
-            self._timer.cancel()
-        self._timer_at = deadline
-        self._timer = self._loop.call_later(max(deadline - now(), 0.0), self._on_timer)
+        if self._transport is not None:
+            self._deadlines.arm()
 
-    def _on_timer(self) -> None:
-        self._timer = None
+    def _ring(self) -> None:
         try:
             self.connection.handle_timeout(now())
         except RemoteProtocolError as error:

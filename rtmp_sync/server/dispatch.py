@@ -35,6 +35,7 @@ from rtmp_sync.protocol.events import (
 from rtmp_sync.protocol.netstream import PUBLISHING
 from rtmp_sync.server import playing
 from rtmp_sync.server.bandwidth import FMS, OLD, Bandwidth, BandwidthCheck, Words
+from rtmp_sync.server.joining import begin_admission
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.recorded import RecordedStreams
 from rtmp_sync.server.shared_objects import may_access
@@ -64,7 +65,7 @@ def dispatch(session: Session, event: object) -> None:
 
 
 def _connect(session: Session, event: ConnectRequested) -> None:
-    session.begin_admission(event)
+    begin_admission(session, event)
 
 
 def _shared_object(session: Session, event: SharedObjectReceived) -> None:
@@ -135,7 +136,7 @@ def _buffer_length(session: Session, event: BufferLengthSet) -> None:
 
 
 def _call_answered(session: Session, event: CallAnswered) -> None:
-    session.call_answered(event)
+    session.calls.answered(event)
 
 
 def _command(session: Session, event: CommandReceived) -> None:

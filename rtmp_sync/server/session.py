@@ -19,7 +19,6 @@ from structlog.stdlib import BoundLogger
 
 from rtmp_sync.app import Client
 from rtmp_sync.errors import (
-    CallError,
     ConnectionLost,
     ProtocolError,
     Reject,
@@ -28,28 +27,29 @@ from rtmp_sync.errors import (
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import (
-    CallAnswered,
     CommandReceived,
     ConnectRequested,
     Event,
     SharedObjectReceived,
 )
-from rtmp_sync.server.admission import Admitted, Refused, admit, knows_reconnect, session_key_of
+from rtmp_sync.server.admission import Admitted, knows_reconnect, session_key_of
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.bandwidth import BandwidthCheck
 from rtmp_sync.server.behind import BehindNotice
+from rtmp_sync.server.client_calls import ClientCalls
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.deadline_timer import DeadlineTimer
 from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.instance import Instance
-from rtmp_sync.server.instances import split_app
+from rtmp_sync.server.joining import MOVING
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
 from rtmp_sync.server.stall import StallWatch
 from rtmp_sync.server.stream_admission import StreamRefused
 from rtmp_sync.server.tasks import Done
 from rtmp_sync.server.traffic import Traffic
 from rtmp_sync.server.turn import Turn
-from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_CLOSED, LEVEL_ERROR, LEVEL_STATUS
+from rtmp_sync.wire.constants import CONNECT_CLOSED, LEVEL_ERROR, LEVEL_STATUS
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
 if TYPE_CHECKING:
@@ -58,7 +58,6 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 _ASKING = (CommandReceived, SharedObjectReceived)  # events whose answers wait like Changes
-_MOVING = "The service moves to another server: connect again, to the same address."
 
 
 class Session(asyncio.Protocol):
@@ -69,27 +68,27 @@ class Session(asyncio.Protocol):
     subscriber: Subscriber
 
     def __init__(self, sessions: Sessions, connection: Connection, log: BoundLogger) -> None:
+        self.sessions = sessions
         self.connection = connection
         self.log = log
         self.outbox = Outbox(sessions.turn.outlets, sessions.outbox_bytes, self._stuck)
         self.outbox.on_behind = BehindNotice(self)
+        self.calls = ClientCalls(connection)
         self.bandwidth: BandwidthCheck | None = None  # once the client has asked for it
         self.session_key: bytes | None = None
+        self.address = ""  # of the client: behind a load balancer, what that tells of it
         self.joined = False
         self.ended = ""  # the reason, once the connection is ending
-        self._sessions = sessions
         self._turn = sessions.turn
         self._transport: asyncio.Transport | None = None
         self._host = ""  # of the other end of the connection
-        self._address = ""  # of the client: behind a load balancer, what that tells of it
         self._header: ProxyHeaderReader | None = None  # of a load balancer, while it is read
         self._is_probe = False  # this origin looks whether it answers: no client
         self._events: deque[Event] = deque()  # those that wait until this client is read again
         self._deciding = False  # the application has something of the client's before it
         self._reading = True
-        self._timer: asyncio.TimerHandle | None = None
+        self._deadlines = DeadlineTimer(sessions.loop, connection, self._ring)
         self._stall = StallWatch(sessions.send_timeout, self.end)
-        self._calls: dict[int, asyncio.Future[object]] = {}
 
     @property
     def turn(self) -> Turn:
@@ -139,14 +138,14 @@ class Session(asyncio.Protocol):
         self._transport = transport
         address = transport.get_extra_info("peername")
         self._host = str(address[0]) if address else ""
-        self._address = f"{address[0]}:{address[1]}" if address else "unknown"
-        self.log = self.log.bind(peer=self._address)
-        if self._host in self._sessions.proxies:
+        self.address = f"{address[0]}:{address[1]}" if address else "unknown"
+        self.log = self.log.bind(peer=self.address)
+        if self._host in self.sessions.proxies:
             self._header = ProxyHeaderReader()
         self.outbox.open(transport)
         self.log.debug("connection_made")
-        self._is_probe = address in self._sessions.own_probes
-        if not self._is_probe and not self._sessions.add(self):
+        self._is_probe = address in self.sessions.own_probes
+        if not self._is_probe and not self.sessions.add(self):
             self.end("too many connections")
             return
         self._arm()
@@ -177,21 +176,18 @@ class Session(asyncio.Protocol):
         """The end: tell the instance, and whoever waits for an answer of the client."""
         only_looked = not self.ended and not self.connection.bytes_in
         self.ended = self.ended or (f"lost: {error}" if error else "closed by the peer")
-        if self._timer is not None:
-            self._timer.cancel()
+        self._deadlines.cancel()
         self._stall.end()
         self._transport = None
         self.outbox.close()
-        self._sessions.remove(self)
-        for answer in list(self._calls.values()):
-            if not answer.done():
-                answer.set_exception(ConnectionLost(self.ended))
+        self.sessions.remove(self)
+        self.calls.lose(self.ended)
         if self.joined:
             self._leave()
         if self._is_probe:
             self.log.debug("probe_ended", reason=self.ended)
         elif only_looked:  # a TCP monitor does so all day
-            self._sessions.load_balancer.seen(self._host, now())
+            self.sessions.load_balancer.seen(self._host, now())
             self.log.debug("connection_ended", reason=self.ended)
         else:
             self.log.info("connection_ended", reason=self.ended)
@@ -211,16 +207,23 @@ class Session(asyncio.Protocol):
 
     # What dispatch does here
 
-    def begin_admission(self, request: ConnectRequested) -> None:
-        """Hold everything else until the application has decided."""
-        if self._sessions.draining:
-            self._refuse(request, Refused(replies.connect_app_shutdown(_MOVING), "draining"))
-            return
-
-        def decided(result: Admitted, error: BaseException | None) -> None:
-            self._decided(request, result, error)
-
-        self.ask(admit(self._sessions.instances, request, self, self._address), decided)
+    def join(self, request: ConnectRequested, admitted: Admitted) -> None:
+        """The application has accepted its connect."""
+        self.instance, self.client = admitted.instance, admitted.client
+        self.session_key = session_key_of(request.params)
+        self.sessions.instances.join(self.instance, self.client, self.session_key)
+        self.joined = True
+        self.sessions.joined(self)
+        self._turn.send(self.outbox, 0, self.connection.accept_connect(request))
+        self.subscriber = Subscriber(
+            self.outbox,
+            object_encoding=self.connection.object_encoding,
+            chunk_size=self.connection.chunk_size,
+        )
+        self.log = self.log.bind(client=self.client.id, app=self.instance.scope)
+        self.log.info("connected", user=self.client.user_name, user_type=self.client.user_type)
+        if self.sessions.draining:  # it was being admitted when the others were asked
+            self.ask_to_leave()
 
     def ask(self, question: Coroutine[None, None, Any], decided: Done) -> None:
         """Have the application decide; nothing else of this client is looked at meanwhile.
@@ -240,11 +243,11 @@ class Session(asyncio.Protocol):
                 raise
             self.go_on()
 
-        self._sessions.tasks.start(question, answered)
+        self.sessions.tasks.start(question, answered)
 
     def begin(self, work: Coroutine[None, None, Any], done: Done) -> None:
         """Have something done for this client, which goes on asking meanwhile."""
-        self._sessions.tasks.start(work, done)
+        self.sessions.tasks.start(work, done)
 
     def answer(self, transaction: float, values: replies.Values) -> None:
         """`_result` of a command that wants an answer."""
@@ -268,29 +271,15 @@ class Session(asyncio.Protocol):
         text = str(error) if isinstance(error, Reject) else "The origin failed."
         self.status(msid, LEVEL_ERROR, code, text)
 
-    def call_answered(self, event: CallAnswered) -> None:
-        """The client answered what `call` asked."""
-        answer = self._calls.get(event.transaction)
-        if answer is None or answer.done():
-            return
-        if event.ok:
-            answer.set_result(event.result)
-        else:
-            info = event.result if isinstance(event.result, dict) else {}
-            code, text = (str(info.get(key, "")) for key in ("code", "description"))
-            answer.set_exception(CallError(code or CALL_FAILED, text, event.result))
-
     # app.ClientLink
 
     def call(self, name: str, arguments: tuple[object, ...]) -> Awaitable[object]:
         """Call a method of the client."""
-        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
         if self.closing:
-            answer.set_exception(ConnectionLost(self.ended or "closed"))
-            return answer
-        transaction, data = self.connection.call(name, *arguments)
-        self._calls[transaction] = answer
-        answer.add_done_callback(lambda _: self._forget_call(transaction))
+            gone: asyncio.Future[object] = self.sessions.loop.create_future()
+            gone.set_exception(ConnectionLost(self.ended or "closed"))
+            return gone
+        data, answer = self.calls.begin(name, arguments)
         self._turn.reply(self.outbox, 0, data)
         return answer
 
@@ -302,13 +291,13 @@ class Session(asyncio.Protocol):
         """Tell the client that it has to go, then close."""
         values = replies.status(LEVEL_STATUS, CONNECT_CLOSED, description)
         self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
-        self._close_when_sent(description or "disconnected by the application")
+        self.close_when_sent(description or "disconnected by the application")
 
     def shut_down(self, description: str) -> None:
         """Tell the client that its application ends, then close."""
         values = replies.connect_app_shutdown(description)
         self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
-        self._close_when_sent(description)
+        self.close_when_sent(description)
 
     def ask_to_leave(self) -> None:
         """The service is about to move: say so in the way that the client understands.
@@ -316,9 +305,9 @@ class Session(asyncio.Protocol):
         No address is told: the load balancer's leads to whoever serves.
         """
         if knows_reconnect(self.client.params):
-            values = replies.reconnect_request(description=_MOVING)
+            values = replies.reconnect_request(description=MOVING)
         else:
-            values = replies.connect_app_shutdown(_MOVING)
+            values = replies.connect_app_shutdown(MOVING)
         # It says nothing of the state, so it waits for nobody's acknowledgement.
         self.outbox.put_at_once(self.connection.command("onStatus", 0, *values))
         self._turn.schedule()
@@ -341,13 +330,18 @@ class Session(asyncio.Protocol):
             self.outbox.close()  # a promotion of this very process may come before connection_lost
             self._transport.abort()
 
+    def close_when_sent(self, reason: str) -> None:
+        """Close once what it was told has left."""
+        self.ended = self.ended or reason
+        self._turn.finish(self.outbox, lambda: self.end(reason, clean=True))
+
     def hold(self) -> None:
         """Read nothing more for the time being."""
         self._pause()
 
     def go_on(self) -> None:
         """Read again, if nothing stands against it."""
-        if self._reading or self._deciding or self._sessions.holds(self) or self.closing:
+        if self._reading or self._deciding or self.sessions.holds(self) or self.closing:
             return
         assert self._transport is not None  # it is not closing
         self._reading = True
@@ -355,16 +349,7 @@ class Session(asyncio.Protocol):
         self.connection.resumed(now())
         self._arm()
         if self._events:
-            self._sessions.loop.call_soon(self.data_received, b"")
-
-    def _close_when_sent(self, reason: str) -> None:
-        self.ended = self.ended or reason
-        self._turn.finish(self.outbox, lambda: self.end(reason, clean=True))
-
-    def _forget_call(self, transaction: int) -> None:
-        """It was answered, or its caller waits no longer."""
-        self._calls.pop(transaction, None)
-        self.connection.forget_call(transaction)
+            self.sessions.loop.call_soon(self.data_received, b"")
 
     def _stuck(self) -> None:
         self.end("does not read what it is sent: its outbox is full")
@@ -378,10 +363,10 @@ class Session(asyncio.Protocol):
             self.instance.live.leave(self)
             # A client with a session key releases what it does not want to find again. Of the
             # others a load balancer may have cut off those of an origin that slept.
-            may_return = self.session_key is not None or self._sessions.instances.slept()
+            may_return = self.session_key is not None or self.sessions.instances.slept()
             self.instance.shared_objects.leave(self.subscriber, may_return=may_return)
             reason = "closed" if self.ended.startswith("closed") else "lost"
-            self._sessions.instances.leave(self.instance, self.client, reason)
+            self.sessions.instances.leave(self.instance, self.client, reason)
         except Deposed:
             pass  # the next origin has this client as an orphan
 
@@ -398,8 +383,8 @@ class Session(asyncio.Protocol):
         self._header = None
         if reader.header.source is not None:
             host, port = reader.header.source
-            self.log = self.log.bind(peer=f"{host}:{port}", proxy=self._address)
-            self._address = f"{host}:{port}"
+            self.log = self.log.bind(peer=f"{host}:{port}", proxy=self.address)
+            self.address = f"{host}:{port}"
         return rest
 
     def _handle(self) -> None:
@@ -409,59 +394,7 @@ class Session(asyncio.Protocol):
             event = events.popleft()
             dispatch(self, event)
             if isinstance(event, _ASKING) and self._turn.congested:
-                self._sessions.hold_back(self)
-
-    def _decided(
-        self, request: ConnectRequested, result: Admitted, error: BaseException | None
-    ) -> None:
-        """The application's word on connect."""
-        if self.closing:
-            if error is None:  # accepted, but gone meanwhile
-                result.instance.disconnected(result.client, "lost")
-            return
-        if isinstance(error, Refused):
-            self._refuse(request, error)
-            return
-        if error is not None:
-            self.end(f"connect failed: {error!r}")
-            return
-        if result.instance.stopped:  # it was unloaded meanwhile
-            values = replies.connect_app_shutdown("The application was shut down.")
-            self._refuse(request, Refused(values, "its application has ended"))
-            return
-        try:
-            self._join(request, result)
-        except (ProtocolError, Deposed) as refusal:
-            if not self.joined and self._turn.authorised:
-                result.instance.disconnected(result.client, "lost")  # accepted all the same
-            self.end(str(refusal))
-
-    def _refuse(self, request: ConnectRequested, refusal: Refused) -> None:
-        self.log.info("connect_refused", app=request.app, reason=refusal.reason)
-        self._sessions.tally.rejected += 1
-        instance = self._sessions.instances.running("/".join(split_app(request.app)))
-        if instance is not None:
-            instance.tally.rejected += 1
-        data = self.connection.reject_connect(request, refusal.values)
-        self._turn.send(self.outbox, 0, data)
-        self._close_when_sent(f"refused: {refusal.reason}")
-
-    def _join(self, request: ConnectRequested, admitted: Admitted) -> None:
-        self.instance, self.client = admitted.instance, admitted.client
-        self.session_key = session_key_of(request.params)
-        self._sessions.instances.join(self.instance, self.client, self.session_key)
-        self.joined = True
-        self._sessions.joined(self)
-        self._turn.send(self.outbox, 0, self.connection.accept_connect(request))
-        self.subscriber = Subscriber(
-            self.outbox,
-            object_encoding=self.connection.object_encoding,
-            chunk_size=self.connection.chunk_size,
-        )
-        self.log = self.log.bind(client=self.client.id, app=self.instance.scope)
-        self.log.info("connected", user=self.client.user_name, user_type=self.client.user_type)
-        if self._sessions.draining:  # it was being admitted when the others were asked
-            self.ask_to_leave()
+                self.sessions.hold_back(self)
 
     def _pause(self) -> None:
         if self._reading and self._transport is not None:
@@ -480,22 +413,10 @@ class Session(asyncio.Protocol):
     def _arm(self) -> None:
         """Have the timer ring no later than the protocol's next deadline. While nothing is read
         of a client there is none: its silence is ours."""
-        if not self._reading:
-            return
-        deadline = self.connection.next_deadline()
-        if deadline is None or self._transport is None:
-            return
-        timer = self._timer
-        loop = self._sessions.loop
-        when = loop.time() + max(0.0, deadline - now())
-        if timer is not None:
-            if timer.when() <= when:
-                return  # it rings earlier, and looks again
-            timer.cancel()
-        self._timer = loop.call_at(when, self._ring)
+        if self._reading and self._transport is not None:
+            self._deadlines.arm()
 
     def _ring(self) -> None:
-        self._timer = None
         if not self._reading:
             return
         if self._stall.watching:

@@ -63,7 +63,7 @@ class Scene:
 
     def session(self, peer: Peer) -> Session:
         port = peer.writer.get_extra_info("sockname")[1]
-        [found] = [one for one in self.origin.sessions._all if one._address == f"127.0.0.1:{port}"]
+        [found] = [one for one in self.origin.sessions._all if one.address == f"127.0.0.1:{port}"]
         return found
 
     def call(self, name: str, *arguments: object, msid: int = 0) -> None:

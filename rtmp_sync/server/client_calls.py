@@ -1,0 +1,55 @@
+"""The calls of methods of a client that it has not answered yet."""
+
+from __future__ import annotations
+
+import asyncio
+
+from rtmp_sync.errors import CallError, ConnectionLost
+from rtmp_sync.protocol.connection import Connection
+from rtmp_sync.protocol.events import CallAnswered
+from rtmp_sync.wire.constants import CALL_FAILED
+
+__all__ = ["ClientCalls"]
+
+
+class ClientCalls:
+    """Of one client. Each ends by its answer, with the connection, or when its caller gives up."""
+
+    __slots__ = ("_answers", "_connection")
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+        self._answers: dict[int, asyncio.Future[object]] = {}
+
+    def begin(
+        self, name: str, arguments: tuple[object, ...]
+    ) -> tuple[bytes, asyncio.Future[object]]:
+        """What to send, and the answer to come: CallError or ConnectionLost if there is none."""
+        transaction, data = self._connection.call(name, *arguments)
+        answer: asyncio.Future[object] = asyncio.get_running_loop().create_future()
+        self._answers[transaction] = answer
+        answer.add_done_callback(lambda _: self._forget(transaction))
+        return data, answer
+
+    def answered(self, event: CallAnswered) -> None:
+        """The client has answered, whether or not anybody waits for it."""
+        answer = self._answers.get(event.transaction)
+        if answer is None or answer.done():
+            return
+        if event.ok:
+            answer.set_result(event.result)
+        else:
+            info = event.result if isinstance(event.result, dict) else {}
+            code, text = (str(info.get(key, "")) for key in ("code", "description"))
+            answer.set_exception(CallError(code or CALL_FAILED, text, event.result))
+
+    def lose(self, reason: str) -> None:
+        """The connection is gone: nothing more is answered."""
+        for answer in list(self._answers.values()):
+            if not answer.done():
+                answer.set_exception(ConnectionLost(reason))
+
+    def _forget(self, transaction: int) -> None:
+        """It was answered, or its caller waits no longer."""
+        self._answers.pop(transaction, None)
+        self._connection.forget_call(transaction)

@@ -1,0 +1,71 @@
+"""A client's connect: from what it asks to its place in an instance, or to a refusal.
+
+`admission.py` has what is asked of the application; here is what becomes of the connection.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from rtmp_sync.errors import ProtocolError
+from rtmp_sync.protocol import replies
+from rtmp_sync.protocol.events import ConnectRequested
+from rtmp_sync.server.admission import Admitted, Refused, admit
+from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.instances import split_app
+
+if TYPE_CHECKING:
+    from rtmp_sync.server.session import Session
+
+__all__ = ["MOVING", "begin_admission"]
+
+MOVING = "The service moves to another server: connect again, to the same address."
+
+
+def begin_admission(session: Session, request: ConnectRequested) -> None:
+    """Hold everything else of the client until the application has decided."""
+    if session.sessions.draining:
+        _refuse(session, request, Refused(replies.connect_app_shutdown(MOVING), "draining"))
+        return
+
+    def decided(result: Admitted, error: BaseException | None) -> None:
+        _decided(session, request, result, error)
+
+    instances = session.sessions.instances
+    session.ask(admit(instances, request, session, session.address), decided)
+
+
+def _decided(
+    session: Session, request: ConnectRequested, result: Admitted, error: BaseException | None
+) -> None:
+    if session.closing:
+        if error is None:  # accepted, but gone meanwhile
+            result.instance.disconnected(result.client, "lost")
+        return
+    if isinstance(error, Refused):
+        _refuse(session, request, error)
+        return
+    if error is not None:
+        session.end(f"connect failed: {error!r}")
+        return
+    if result.instance.stopped:  # it was unloaded meanwhile
+        values = replies.connect_app_shutdown("The application was shut down.")
+        _refuse(session, request, Refused(values, "its application has ended"))
+        return
+    try:
+        session.join(request, result)
+    except (ProtocolError, Deposed) as refusal:
+        if not session.joined and session.turn.authorised:
+            result.instance.disconnected(result.client, "lost")  # accepted all the same
+        session.end(str(refusal))
+
+
+def _refuse(session: Session, request: ConnectRequested, refusal: Refused) -> None:
+    session.log.info("connect_refused", app=request.app, reason=refusal.reason)
+    session.sessions.tally.rejected += 1
+    instance = session.sessions.instances.running("/".join(split_app(request.app)))
+    if instance is not None:
+        instance.tally.rejected += 1
+    data = session.connection.reject_connect(request, refusal.values)
+    session.turn.send(session.outbox, 0, data)
+    session.close_when_sent(f"refused: {refusal.reason}")
