@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Application", "Client", "Method", "SharedObject", "allow"]
 
-Transport = Literal["rtmp", "http", "websocket"]
+Transport = Literal["rtmp", "rtmps", "http", "websocket"]
 F = TypeVar("F", bound=Callable[..., Any])
 _ALLOWED = "__rtmp_sync_allow__"
 

@@ -82,7 +82,14 @@ class Config(Section):
     @property
     def public(self) -> list[Address]:
         """Where clients connect: what the gate opens and closes, the RTMP port first."""
-        return [self.rtmp.listen, *([self.http.listen] if self.http.listen is not None else [])]
+        return list(self.public_by_key.values())
+
+    @property
+    def public_by_key(self) -> dict[str, Address]:
+        """The same by the keys that give them."""
+        others = {"rtmp.tls_listen": self.rtmp.tls_listen, "http.listen": self.http.listen}
+        given = {key: listen for key, listen in others.items() if listen is not None}
+        return {"rtmp.listen": self.rtmp.listen, **given}
 
     def timing(self) -> Timing:
         """The numbers of `failover.profile` with the overrides of this file."""

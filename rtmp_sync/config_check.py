@@ -48,7 +48,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
     _check_secrets(config, findings)
     _check_tls(config, findings)
     _check_etcd(config, findings)
-    _check_http_tls(config, findings)
+    _check_public_tls(config, findings)
     if store:
         _check_pair_file(config, findings)
         _check_etcd_members(config, findings)
@@ -115,17 +115,18 @@ def _check_tls(config: Config, findings: _Findings) -> None:
             findings.warnings.append(warning)
 
 
-def _check_http_tls(config: Config, findings: _Findings) -> None:
-    from rtmp_sync.config_tls import http_tls, open_key_warning
+def _check_public_tls(config: Config, findings: _Findings) -> None:
+    from rtmp_sync.config_public_tls import public_tls
 
-    try:
-        tls = http_tls(config.http)
-    except ConfigError as error:
-        findings.errors.append(error)
-        return
-    if tls is not None and config.http.tls_key is not None:
-        warning = open_key_warning("http.tls_key", config.http.tls_key)
-        findings.warnings += [warning] if warning is not None else []
+    for section in (config.rtmp, config.http):
+        if (tls := public_tls(section)) is None:
+            continue
+        try:
+            tls.load()
+        except ConfigError as error:
+            findings.errors.append(error)
+        else:
+            findings.warnings += tls.warnings()
 
 
 def _check_etcd(config: Config, findings: _Findings) -> None:

@@ -33,6 +33,7 @@ TIMING_KEYS = (
 )
 
 TLS_KEYS = ("tls_certificate", "tls_key", "tls_ca")
+RTMPS_KEYS = ("tls_listen", "tls_certificate", "tls_key")
 
 
 def broken_rules(config: Config) -> list[ConfigError]:
@@ -46,6 +47,7 @@ def broken_rules(config: Config) -> list[ConfigError]:
         *_peer_is_another(config),
         *_mode_fits(config),
         *_link_keys_fit(config),
+        *_rtmps_keys_fit(config),
         *_http_keys_fit(config),
         *(ConfigError(key, value, fix) for key, value, fix in timing_of(config).violations()),
     ]
@@ -159,14 +161,12 @@ def _admin_is_complete(config: Config) -> Iterator[ConfigError]:
 
 def _addresses_differ(config: Config) -> Iterator[ConfigError]:
     listeners = {
-        "rtmp.listen": config.rtmp.listen,
+        **config.public_by_key,
         "admin.listen": config.admin.listen,
         "health.listen": config.health.listen,
     }
     if config.is_pair:
         listeners["replication.listen"] = config.replication.listen
-    if config.http.listen is not None:
-        listeners["http.listen"] = config.http.listen
     for (first, one), (second, other) in combinations(listeners.items(), 2):
         if one.collides_with(other):
             fix = f"{first} ({one}) takes the same port; give another one"
@@ -205,6 +205,16 @@ def _link_keys_fit(config: Config) -> Iterator[ConfigError]:
         for name, value in given.items():
             if value is None:
                 yield ConfigError(f"replication.{name}", NOT_GIVEN, fix)
+
+
+def _rtmps_keys_fit(config: Config) -> Iterator[ConfigError]:
+    rtmp = config.rtmp
+    given = {name: getattr(rtmp, name) for name in RTMPS_KEYS}
+    if any(given.values()) or rtmp.tls_names:
+        fix = "RTMPS needs tls_listen, tls_certificate and tls_key together; give it too"
+        for name, value in given.items():
+            if value is None:
+                yield ConfigError(f"rtmp.{name}", NOT_GIVEN, fix)
 
 
 def _http_keys_fit(config: Config) -> Iterator[ConfigError]:

@@ -69,9 +69,23 @@ class RtmpSection(Section):
 
     listen: ListenAddress = Address("0.0.0.0", 1935)
     """Where clients connect. It listens only while this origin is the active one."""
+    tls_listen: ListenAddress | None = None
+    """Where clients connect with `rtmps:`, for example `"0.0.0.0:443"`; nowhere unless given."""
+    tls_certificate: ConfigPath | None = None
+    """For `tls_listen`: PEM file with the certificate chain. All files of certificates are read
+    again when they change; connections stay, and files that are wrong change nothing."""
+    tls_key: ConfigPath | None = None
+    """PEM file with that certificate's key, without a passphrase, mode 0600."""
+    tls_names: dict[
+        Annotated[str, Field(min_length=1)],
+        Annotated[list[ConfigPath], Field(min_length=2, max_length=2)],
+    ] = {}
+    """Further certificates, by the host that a client names (SNI): pattern = `[certificate, key]`,
+    for example `"*.example.org" = ["org.pem", "org.key"]`. The first that fits is shown."""
     proxy_protocol_from: list[Network] = []
     """Addresses and networks of load balancers that send a PROXY header (version 1 or 2) first,
-    which tells the client's own address. Required of them, never looked for from others."""
+    which tells the client's own address. Required of them, never looked for from others. On
+    `tls_listen` none is read: let such a load balancer end TLS."""
     chunk_size: Annotated[int, Field(ge=128, le=0xFFFFFF)] = 4096
     """Bytes of a message in one chunk, for what we send."""
     window: Bytes = 2_500_000

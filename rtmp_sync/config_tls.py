@@ -1,5 +1,6 @@
-"""TLS from PEM files: of the replication link (`replication.tls_*`), to etcd
-(`failover.etcd_ca`, `etcd_certificate`, `etcd_key`) and for browsers (`http.tls_*`).
+"""TLS from PEM files: of the replication link (`replication.tls_*`) and to etcd
+(`failover.etcd_ca`, `etcd_certificate`, `etcd_key`). That of the public ports is in
+`config_public_tls.py`.
 
 Of the link: both origins have a certificate of one authority, `tls_ca`, and both verify the
 other's. Host names are not looked at: which node it is, the shared secret proves. Of etcd the
@@ -16,9 +17,17 @@ from typing import TYPE_CHECKING, NamedTuple
 from rtmp_sync.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rtmp_sync.config_sections import FailoverSection, HttpSection, ReplicationSection
+    from rtmp_sync.config_sections import FailoverSection, ReplicationSection
 
-__all__ = ["LinkTls", "check_link_tls", "etcd_tls", "http_tls", "link_tls", "open_key_warning"]
+__all__ = [
+    "LinkTls",
+    "PemFile",
+    "check_link_tls",
+    "etcd_tls",
+    "link_tls",
+    "load_certificate",
+    "open_key_warning",
+]
 
 
 class LinkTls(NamedTuple):
@@ -34,12 +43,12 @@ def link_tls(section: ReplicationSection) -> LinkTls | None:
     if certificate is None or key is None or ca is None:  # all or none: `broken_rules`
         return None
     accepts, dials = (
-        _context(kind, _File("replication.tls_ca", ca))
+        _context(kind, PemFile("replication.tls_ca", ca))
         for kind in (ssl.PROTOCOL_TLS_SERVER, ssl.PROTOCOL_TLS_CLIENT)
     )
     for context in (accepts, dials):
-        named = _File("replication.tls_certificate", certificate)
-        _load_certificate(context, named, _File("replication.tls_key", key))
+        named = PemFile("replication.tls_certificate", certificate)
+        load_certificate(context, named, PemFile("replication.tls_key", key))
     return LinkTls(accepts, dials)
 
 
@@ -47,24 +56,12 @@ def etcd_tls(section: FailoverSection) -> ssl.SSLContext | None:
     """None: etcd is spoken to in the clear. Raises ConfigError."""
     if section.etcd_ca is None:
         return None
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, _File("failover.etcd_ca", section.etcd_ca))
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, PemFile("failover.etcd_ca", section.etcd_ca))
     context.check_hostname = True
     certificate, key = section.etcd_certificate, section.etcd_key
     if certificate is not None and key is not None:  # both or none: `broken_rules`
-        named = _File("failover.etcd_certificate", certificate)
-        _load_certificate(context, named, _File("failover.etcd_key", key))
-    return context
-
-
-def http_tls(section: HttpSection) -> ssl.SSLContext | None:
-    """None: browsers are served in the clear. Raises ConfigError."""
-    certificate, key = section.tls_certificate, section.tls_key
-    if certificate is None or key is None:  # both or none: `broken_rules`
-        return None
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.set_alpn_protocols(["http/1.1"])
-    named = _File("http.tls_certificate", certificate)
-    _load_certificate(context, named, _File("http.tls_key", key))
+        named = PemFile("failover.etcd_certificate", certificate)
+        load_certificate(context, named, PemFile("failover.etcd_key", key))
     return context
 
 
@@ -98,14 +95,14 @@ def open_key_warning(name: str, path: Path) -> str | None:
     return None
 
 
-class _File(NamedTuple):
+class PemFile(NamedTuple):
     """A PEM file and the configuration key that names it."""
 
     name: str
     path: Path
 
 
-def _context(kind: ssl._SSLMethod, ca: _File) -> ssl.SSLContext:
+def _context(kind: ssl._SSLMethod, ca: PemFile) -> ssl.SSLContext:
     context = ssl.SSLContext(kind)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_REQUIRED
@@ -118,7 +115,8 @@ def _context(kind: ssl._SSLMethod, ca: _File) -> ssl.SSLContext:
     return context
 
 
-def _load_certificate(context: ssl.SSLContext, certificate: _File, key: _File) -> None:
+def load_certificate(context: ssl.SSLContext, certificate: PemFile, key: PemFile) -> None:
+    """Have `context` show it. Raises ConfigError, which names the file that is wrong."""
     _look_for("certificate", certificate)
     _look_for("private key", key)
     try:
@@ -130,7 +128,7 @@ def _load_certificate(context: ssl.SSLContext, certificate: _File, key: _File) -
         raise ConfigError(key.name, str(key.path), fix) from None
 
 
-def _look_for(what: str, file: _File) -> None:
+def _look_for(what: str, file: PemFile) -> None:
     kind = b"PRIVATE KEY-----" if what == "private key" else b"-----BEGIN CERTIFICATE-----"
     try:
         content = file.path.read_bytes()
@@ -149,7 +147,7 @@ def _no_passphrase() -> str:
     raise _PassphraseWanted
 
 
-def _unfit(certificate: _File, key: _File, error: ssl.SSLError) -> ConfigError:
+def _unfit(certificate: PemFile, key: PemFile, error: ssl.SSLError) -> ConfigError:
     """Which of the two files is wrong."""
     if error.reason == "KEY_VALUES_MISMATCH":
         fix = f"is not the key of {certificate.name} ({certificate.path})"

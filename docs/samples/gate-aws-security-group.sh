@@ -41,7 +41,7 @@ revoke() {
 case "$RTMP_SYNC_ACTION" in
     open)
         revoke || exit 1    # what an earlier list let in
-        for port in $RTMP_SYNC_PORT ${RTMP_SYNC_HTTP_PORT:-}; do
+        for port in $RTMP_SYNC_PORT ${RTMP_SYNC_TLS_PORT:-} ${RTMP_SYNC_HTTP_PORT:-}; do
             for network in ${RTMP_SYNC_ALLOW:-0.0.0.0/0 ::/0}; do
                 aws ec2 authorize-security-group-ingress --group-id "$group" \
                     --ip-permissions "$(permission "$port" "$network")" >/dev/null || exit 1

@@ -8,7 +8,9 @@ their environment:
     RTMP_SYNC_EPOCH    the epoch that is opened; 0 as long as this process opened none
     RTMP_SYNC_HOST     host and port of rtmp.listen
     RTMP_SYNC_PORT
-    RTMP_SYNC_HTTP_HOST  the same of http.listen; empty without it
+    RTMP_SYNC_TLS_HOST   the same of rtmp.tls_listen; empty without it
+    RTMP_SYNC_TLS_PORT
+    RTMP_SYNC_HTTP_HOST  … of http.listen
     RTMP_SYNC_HTTP_PORT
     RTMP_SYNC_ALLOW    firewall.allow, with spaces between
 
@@ -102,11 +104,14 @@ def _commands(config: Config) -> dict[str, list[str]]:
 
 def _filter(config: Config) -> CommandFilter:
     host, port = config.rtmp.listen
+    tls_host, tls_port = config.rtmp.tls_listen or ("", "")
     http_host, http_port = config.http.listen or ("", "")
     variables = {
         "RTMP_SYNC_NODE": config.node.id,
         "RTMP_SYNC_HOST": host,
         "RTMP_SYNC_PORT": str(port),
+        "RTMP_SYNC_TLS_HOST": tls_host,
+        "RTMP_SYNC_TLS_PORT": str(tls_port),
         "RTMP_SYNC_HTTP_HOST": http_host,
         "RTMP_SYNC_HTTP_PORT": str(http_port),
         "RTMP_SYNC_ALLOW": " ".join(config.firewall.allow),

@@ -29,7 +29,7 @@ def net_admin(config: Config) -> Iterator[ConfigError]:
 
 
 def fixed_port(config: Config) -> Iterator[ConfigError]:
-    for key, listen in zip(("rtmp.listen", "http.listen"), config.public, strict=False):
+    for key, listen in config.public_by_key.items():
         if listen.port == 0:
             fix = "a packet filter needs a fixed port; give one"
             yield ConfigError(key, str(listen), fix)

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls.base import GateState, Report
+from rtmp_sync.firewalls.tls_listener import TlsServer
 
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
@@ -24,13 +25,19 @@ __all__ = ["GoneListener", "ListenerGate", "PublicPort", "check", "make", "make_
 BACKLOG = 4096
 
 
+# For the handshake of TLS; that of RTMP has its time besides.
+TLS_SECONDS = 5.0
+
+
 class PublicPort(NamedTuple):
-    """`factory` makes the protocol of each connection. tls: None for none."""
+    """`factory` makes the protocol of each connection. tls: None for none; it has `tls_seconds`
+    for its handshake."""
 
     host: str
     port: int
     factory: Callable[[], asyncio.BaseProtocol]
     tls: SSLContext | None = None
+    tls_seconds: float = TLS_SECONDS
 
 
 class ListenerGate:
@@ -47,7 +54,7 @@ class ListenerGate:
         beside: Sequence[PublicPort] = (),
     ) -> None:
         self._ports = [PublicPort(host, port, factory), *beside]
-        self._servers: list[asyncio.Server] = []
+        self._servers: list[asyncio.Server | TlsServer] = []
 
     @property
     def address(self) -> tuple[str, int]:
@@ -73,15 +80,7 @@ class ListenerGate:
         servers = self._servers
         try:
             for number, one in enumerate(self._ports):
-                # reuse_address: connections of the last time linger in TIME_WAIT.
-                server = await asyncio.get_running_loop().create_server(
-                    one.factory,
-                    one.host,
-                    one.port,
-                    ssl=one.tls,
-                    reuse_address=True,
-                    backlog=BACKLOG,
-                )
+                server = await _listen(one)
                 servers.append(server)
                 self._ports[number] = one._replace(port=server.sockets[0].getsockname()[1])
                 if servers is not self._servers:
@@ -109,6 +108,19 @@ class ListenerGate:
 
     def hold(self, until: float) -> None:
         """A frozen process listens on: the load balancer's HTTP check is for that."""
+
+
+async def _listen(port: PublicPort) -> asyncio.Server | TlsServer:
+    # reuse_address: connections of the last time linger in TIME_WAIT.
+    loop = asyncio.get_running_loop()
+    if port.tls is None:
+        return await loop.create_server(
+            port.factory, port.host, port.port, reuse_address=True, backlog=BACKLOG
+        )
+    found = await loop.getaddrinfo(port.host, port.port, type=socket.SOCK_STREAM)
+    family, _, _, _, address = found[0]
+    listener = socket.create_server(address, family=family, backlog=BACKLOG)  # reuses, too
+    return TlsServer(listener, port.factory, port.tls, port.tls_seconds)
 
 
 class GoneListener:

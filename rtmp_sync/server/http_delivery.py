@@ -18,10 +18,11 @@ from typing import TYPE_CHECKING, Final
 import structlog
 from aiohttp import web
 
-from rtmp_sync.config_tls import http_tls
+from rtmp_sync.config_public_tls import public_tls
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.firewalls.listener import PublicPort
 from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.certificates import Certificates
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.http_admission import HttpAdmission, Viewer
 from rtmp_sync.server.http_body import Body, body_for
@@ -45,7 +46,8 @@ _RETRY_SECONDS: Final = 1  # what a browser is told to wait while this origin is
 
 
 class HttpDelivery:
-    """listen: `http.listen`. sessions: of the RTMP port, with which it is opened and closed."""
+    """listen: `http.listen`. sessions: of the RTMP port, with which it is opened and closed.
+    Raises ConfigError for certificates that cannot be used."""
 
     def __init__(self, listen: Address, sessions: Sessions, config: Config) -> None:
         http = config.http
@@ -59,6 +61,8 @@ class HttpDelivery:
         self._streams = HttpStreams(sessions.turn, config.rtmp.gop_cache_bytes)
         self._cors = Cors(http.origins)
         self._forwarders = TrustedProxies(http.forwarded_for_from)
+        tls = public_tls(http)
+        self._certificates = Certificates(tls) if tls is not None else None
         self._server = web.Server(self._answer, handler_cancellation=True)
         self._connections: set[HttpConnection] = set()
         self._viewers: set[Viewer] = set()
@@ -71,19 +75,22 @@ class HttpDelivery:
         return len(self._viewers)
 
     def port(self) -> PublicPort:
-        """For the gate. Raises ConfigError for files that cannot be used."""
-        tls = http_tls(self._config)
+        """For the gate."""
+        tls = self._certificates.context if self._certificates is not None else None
         return PublicPort(*self._listen, lambda: HttpConnection(self._server, self), tls)
 
     def start(self) -> None:
-        """Look after players from now on."""
-        loop = asyncio.get_running_loop()
-        self._looking = loop.call_later(self._patience_seconds / _LOOKS, self._look)
+        """Look after players, and after certificates, from now on."""
+        self._look_soon()
+        if self._certificates is not None:
+            self._certificates.start()
 
     def stop(self) -> None:
         """The gate is closed, nobody comes any more."""
         if self._looking is not None:
             self._looking.cancel()
+        if self._certificates is not None:
+            self._certificates.stop()
         self.cut()
 
     def cut(self) -> None:
@@ -245,13 +252,17 @@ class HttpDelivery:
             player = viewer.player
             log.info("http_ended", bytes=player.bytes_out, dropped=player.dropped_tags)
 
+    def _look_soon(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._looking = loop.call_later(self._patience_seconds / _LOOKS, self._look)
+
     def _look(self) -> None:
         """Disconnect who does not read."""
         for viewer in list(self._viewers):
             if viewer.player.is_stuck(now(), self._patience_seconds):
                 self._log.info("http_stuck", client=viewer.client.id, behind=viewer.player.behind)
                 viewer.player.cut()
-        self.start()
+        self._look_soon()
 
 
 def _connection(request: web.BaseRequest) -> HttpConnection:

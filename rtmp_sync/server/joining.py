@@ -32,7 +32,8 @@ def begin_admission(session: Session, request: ConnectRequested) -> None:
         _decided(session, request, result, error)
 
     instances = session.sessions.instances
-    session.ask(admit(instances, request, session, session.address), decided)
+    question = admit(instances, request, session, session.address, session.protocol)
+    session.ask(question, decided)
 
 
 def _decided(

@@ -22,14 +22,16 @@ from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.cluster.restraint import Restraint
 from rtmp_sync.config import Address, Config
+from rtmp_sync.config_public_tls import public_tls
 from rtmp_sync.coordinators import make_coordinator
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls import make_gate
 from rtmp_sync.firewalls.base import Gate
-from rtmp_sync.firewalls.listener import ListenerGate
+from rtmp_sync.firewalls.listener import ListenerGate, PublicPort
 from rtmp_sync.plugins import load_applications
 from rtmp_sync.server.authority import Authority
 from rtmp_sync.server.blocked_loop import BlockedLoop
+from rtmp_sync.server.certificates import Certificates
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.guard_pipe import FORMER_LIFE
@@ -75,6 +77,7 @@ class Origin:
     overseer: Overseer
     _listener: ListenerGate
     _health: OwnHealth
+    _certificates: Certificates | None
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -119,8 +122,12 @@ class Origin:
     @property
     def http_port(self) -> int | None:
         """The same of browsers; None when they are not served."""
-        ports = self._listener.beside
-        return ports[0][1] if ports else None
+        return self._listener.beside[-1][1] if self.http is not None else None
+
+    @property
+    def rtmps_port(self) -> int | None:
+        """The same of clients that use TLS."""
+        return self._listener.beside[0][1] if self._certificates is not None else None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -148,8 +155,8 @@ class Origin:
         self.instances.slept = lambda: self.loop_lag.seconds > MAX_LOOP_LAG_SECONDS
         self.sessions = Sessions(self.turn, self.tasks, self.instances, self.load_balancer, config)
         self.http = self._http_delivery()
-        beside = [self.http.port()] if self.http is not None else []
-        self._listener = ListenerGate(*config.rtmp.listen, self.sessions, beside)
+        self._certificates = self._rtmps_certificates()
+        self._listener = ListenerGate(*config.rtmp.listen, self.sessions, self._beside())
         self.gate = make_gate(config, self._listener, self.history.record)
         self.turn.on_batch.append(self.persistence.write)
         self._health = OwnHealth(self.loop_lag, self.persistence, self._own_port())
@@ -182,6 +189,8 @@ class Origin:
         self.authority.end()
         await self.watchdog.stop()
         await self.gate.stop()
+        if self._certificates is not None:
+            self._certificates.stop()
         if self.http is not None:
             self.http.stop()
         self._let_go()
@@ -319,10 +328,7 @@ class Origin:
     def _not_opened(self) -> ConfigError:
         driver = self.config.firewall.driver
         if driver in ("listener", "none"):
-            addresses = {"rtmp.listen": self.config.rtmp.listen}
-            if self.config.http.listen is not None:
-                addresses["http.listen"] = self.config.http.listen
-            if taken := taken_ports(addresses):
+            if taken := taken_ports(self.config.public_by_key):
                 return taken[0]
             fix = "cannot be listened on; free the port, or give another one"
             return ConfigError("rtmp.listen", str(self.config.rtmp.listen), fix)
@@ -337,6 +343,23 @@ class Origin:
         delivery = HttpDelivery(listen, self.sessions, self.config)
         delivery.start()
         return delivery
+
+    def _rtmps_certificates(self) -> Certificates | None:
+        """Raises ConfigError."""
+        tls = public_tls(self.config.rtmp)
+        if tls is None:
+            return None
+        certificates = Certificates(tls)
+        certificates.start()
+        return certificates
+
+    def _beside(self) -> list[PublicPort]:
+        """The ports that are open while the RTMP port is."""
+        ports, rtmp = [], self.config.rtmp
+        if self._certificates is not None and rtmp.tls_listen is not None:
+            tls, seconds = self._certificates.context, rtmp.handshake_timeout
+            ports.append(PublicPort(*rtmp.tls_listen, self.sessions, tls, seconds))
+        return [*ports, self.http.port()] if self.http is not None else ports
 
     def _own_port(self) -> RtmpProbe:
         """Asks the public port as a client on this machine would."""

@@ -13,7 +13,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Literal, cast
 
 from structlog.stdlib import BoundLogger
 
@@ -106,7 +106,7 @@ class Session(asyncio.Protocol):
         return app if isinstance(app, str) else ""
 
     @property
-    def protocol(self) -> str:
+    def protocol(self) -> Literal["rtmp", "rtmps"]:
         """Over what: "rtmp" or "rtmps"."""
         transport = self._transport
         tls = transport is not None and transport.get_extra_info("sslcontext") is not None
@@ -140,7 +140,7 @@ class Session(asyncio.Protocol):
         self._host = str(address[0]) if address else ""
         self.address = f"{address[0]}:{address[1]}" if address else "unknown"
         self.log = self.log.bind(peer=self.address)
-        if self._host in self.sessions.proxies:
+        if self._host in self.sessions.proxies and self.protocol == "rtmp":
             self._header = ProxyHeaderReader()
         self.outbox.open(transport)
         self.log.debug("connection_made")

@@ -36,6 +36,7 @@ SERVER_VERSION: Final = 0x04050001  # FMS 4.5.0.1
 # those of ../shared/wire/rtmp.md; other code bases number them the other way round.
 _OFFSET_FIELDS: Final = (772, 8)
 _DIGEST_BYTES: Final = 32
+_TLS_HANDSHAKE: Final = 22  # RFC 8446, 5.1: how a client's first record begins
 _DIGEST_PLACES: Final = 728
 
 _U32_PAIR: Final = Struct(">II")
@@ -90,6 +91,8 @@ def make_simple_packet(time_ms: int, random: bytes) -> bytes:
 def _check_version(version: int) -> None:
     if version != RTMP_VERSION:
         what = "not RTMP" if version >= 32 else "RTMPE and other versions are not supported"
+        if version == _TLS_HANDSHAKE:
+            what = "that is TLS, and this port is for rtmp: (rtmp.tls_listen is for rtmps:)"
         raise RemoteProtocolError(f"handshake version {version}, not {RTMP_VERSION}: {what}")
 
 
