@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from typing import Protocol
+from typing import Final, Protocol
 
 from rtmp_sync.server.live_player import LivePlayer
 from rtmp_sync.server.peer_stream import StreamPeer
@@ -33,6 +33,9 @@ __all__ = ["Channel", "Publisher", "Status", "Tap"]
 
 Status = Callable[[str, str, str], None]
 """Told (code, description, level) of what becomes of a stream."""
+
+# What comes before frames, and at 0 whatever the time of those.
+_CONFIGURATION: Final = media.SEQUENCE_HEADER | media.METADATA | media.EMPTY
 
 
 class Publisher(Protocol):
@@ -103,7 +106,7 @@ class Channel:
         self._ranks = Ranks(turn)
         self._listeners: list[_Listener] = []  # replaced, not changed: hearing may make one go
         self._last = stream.timestamp  # of the last message
-        self._offset: int | None = 0  # of this publisher's timestamps; None: by its first one
+        self._offset: int | None = 0  # of this publisher's timestamps; None: by its first frame
 
     @property
     def name(self) -> str:
@@ -177,7 +180,7 @@ class Channel:
         """One message of the publisher, to all who play and hear."""
         self.messages_in += 1
         self.bytes_in += len(payload)
-        self._pass_on(type, self._placed(timestamp), payload)
+        self._pass_on(type, self._placed(type, timestamp, payload), payload)
 
     def _pass_on(self, type: int, timestamp: int, payload: bytes) -> None:
         stream = self.stream
@@ -208,14 +211,18 @@ class Channel:
                 listener.hear(message)
         self._ranks.put(type, flags, timestamp, payload)
 
-    def _placed(self, timestamp: int) -> int:
+    def _placed(self, type: int, timestamp: int, payload: bytes) -> int:
         """Where a timestamp of the publisher's is in the stream: for who went on playing while
         it was away time does not go back, though it has begun at 0 again."""
+        is_metadata = type == DATA and data_name(split_data(payload)[1]) == "onMetaData"
         if self._offset is None:
+            if is_metadata or media.classify(type, payload) & _CONFIGURATION:
+                return self._last
             self._offset = self._last + 1 - timestamp
         if self._offset:
             timestamp = timestamp + self._offset & 0xFFFFFFFF
-        self._last = timestamp
+        if not is_metadata:  # it often comes at 0, whatever the time
+            self._last = timestamp
         return timestamp
 
     # Players

@@ -20,7 +20,7 @@ from rtmp_sync.server.http_body import Frame
 from rtmp_sync.server.http_player import HttpPlayer, Tag
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.turn import Turn
-from rtmp_sync.state.live_stream import LiveMessage, LiveStream
+from rtmp_sync.state.live_stream import LiveMessage, LiveStream, step_ms
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
 from rtmp_sync.wire.flv import encode_file_header, encode_tag
@@ -126,7 +126,8 @@ class HttpStream:
         self._tracks.add(type)
         if not flags & (media.SEQUENCE_HEADER | media.METADATA) and self._first_ms is None:
             self._first_ms = timestamp
-        waited = self._first_ms is not None and timestamp - self._first_ms >= _LOOK_MS
+        first_ms = self._first_ms  # a clock that is set back is waited for no longer either
+        waited = first_ms is not None and abs(step_ms(first_ms, timestamp)) >= _LOOK_MS
         if waited or self._tracks == _BOTH:
             self._header = encode_file_header(
                 audio=AUDIO in self._tracks, video=VIDEO in self._tracks

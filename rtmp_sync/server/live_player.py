@@ -14,7 +14,7 @@ from rtmp_sync.server.peer_stream import (
 )
 from rtmp_sync.server.transition import completed, play_status
 from rtmp_sync.server.turn import Turn
-from rtmp_sync.state.live_stream import LiveMessage, LiveStream
+from rtmp_sync.state.live_stream import LiveMessage, LiveStream, step_ms
 from rtmp_sync.wire import media
 from rtmp_sync.wire.chunk import encode_message
 from rtmp_sync.wire.constants import (
@@ -152,8 +152,7 @@ class LivePlayer:
             if self._duration_ms or flags & media.KEY_FRAME:
                 self._from_ms = timestamp
             return
-        elapsed_ms = (timestamp - self._from_ms + 0x80000000 & 0xFFFFFFFF) - 0x80000000
-        self._ended = elapsed_ms >= (self._duration_ms or 0)
+        self._ended = step_ms(self._from_ms, timestamp) >= (self._duration_ms or 0)
 
     def _tell_end(self) -> None:
         name, duration_ms = self.stream.name, self._duration_ms or 0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from rtmp_sync.state.live_stream import LiveMessage
+from rtmp_sync.state.live_stream import LiveMessage, step_ms
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import DATA
 from rtmp_sync.wire.messages import data_name
@@ -30,7 +30,8 @@ class Timeline:
         self.last = 0
         self._origin: float | None = None  # loop time at 0 ms
         self._base = 0
-        self._first: int | None = None  # the source's own timestamp at `_base`
+        self._ms = 0  # of the last message that was no header
+        self._source: int | None = None  # the source's own timestamp of it
 
     def switch(self) -> None:
         """Another source: it begins now."""
@@ -39,15 +40,15 @@ class Timeline:
             self._origin = time
         else:
             self._base = max(self.last + 1, round((time - self._origin) * 1000))
-        self._first = None
+        self._ms = self._base
+        self._source = None
 
     def place(self, message: LiveMessage) -> int:
         """A header does not say where its source begins: it may be older than what follows."""
-        if self._first is None:
-            if is_header(message):
-                return self._base
-            self._first = message.timestamp
-        step = message.timestamp - self._first & 0xFFFFFFFF
-        ms = self._base if step & 0x80000000 else self._base + step
+        if not is_header(message):
+            if self._source is not None:
+                self._ms += step_ms(self._source, message.timestamp)
+            self._source = message.timestamp
+        ms = max(self._base, self._ms)
         self.last = max(self.last, ms)
         return ms

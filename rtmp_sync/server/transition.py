@@ -14,7 +14,7 @@ from collections.abc import Callable
 from typing import Final
 
 from rtmp_sync.server.peer_stream import PeerStream
-from rtmp_sync.state.live_stream import LiveMessage
+from rtmp_sync.state.live_stream import LiveMessage, step_ms
 from rtmp_sync.wire import amf0, media
 from rtmp_sync.wire.constants import LEVEL_STATUS, PLAY_TRANSITION, TRANSITION_SUCCESS
 
@@ -68,4 +68,5 @@ class Transition:
             return False
         if self._sound_from is None:
             self._sound_from = message.timestamp
-        return message.timestamp - self._sound_from >= _SOUND_ONLY_MS
+        # a clock that was set back counts, too
+        return abs(step_ms(self._sound_from, message.timestamp)) >= _SOUND_ONLY_MS

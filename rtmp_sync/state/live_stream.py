@@ -21,7 +21,7 @@ from rtmp_sync.wire.media import (
     track_of,
 )
 
-__all__ = ["LiveMessage", "LiveStream"]
+__all__ = ["LiveMessage", "LiveStream", "step_ms"]
 
 GOP_CACHE_BYTES: Final = 16 * 1024 * 1024  # ten seconds at 12 Mbit/s
 _MAX_HEADERS: Final = 64  # tracks times kinds; more is not a stream of this field
@@ -34,6 +34,12 @@ class LiveMessage(NamedTuple):
     flags: int
     timestamp: int
     payload: bytes
+
+
+def step_ms(before: int, after: int) -> int:
+    """From one timestamp to another: they are u32 and wrap, and may go back."""
+    step = after - before & 0xFFFFFFFF
+    return step - (1 << 32) if step & 0x80000000 else step
 
 
 class LiveStream:

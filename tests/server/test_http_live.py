@@ -228,3 +228,15 @@ async def test_a_stream_that_is_published_again_plays_for_who_asks_again(origin:
             assert player.media()[-1] == (VIDEO, 0, key(text))
             await publisher.unpublish()
             await player.over()
+
+
+async def test_who_waits_for_a_second_track_waits_no_longer_when_the_clock_is_set_back(
+    origin: Origin,
+) -> None:
+    async with Publisher(origin, "s") as publisher, HttpPlayer(url(origin)) as player:
+        await until(lambda: ("play", "s", "") in probe(origin).said)
+        publisher.push(AUDIO, 90_000, AAC_HEADER)
+        publisher.push(AUDIO, 90_000, sound())
+        publisher.push(AUDIO, 0, sound())
+        await player.until(lambda: player.media())
+        assert not player.reader.has_video

@@ -374,3 +374,18 @@ async def test_from_a_recording_to_what_is_live_and_back(origin: Origin) -> None
     assert "e1" not in shown(peer)
     live.close()
     peer.close()
+
+
+async def test_sound_alone_is_gone_over_to_at_the_end_of_32_bits_too(origin: Origin) -> None:
+    low, radio = await publisher(origin, "low"), await Peer().join(origin.rtmp_port)
+    radio.tell("publish", "radio", "live")
+    await radio.status("NetStream.Publish.Start")
+    peer = await player(origin, "low")
+    play2(peer, "radio")
+    await until_told(peer, TRANSITION)
+    for ms in range(0xFFFFFFFF - 500, 0xFFFFFFFF + 700, 100):
+        radio.push(AUDIO, ms & 0xFFFFFFFF, b"\xaf\1sound")
+    await peer.until(lambda: shown(peer).count("sound") == 2)
+    assert times(peer)[-2:] == [499, 599]
+    for one in (low, radio, peer):
+        one.close()

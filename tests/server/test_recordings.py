@@ -481,3 +481,25 @@ async def test_what_is_being_recorded_is_not_recorded_twice(
         take = await origin.recordings.prepare("probe", "live", "s", "record")
         assert take.trouble == "it is recorded"
         peer.close()
+
+
+async def test_a_publisher_that_returns_with_a_clock_of_its_own_goes_on_at_once(
+    tmp_path: Path,
+) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin, "live")
+        player = await play(origin, "s")
+        await peer.until(lambda: START in peer.statuses())
+        film(peer, 5)
+        peer.push(DATA, 0, amf0.encode("@setDataFrame", "onMetaData", {"title": "late"}))
+        await player.until(lambda: player.media()[-1:] and player.media()[-1].type == DATA)
+        peer.close()
+        await until(lambda: len(origin.sessions) == 1)
+        peer = await publish(origin, "live")
+        peer.push(DATA, 0, amf0.encode("@setDataFrame", "onMetaData", {"title": "again"}))
+        film(peer, 0)
+        peer.push(VIDEO, 3_600_000, b"\x17\1\0\0\0key")
+        await player.until(lambda: len(times(player)) == 6)
+        assert times(player) == [0, 40, 80, 120, 160, 161]
+        peer.close()
+        player.close()

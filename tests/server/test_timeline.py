@@ -51,3 +51,17 @@ async def test_a_source_may_pass_the_end_of_32_bits() -> None:
     timeline = Timeline()
     timeline.switch()
     assert [timeline.place(sound(ms)) for ms in (0xFFFFFFF0, 0xFFFFFFFF, 4)] == [0, 15, 20]
+
+
+async def test_a_source_may_be_played_for_longer_than_half_of_32_bits() -> None:
+    timeline = Timeline()
+    timeline.switch()
+    days = [day * 86_400_000 for day in range(60)]
+    assert [timeline.place(sound(ms & 0xFFFFFFFF)) for ms in days] == days
+
+
+async def test_a_header_in_the_middle_is_where_the_source_is_by_then() -> None:
+    timeline = Timeline()
+    timeline.switch()
+    placed = [timeline.place(one) for one in (sound(0), sound(700), header(0), sound(740))]
+    assert placed == [0, 700, 700, 740]
