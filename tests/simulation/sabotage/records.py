@@ -21,10 +21,12 @@ from tests.simulation.sabotage.registry import only, sabotage
 def unknown_cas_taken_as_failed() -> Iterator[None]:
     tried = Observer.tried
 
-    def take(self: Observer, result: CasResult, highest: Record | None) -> None:
+    def take(
+        self: Observer, result: CasResult, highest: Record | None, *, awaited: str = ""
+    ) -> None:
         if result.outcome is Outcome.UNKNOWN:
             result = replace(result, outcome=Outcome.REFUSED)
-        tried(self, result, highest)
+        tried(self, result, highest, awaited=awaited)
 
     with patch.object(Observer, "tried", take):
         yield
