@@ -25,7 +25,8 @@ test: setup-dev
 	$(call stage,end-to-end tests one by one,.venv/bin/python -m pytest -q --durations=20 -m e2e)
 
 check: setup-dev
-	$(call stage,format and lint,.venv/bin/ruff format --check . && .venv/bin/ruff check .)
+	$(call stage,format,.venv/bin/ruff format --check .)
+	$(call stage,lint,.venv/bin/ruff check .)
 	$(call stage,types,.venv/bin/mypy)
 
 bench: setup-dev
