@@ -78,9 +78,7 @@ class Access:
 
     def administrator(self, request: web.Request) -> Caller:
         """The administrator, by HTTP basic credentials."""
-        # A browser that knows the password must not be led here by another site.
-        if request.headers.get("Sec-Fetch-Site", "none") not in ("none", "same-origin"):
-            raise Denied(403, "not from another site")
+        _refuse_other_sites(request)
         header = request.headers.get("Authorization", "")
         right = self._look(request, lambda: self._credentials.match_header(header))
         if right:
@@ -103,7 +101,8 @@ class Access:
 
     def fms(self, request: web.Request, method: str) -> Caller | None:
         """The administrator, by auser and apswd; None: they are wrong. A monitor's ping need not
-        wait for other programs of its host that have the wrong ones."""
+        wait for other programs of its host that have the wrong ones. Raises Denied."""
+        _refuse_other_sites(request)
         user, password = request.query.get("auser", ""), request.query.get("apswd", "")
         if method == PING:
             right = self._credentials.match(user, password)
@@ -138,6 +137,21 @@ class Access:
         if given:
             self._back_off.failed(address, now())
             self._log.warning("wrong_credentials", address=address, path=request.path)
+
+
+def _refuse_other_sites(request: web.Request) -> None:
+    """A browser that knows the password must not be led here by another site, nor make its
+    operator wait for passwords that the other site guesses. Browsers name their `Sec-Fetch-Site`
+    where HTTPS or this very machine is asked; anywhere else only the origin of what changes
+    anything."""
+    headers = request.headers
+    site, origin = headers.get("Sec-Fetch-Site"), headers.get("Origin")
+    if site is not None:
+        here = site in ("none", "same-origin")
+    else:
+        here = origin is None or origin.partition("://")[2] == headers.get("Host")
+    if not here:
+        raise Denied(403, "not from another site")
 
 
 ACCESS = web.AppKey("access", Access)

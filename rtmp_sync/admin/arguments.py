@@ -57,6 +57,8 @@ def from_json(method: Method, in_path: Arguments, body: object) -> Arguments:
         argument = _known(method, in_path, name)
         if not isinstance(value, argument.kind):
             raise bad_value(f"{name}: give {_WORDS[argument.kind]}")
+        if isinstance(value, str) and not _is_text(value):
+            raise bad_value(f"{name}: half of a surrogate pair is no text")
         if isinstance(value, list) and len(value) > MAX_VALUES:
             raise bad_value(f"{name}: at most {MAX_VALUES} values")
         found[name] = value
@@ -64,6 +66,11 @@ def from_json(method: Method, in_path: Arguments, body: object) -> Arguments:
 
 
 _WORDS: Final[dict[type, str]] = {str: "a string", bool: "true or false", list: "an array"}
+
+
+def _is_text(value: str) -> bool:
+    """JSON can say what UTF-8 cannot."""
+    return not any("\ud800" <= sign <= "\udfff" for sign in value)
 
 
 def _known(method: Method, in_path: Arguments, name: str) -> Argument:

@@ -75,6 +75,38 @@ async def test_an_address_that_is_not_in_the_list_is_told_nothing(
         assert (status, "Call.Success" in text) == (200, True)
 
 
+# Browsers
+
+
+@pytest.mark.parametrize("site", ["http://evil.example", "null", "http://127.0.0.1:1"])
+async def test_what_a_page_of_another_site_sends_is_refused_also_by_old_browsers(
+    http: Http, origin: ShownOrigin, admin: dict[str, str], site: str
+) -> None:
+    """And where browsers do not tell `Sec-Fetch-Site`: over HTTP, from another machine."""
+    led_here = {**admin, "Origin": site}
+    for path in ("/pause", "/allow/reload", "/api/v1/broadcast"):
+        status, text = await http.ask(path, method="POST", headers=led_here)
+        assert (status, "not from another site" in text) == (403, True), path
+    assert not origin.watchdog.asked
+
+
+async def test_what_a_page_of_our_own_sends_is_not_refused(
+    http: Http, origin: ShownOrigin, admin: dict[str, str]
+) -> None:
+    own = {**admin, "Origin": "http://origin.example:8081", "Host": "origin.example:8081"}
+    assert (await http.ask("/pause", method="POST", headers=own))[0] == 200
+    assert [kind for kind, _, _ in origin.watchdog.asked] == ["pause"]
+
+
+async def test_another_site_cannot_make_the_operator_wait(
+    http: Http, admin: dict[str, str]
+) -> None:
+    for _ in range(FREE + 2):
+        cross_site = {"Sec-Fetch-Site": "cross-site"}
+        assert (await http.ask("/admin/getApps", params=WRONG, headers=cross_site))[0] == 403
+    assert (await http.ask("/history", headers=admin))[0] == 200
+
+
 # Guessing
 
 

@@ -199,6 +199,8 @@ async def test_tokens_are_read_again_when_their_file_changes(tmp_path: Path) -> 
         ("/broadcast", "POST", {"scope": 1, "method": "x"}, "scope: give a string"),
         ("/broadcast", "POST", {"scope": "Server", "method": "x", "args": "y"}, "give an array"),
         ("/broadcast", "POST", {"scope": "Server", "method": "x", "args": [0] * 65}, "at most 64"),
+        ("/broadcast", "POST", {"scope": "Server", "method": "\ud800"}, "method: half of a"),
+        ("/broadcast", "POST", {"\ud800": "x"}, "\ud800: there is no such argument"),
         ("/broadcast", "POST", [], "the body must be a JSON object"),
         ("/instances/a/b/reload", "POST", {"appInst": "c/d"}, "appInst: there is no such"),
     ],

@@ -75,8 +75,9 @@ def _denied(denied: Denied) -> web.Response:
 
 
 def _response(answer: Answer, status: int = 200) -> web.Response:
+    # in ASCII: the names that clients choose are not always what UTF-8 can say
     return web.Response(
-        text=answer.model_dump_json(),
+        text=json.dumps(answer.model_dump(mode="json")),
         status=status,
         content_type="application/json",
         headers={"Cache-Control": "no-store"},
