@@ -1,1 +1,1 @@
-"""What each command does; rtmp_sync/cli.py holds their names and options."""
+"""What each command does; rtmp_sync/cli holds their names and options."""
