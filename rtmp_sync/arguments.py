@@ -261,19 +261,22 @@ def _object(item: _Kind) -> _Kind:
 
 def _typed_dict(hint: Any) -> _Kind:
     hints = _evaluated(hint)
-    kinds = {key: _kind_of(hints.get(key, Any)) for key in hint.__annotations__}
+    keys = tuple(hint.__annotations__)
+    kinds: dict[str, _Kind] = {}  # from the first object on: it may be one of its own members
     required: frozenset[str] = hint.__required_keys__
 
     def fit(value: object) -> object:
         if not isinstance(value, dict):
             raise _Misfit("an object", value)
+        if not kinds:
+            kinds.update((key, _kind_of(hints.get(key, Any))) for key in keys)
         for key in required:
             if key not in value:
                 raise _Misfit("given", pyamf.Undefined, _member(key))
         known = ((key, kinds.get(key, _ANY), one) for key, one in value.items())
         return {key: _inside(kind, one, _member(key)) for key, kind, one in known}
 
-    return _Kind(f"an object ({', '.join(kinds)})", fit)
+    return _Kind(f"an object ({', '.join(keys)})", fit)
 
 
 def _union(kinds: list[_Kind]) -> _Kind:

@@ -22,6 +22,11 @@ class Move(TypedDict):
     y: int
 
 
+class Branch(TypedDict):
+    name: str
+    further: list[Branch]
+
+
 class Piece:
     pass
 
@@ -140,3 +145,12 @@ def test_the_values_that_came_stay_as_they_are() -> None:
     sent = [[1.0]]
     assert one(list[int]).bind(sent) == [[1]]
     assert type(sent[0][0]) is float
+
+
+def test_an_object_may_have_others_of_its_kind_in_it() -> None:
+    arguments = one(Branch)
+    tree = {"name": "a", "further": [{"name": "b", "further": []}]}
+    assert arguments.bind([tree]) == [tree]
+    wrong = {"name": "a", "further": [{"name": "b", "further": [{"name": 1.0, "further": []}]}]}
+    with pytest.raises(WrongArguments, match=r"(.further\[0\]){2}.name\) must be a str"):
+        arguments.bind([wrong])
