@@ -86,9 +86,9 @@ class HttpAdmission:
         app = f"{url.app}/{url.instance}"
         params: dict[str, object] = {
             "app": f"{app}?{url.query}" if url.query else app,
-            "flashVer": request.headers.get("User-Agent", ""),
-            "pageUrl": request.headers.get("Referer") or request.headers.get("Origin", ""),
-            "tcUrl": str(request.url),
+            "flashVer": _header(request, "User-Agent"),
+            "pageUrl": _header(request, "Referer") or _header(request, "Origin"),
+            "tcUrl": f"{request.scheme}://{_header(request, 'Host')}{request.rel_url.raw_path_qs}",
         }
         asked = ConnectRequested(0.0, str(params["app"]), params, [], 0)
         link = ViewerLink(player)
@@ -162,3 +162,8 @@ class HttpAdmission:
 
         self._tasks.start(question, decided)
         return answer
+
+
+def _header(request: web.BaseRequest, name: str) -> str:
+    """As text that AMF and JSON can say: what is no UTF-8 in it is lost."""
+    return request.headers.get(name, "").encode(errors="surrogateescape").decode(errors="replace")

@@ -12,6 +12,7 @@ import sys
 from typing import Any, TextIO
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import EventDict, Processor
 
 __all__ = ["configure_logging"]
@@ -39,6 +40,10 @@ class _StandardLibrary(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         logger = structlog.get_logger(record.name)
+        error = record.exc_info[1] if record.exc_info else None
+        if isinstance(error, HttpProcessingError):  # whoever reaches the port can send such
+            logger.info("no_http", error=type(error).__name__)
+            return
         logger.log(record.levelno, record.getMessage(), exc_info=record.exc_info or None)
 
 

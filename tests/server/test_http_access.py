@@ -15,6 +15,7 @@ import pytest
 from rtmp_sync import Client, Origin
 from rtmp_sync.errors import CallError
 from rtmp_sync.server import http_connection
+from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import VIDEO
 from rtmp_sync.wire.proxy_protocol import encode
 from tests.server.conftest import probe
@@ -157,6 +158,28 @@ async def test_the_application_sees_who_it_is(origin: Origin) -> None:
         client.disconnect("enough")
         await player.over()
         assert player.ended
+
+
+@pytest.mark.parametrize(
+    ("header", "agent"),
+    [
+        (b"Host: x:99999", ""),
+        (b"Host: \xff", ""),
+        (b"Host: x\r\nUser-Agent: a\xff", "a\ufffd"),
+        (b"Host: x\r\nReferer: \xed\xa0\x80", ""),
+    ],
+)
+async def test_no_header_is_a_mistake_of_ours(origin: Origin, header: bytes, agent: str) -> None:
+    assert origin.http_port is not None
+    async with on_air(origin):
+        reader, writer = await asyncio.open_connection("127.0.0.1", origin.http_port)
+        writer.write(b"GET /probe/live/s.flv HTTP/1.1\r\n" + header + b"\r\n\r\n")
+        async with asyncio.timeout(10):
+            assert (await reader.readline()).startswith(b"HTTP/1.1 200 ")
+        (client,) = viewers(origin)
+        assert client.agent == agent
+        amf0.encode(dict(client.params))  # whatever it is, an application can pass it on
+        writer.close()
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 import structlog
+from aiohttp.http_exceptions import BadHttpMessage
 
 from rtmp_sync.server.log import configure_logging
 
@@ -43,6 +44,19 @@ def test_the_standard_librarys_records_look_the_same(capsys: pytest.CaptureFixtu
     logging.getLogger("asyncio").error("forgotten %s", "task")
     found = json.loads(capsys.readouterr().err)
     assert (found["logger"], found["event"]) == ("asyncio", "forgotten task")
+
+
+def test_what_strangers_send_that_is_no_http_is_a_short_line(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    configure_logging()
+    try:
+        raise BadHttpMessage("Missing 'Host' header")
+    except BadHttpMessage:
+        logging.getLogger("aiohttp.server").exception("Error handling request from %s", "x")
+    found = json.loads(capsys.readouterr().err)
+    assert (found["level"], found["event"], found["error"]) == ("info", "no_http", "BadHttpMessage")
+    assert "exception" not in found
 
 
 def test_a_traceback_on_a_terminal_shows_no_values() -> None:
