@@ -202,7 +202,10 @@ class RecordedPlayer:
         announce(self._to, request.name)
         request = request._replace(origin_ms=self._origin_ms)
         self._transition = _Transition(request, at, ms)
-        if ms <= self._sent_ms:
+        if self._ended:
+            self._go_over()
+            self._count_from(ms)
+        elif ms <= self._sent_ms:
             self._go_over()
         return True
 

@@ -26,7 +26,7 @@ from rtmp_sync.storage.manifest import SegmentInfo
 from rtmp_sync.storage.media_folders import RECORDING, MediaFolders, NameRefused
 from rtmp_sync.storage.media_lane import MediaLane
 from rtmp_sync.storage.mending import mend, recordings_in
-from rtmp_sync.storage.recorder import Recorder, RecordLimits, Take
+from rtmp_sync.storage.recorder import Recorder, RecordLimits, Take, segments_after
 from rtmp_sync.storage.recording import Recording
 
 __all__ = ["Continued", "Recordings"]
@@ -58,6 +58,8 @@ class Recordings:
         )
         roots = (storage.media, *storage.virtual.values())
         self._lanes = {root: MediaLane() for root in roots if root is not None}
+        # Players have threads of their own: however many look at how much, writing goes on.
+        self._reading = {root: MediaLane() for root in self._lanes}
         self._node_id = config.node.id
         self._epoch = epoch
         self._writing: set[Recorder] = set()  # until all is written
@@ -71,7 +73,7 @@ class Recordings:
         when the disk does not answer) and RemoteProtocolError."""
         if not self.folders.any:
             return None
-        lane = self._lanes[self.folders.root(app, instance, name)]
+        lane = self._reading[self.folders.root(app, instance, name)]
         async with asyncio.timeout(_PROVE_SECONDS):
             path = await _in(lane, self.folders.prove, app, instance, name)
             return await Recording.open(path, lane)
@@ -94,7 +96,8 @@ class Recordings:
                 take = replace(take, folder=_folder(path))
                 take = await self._settle(take, lane)
                 if kind == "record" and continued is None:
-                    return replace(take, anew=True)
+                    later = await _in(lane, segments_after, take.folder, take.epoch)
+                    return replace(take, anew=True, later=later)
                 return await _behind(take, path, lane, continued)
         except (OSError, RemoteProtocolError) as error:
             rival = self._rival(take)
@@ -153,7 +156,7 @@ class Recordings:
             await asyncio.wait(self._tasks, timeout=_END_SECONDS)
         for task in self._tasks:
             task.cancel()
-        for lane in self._lanes.values():
+        for lane in (*self._lanes.values(), *self._reading.values()):
             lane.shutdown()
 
     # -- one writer a folder --------------------------------------------------------------

@@ -75,9 +75,9 @@ class WarmStreams:
         if record.type == _FORGET:
             self._kept.pop(key, None)
             return
-        known = self._kept.get(key)
+        known = self._kept.pop(key, None)  # whose turn is longest ago is the first one
         if known is None:
-            if not self._enabled or len(self._kept) >= _MAX_STREAMS:
+            if not self._enabled or not self._has_room():
                 return
             known = _Kept(LiveStream(record.stream, gop_cache_bytes=self._cache_bytes), 0.0)
         stream, payload = known.stream, record.payload
@@ -87,6 +87,16 @@ class WarmStreams:
         else:
             flags = media.classify(record.type, payload) if record.type != DATA else 0
             stream.publish(record.type, flags, record.timestamp, payload)
+
+    def _has_room(self) -> bool:
+        """For one more. Those that ended while the link was down are never taken back."""
+        if len(self._kept) < _MAX_STREAMS:
+            return True
+        key, oldest = next(iter(self._kept.items()))
+        if oldest.heard_at >= now() - _OLD_SECONDS:
+            return False
+        del self._kept[key]
+        return True
 
     def take(self, scope: str) -> list[LiveStream]:
         """This origin has taken over: what the streams of an instance showed last."""

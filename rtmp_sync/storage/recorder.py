@@ -24,12 +24,13 @@ from typing import Any, Final, NamedTuple
 import aiofiles
 
 from rtmp_sync.storage.manifest import SegmentInfo, segment_file, update_manifest
+from rtmp_sync.storage.media_folders import FILE
 from rtmp_sync.storage.mending import discard, mend_segment
 from rtmp_sync.storage.segment import Segment
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import DATA
 
-__all__ = ["RecordLimits", "Recorder", "Take"]
+__all__ = ["RecordLimits", "Recorder", "Take", "segments_after"]
 
 _MAX_HEADERS: Final = 64  # of tracks and kinds, as a live stream keeps
 _PROGRESS_MS: Final = 10_000  # how often it is told how far an open segment is
@@ -52,7 +53,8 @@ class Take:
 
     root: the folder of the configuration that `folder` is below. instance: "app/instance".
     identity: (device, inode) of `folder`, which may have several names. anew: what is in it
-    goes away. known: segments that its manifest may lack, because others have them. trouble: why
+    goes away; later: segments in it of later epochs, of a pair that has begun anew since.
+    known: segments that its manifest may lack, because others have them. trouble: why
     nothing can be recorded; then the stream is published all the same.
     """
 
@@ -66,6 +68,7 @@ class Take:
     instance: str = ""
     identity: tuple[int, int] = (0, 0)
     anew: bool = False
+    later: frozenset[str] = frozenset()
     known: tuple[SegmentInfo, ...] = ()
     trouble: str = ""
 
@@ -341,11 +344,25 @@ def _make_ready(take: Take) -> None:
     """The folder, without what was in it or with what others know of it. Raises OSError."""
     take.folder.mkdir(parents=True, exist_ok=True)
     if take.anew:
-        for entry in take.folder.iterdir():
-            if entry.is_dir() and not entry.is_symlink():
-                shutil.rmtree(entry)
-            else:
-                entry.unlink()
+        _clear(take)
     elsewhere = [one for one in take.known if not (take.folder / one.file).exists()]
     if elsewhere:
         update_manifest(take.folder, elsewhere)
+
+
+def _clear(take: Take) -> None:
+    """Remove what is there. Raises OSError, too, when an origin of a later epoch records there by
+    now: a NAS may have kept this waiting for longer than the takeover took."""
+    if segments_after(take.folder, take.epoch) - take.later:
+        raise OSError("another origin records there by now")
+    for entry in take.folder.iterdir():
+        if entry.is_dir() and not entry.is_symlink():
+            shutil.rmtree(entry)
+        else:
+            entry.unlink()
+
+
+def segments_after(folder: Path, epoch: int) -> frozenset[str]:
+    """Names of segments of later epochs. Blocks; raises OSError."""
+    later = segment_file(epoch + 1, 0)
+    return frozenset(path.name for path in folder.glob("*" + FILE) if path.name >= later)

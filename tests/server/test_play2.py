@@ -389,3 +389,15 @@ async def test_sound_alone_is_gone_over_to_at_the_end_of_32_bits_too(origin: Ori
     assert times(peer)[-2:] == [499, 599]
     for one in (low, radio, peer):
         one.close()
+
+
+async def test_who_has_seen_all_of_a_recording_goes_over_to_more_of_it(origin: Origin) -> None:
+    peer = await paused_at(origin, "short", 0)
+    go_on(peer)
+    await until_told(peer, ENDED)
+    play2(peer, "high")
+    await until_told(peer, COMPLETE)
+    await peer.until(lambda: peer.statuses().count(ENDED) == 2)
+    seen = shown(peer)
+    assert seen[seen.index(COMPLETE) + 3 : -1] == [f"high{one}" for one in range(7, 50)]
+    peer.close()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -503,3 +504,19 @@ async def test_a_publisher_that_returns_with_a_clock_of_its_own_goes_on_at_once(
         assert times(player) == [0, 40, 80, 120, 160, 161]
         peer.close()
         player.close()
+
+
+async def test_players_that_wait_for_the_disk_leave_threads_to_who_records(tmp_path: Path) -> None:
+    async with studio(tmp_path) as origin:
+        stuck = folder(tmp_path, "stuck")
+        stuck.mkdir(parents=True)
+        os.mkfifo(stuck / "00000001-000001.flv")  # whoever looks at it waits
+        waiting = [await play(origin, "stuck") for _ in range(10)]
+        peer = await recording(origin)
+        film(peer, 5)
+        peer.send(peer.rtmp.command("deleteStream", 0, None, 1.0))
+        await closed(tmp_path, 1)
+        with (stuck / "00000001-000001.flv").open("wb"):
+            for one in (peer, *waiting):
+                one.close()
+            await until(lambda: len(origin.sessions) == 0)

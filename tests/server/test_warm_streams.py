@@ -6,12 +6,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 
+import pytest
+
 from rtmp_sync import Origin
 from rtmp_sync.protocol.events import CallAnswered
+from rtmp_sync.server import warm_streams
 from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.warm_streams import WarmStreams
 from rtmp_sync.state.live_stream import LiveMessage
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import DATA, VIDEO
+from rtmp_sync.wire.records import Media
 from tests.support.origins import until
 from tests.support.peer import Peer
 from tests.support.standby import Standby, paired
@@ -171,3 +176,22 @@ async def test_it_is_off_unless_it_was_asked_for(tmp_path: Path) -> None:
         await until(lambda: channel.messages_in == 10)
         assert channel.listeners == 0
         assert not standby.instances.warm._kept
+
+
+def test_streams_that_ended_unheard_make_room_for_others(monkeypatch: pytest.MonkeyPatch) -> None:
+    time = 100.0
+    monkeypatch.setattr(warm_streams, "now", lambda: time)
+    warm = WarmStreams(enabled=True, gop_cache_bytes=1 << 20)
+
+    def hear(name: str) -> None:
+        warm.receive(Media("probe/live", name, VIDEO, 0, KEY))
+
+    for number in range(100):
+        hear(f"old-{number}")
+    hear("one too many")
+    time += 20.0
+    hear("old-0")
+    for number in range(99):
+        hear(f"new-{number}")
+    names = {stream.name for stream in warm.take("probe/live")}
+    assert names == {"old-0", *(f"new-{number}" for number in range(99))}

@@ -14,7 +14,7 @@ import pytest
 
 from rtmp_sync.storage.manifest import MANIFEST, SegmentInfo, load_manifest
 from rtmp_sync.storage.media_lane import MediaLane
-from rtmp_sync.storage.recorder import Recorder, RecordLimits, Take
+from rtmp_sync.storage.recorder import Recorder, RecordLimits, Take, segments_after
 from rtmp_sync.storage.segment import facts_in, read_metadata
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
@@ -216,3 +216,33 @@ def test_a_manifest_that_is_none_is_an_empty_one(tmp_path: Path) -> None:
         (tmp_path / MANIFEST).write_text(content)
         assert load_manifest(tmp_path) == []
     assert load_manifest(tmp_path / "none") == []
+
+
+async def test_a_deposed_origin_whose_disk_answers_late_removes_nothing_of_the_next_one(
+    tmp_path: Path, lane: MediaLane
+) -> None:
+    folder, disk = tmp_path / "s.rec", Stuck(lane, 0)
+    deposed = Recording(folder, disk, take=Take(folder, "s", "A", 3, anew=True))
+    deposed.film(5)
+    following = Recording(folder, lane, take=Take(folder, "s", "B", 4, anew=True))
+    following.film(5)
+    await following.recorder.end()
+    disk.release.set()
+    await deposed.recorder.end()
+    assert deposed.failures == ["another origin records there by now"]
+    assert [info.node for info in load_manifest(folder)] == ["B"]
+    assert following.tags("00000004-000001.flv")
+
+
+async def test_what_a_former_pair_recorded_under_later_epochs_is_written_over(
+    tmp_path: Path, lane: MediaLane
+) -> None:
+    folder = tmp_path / "s.rec"
+    former = Recording(folder, lane, take=Take(folder, "s", "A", 9))
+    former.film(5)
+    await former.recorder.end()
+    later = segments_after(folder, 3)
+    again = Recording(folder, lane, take=Take(folder, "s", "A", 3, anew=True, later=later))
+    again.film(5)
+    await again.recorder.end()
+    assert [info.epoch for info in load_manifest(folder)] == [3]
