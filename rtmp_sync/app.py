@@ -16,25 +16,23 @@ Methods run on the loop: an `async` one may wait, and must not block.
 from __future__ import annotations
 
 import inspect
-import time
-from collections.abc import Awaitable, Callable, Iterator, Mapping, MutableMapping
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol, TypeVar
 
+from structlog.stdlib import BoundLogger
+
+from rtmp_sync.app_client import Client
+from rtmp_sync.app_shared_object import ObjectSource, SharedObject
 from rtmp_sync.arguments import Arguments
-from rtmp_sync.server.traffic import Traffic
 from rtmp_sync.stream_request import StreamRequest
-from rtmp_sync.wire import amf0
-from rtmp_sync.wire.limits import STORED
 
 if TYPE_CHECKING:
-    from rtmp_sync.server.fanout import Fanout, SyncItem
+    from rtmp_sync.server.client import NetConnection
     from rtmp_sync.server.server_stream import ServerStream
-    from rtmp_sync.server.standby_object import StandbyObject
 
 __all__ = ["Application", "Client", "Method", "SharedObject", "allow"]
 
-Transport = Literal["rtmp", "rtmps", "http", "websocket"]
 F = TypeVar("F", bound=Callable[..., Any])
 _ALLOWED = "__rtmp_sync_allow__"
 
@@ -90,247 +88,24 @@ def _method(
     return Method(name or function.__name__, function, frozenset(user_types), replay=replay)
 
 
-class ClientLink(Protocol):
-    """How a Client reaches its connection; an orphan of a takeover has none."""
-
-    def call(self, name: str, arguments: tuple[object, ...]) -> Awaitable[object]: ...
-
-    def notify(self, name: str, arguments: tuple[object, ...]) -> None: ...
-
-    def disconnect(self, description: str) -> None: ...
-
-    @property
-    def traffic(self) -> Traffic: ...
-
-
-class Client:
-    """One accepted NetConnection.
-
-    id: unique in the pair's life. user_name and user_type: the first two user arguments of
-    connect. agent: its flashVer. params: its connect object. arguments: all user arguments.
-    transport: how it came; over "http" and "websocket" it plays one stream and has no methods.
-    since: when it came, in seconds of wall time.
-    read_access, write_access: shared objects and streams it may use, as name prefixes
-    separated by ";" ("/" allows all, "" none), as in FMS.
-    """
-
-    __slots__ = (
-        "_granted",
-        "_link",
-        "_user_type",
-        "address",
-        "agent",
-        "arguments",
-        "id",
-        "page_url",
-        "params",
-        "read_access",
-        "since",
-        "transport",
-        "user_name",
-        "write_access",
-    )
-
-    def __init__(
-        self,
-        id: str,
-        *,
-        user_name: str = "",
-        user_type: str = "",
-        agent: str = "",
-        address: str = "",
-        page_url: str = "",
-        params: Mapping[str, object] = MappingProxyType({}),
-        arguments: tuple[object, ...] = (),
-        link: ClientLink | None = None,
-        transport: Transport = "rtmp",
-    ) -> None:
-        self.id = id
-        self.user_name = user_name
-        self._user_type = user_type
-        self._granted = False
-        self.agent = agent
-        self.address = address
-        self.page_url = page_url
-        self.params = params
-        self.arguments = arguments
-        self.transport = transport
-        self.since = time.time()
-        self.read_access = "/"
-        self.write_access = "/"
-        self._link = link
-
-    def __repr__(self) -> str:
-        return f"<Client {self.id} {self.user_name!r} {self.user_type!r}>"
-
-    @property
-    def connected(self) -> bool:
-        """False for a client of before a takeover that has not come back, and after its end."""
-        return self._link is not None
-
-    @property
-    def traffic(self) -> Traffic:
-        """What its connection has moved so far, in bytes and messages; nothing once it is gone."""
-        return self._link.traffic if self._link is not None else Traffic()
-
-    @property
-    def user_type(self) -> str:
-        """What the client may call depends on it. Setting it in `on_connect` grants it,
-        whether it is public or not."""
-        return self._user_type
-
-    @user_type.setter
-    def user_type(self, user_type: str) -> None:
-        self._user_type = user_type
-        self._granted = True
-
-    @property
-    def granted(self) -> bool:
-        """Whether the application gave the client its type."""
-        return self._granted
-
-    async def call(self, name: str, *arguments: object) -> Any:
-        """Call a method of the client; its result.
-
-        Raises CallError when it answers with an error, ConnectionLost when it goes away.
-        """
-        if self._link is None:
-            from rtmp_sync.errors import ConnectionLost
-
-            raise ConnectionLost(f"client {self.id} is not connected")
-        return await self._link.call(name, arguments)
-
-    def notify(self, name: str, *arguments: object) -> None:
-        """Call a method of the client without an answer; nothing happens if it is gone."""
-        if self._link is not None:
-            self._link.notify(name, arguments)
-
-    def disconnect(self, description: str = "") -> None:
-        """End the connection, telling the client why."""
-        if self._link is not None:
-            self._link.disconnect(description)
-
-    def unlink(self) -> None:
-        """The connection has ended."""
-        self._link = None
-
-
-class SharedObject(MutableMapping[str, Any]):
-    """A shared object as the application sees it: a mapping of slot names to Python values.
-
-    A value read is a fresh copy: to change it, set it again. None deletes a slot. It may be
-    kept: it is the object of that name at any time, also when this origin has taken over.
-    """
-
-    __slots__ = ("_key", "_surroundings")
-
-    def __init__(self, surroundings: Surroundings, name: str, kind: str) -> None:
-        self._surroundings = surroundings
-        self._key = (name, kind)
-
-    @property
-    def _fanout(self) -> Fanout | StandbyObject:
-        return self._surroundings.fanout(*self._key)
-
-    def __repr__(self) -> str:
-        obj = self._fanout.obj
-        return f"<SharedObject {obj.full_name} version {obj.version}: {len(self)} slots>"
-
-    def __getitem__(self, name: str) -> Any:
-        return amf0.decode(self._fanout.obj.slots[name], STORED)[0]
-
-    def __setitem__(self, name: str, value: object) -> None:
-        if value is None:
-            self.delete(name)
-            return
-        fanout = self._fanout
-        fanout.set(None, name, amf0.encode(value), None, fanout.next_version())
-
-    def __delitem__(self, name: str) -> None:
-        if self._surroundings.active and name not in self._fanout.obj.slots:
-            raise KeyError(name)  # on a standby the write that set it did nothing
-        self.delete(name)
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(list(self._fanout.obj.slots))
-
-    def __len__(self) -> int:
-        return len(self._fanout.obj.slots)
-
-    def __contains__(self, name: object) -> bool:
-        return name in self._fanout.obj.slots
-
-    @property
-    def name(self) -> str:
-        """Its name without the namespace."""
-        return self._fanout.obj.name
-
-    @property
-    def persistent(self) -> bool:
-        """Whether it outlives its last user and a restart of both origins."""
-        return self._fanout.obj.persistent
-
-    @property
-    def version(self) -> int:
-        """Goes up with every change."""
-        return self._fanout.obj.version
-
-    @property
-    def size(self) -> int:
-        """The number of slots."""
-        return len(self)
-
-    def names(self) -> list[str]:
-        """The names of all slots."""
-        return list(self._fanout.obj.slots)
-
-    def set(self, name: str, value: object) -> None:
-        """The same as `shared_object[name] = value`."""
-        self[name] = value
-
-    def delete(self, name: str) -> None:
-        """Delete a slot; nothing happens if there is none."""
-        self._fanout.delete(None, name, self._fanout.next_version())
-
-    def clear(self) -> None:
-        """Delete all slots."""
-        self._fanout.clear(self._fanout.next_version())
-
-    def send(self, handler: str, *arguments: object) -> None:
-        """Call `handler` of every client that uses the object."""
-        self._fanout.send(amf0.encode(handler, *arguments), None)
-
-    @property
-    def on_sync(self) -> Callable[[list[SyncItem]], object] | None:
-        """Called once per turn with what changed: a list of {"code", "name"}.
-
-        code: "change" and "delete" by a client, "success" by this application, "clear".
-        """
-        return self._fanout.on_sync
-
-    @on_sync.setter
-    def on_sync(self, listener: Callable[[list[SyncItem]], object] | None) -> None:
-        self._fanout.on_sync = listener
-
-
-class Surroundings(Protocol):
+class Surroundings(ObjectSource, Protocol):
     """What an application object reaches through: its instance on this origin."""
 
     app_name: str
     name: str
     config: Mapping[str, Any]
+    log: BoundLogger
 
     @property
     def clients(self) -> Mapping[str, Client]: ...
 
-    @property
-    def active(self) -> bool: ...
-
-    def fanout(self, name: str, kind: str) -> Fanout | StandbyObject: ...
-
-    async def committed(self) -> None: ...
+    def clear_shared_objects(self, pattern: str) -> int: ...
 
     def every(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]: ...
+
+    def after(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]: ...
+
+    def connection(self, reconnect: bool) -> NetConnection: ...
 
     def stream(self, name: str) -> ServerStream: ...
 
@@ -380,6 +155,17 @@ class Application:
         return list(self._surroundings.clients.values())
 
     @property
+    def log(self) -> BoundLogger:
+        """The origin's log, with the instance: `self.log.info("goal", by=client.user_name)`."""
+        return self._surroundings.log
+
+    def broadcast(self, name: str, *arguments: object) -> None:
+        """Call a method of every client, without an answer."""
+        made: dict[Any, bytes] = {}
+        for client in self.clients:
+            client.notify(name, *arguments, made=made)
+
+    @property
     def active(self) -> bool:
         """Whether clients are served here. False in a call that the standby replays: what it
         does to the outside world the active origin has done already."""
@@ -394,11 +180,16 @@ class Application:
         """The shared object of that name, made empty if there is none.
 
         Temporary and persistent ones of one name are two objects. A temporary one that the
-        application has taken stays until the instance stops.
+        application has taken stays until the instance stops, or `release`.
         """
         kind = "P" if persistent else "T"
         self._surroundings.fanout(name, kind)  # it exists from now on
         return SharedObject(self._surroundings, name, kind)
+
+    def clear_shared_objects(self, pattern: str = "*") -> int:
+        """Empty all shared objects whose name matches (with "*" and "?"), temporary and persistent
+        ones; persistent ones that nobody uses are deleted. How many there were."""
+        return self._surroundings.clear_shared_objects(pattern)
 
     async def committed(self) -> None:
         """Wait until everything done so far survives the loss of this origin."""
@@ -410,6 +201,17 @@ class Application:
         Call it in `on_app_start` and in `on_promote`.
         """
         return self._surroundings.every(seconds, run)
+
+    def after(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]:
+        """Run something once, in so many seconds, on the active origin only; returns how to call
+        it off. A takeover calls it off: what must happen then belongs into `self.vars`, for
+        `on_promote` to see."""
+        return self._surroundings.after(seconds, run)
+
+    def connection(self, reconnect: bool = True) -> NetConnection:
+        """A NetConnection to another application, here or on another server: for calls to it, its
+        shared objects and its streams. It is closed when the instance ends here."""
+        return self._surroundings.connection(reconnect)
 
     def stream(self, name: str) -> ServerStream:
         """The server-side stream of that name: to publish what others are, to record, to relay.
@@ -428,9 +230,10 @@ class Application:
         """A client asks to come in; raise Reject to refuse it."""
 
     async def on_disconnect(self, client: Client, reason: str) -> None:
-        """A client is gone. reason: "closed", "lost", or "failover" for one of before a
-        takeover: when it asks to come in again, which it does as another client, or when its
-        time to do so is over. Its temporary objects stay that long."""
+        """A client is gone. reason: "closed" by itself or by `client.disconnect`, "lost", or
+        "failover" for one of before a takeover: when it asks to come in again, which it does as
+        another client, or when its time to do so is over. Its temporary objects stay that
+        long."""
 
     async def on_publish(self, client: Client, request: StreamRequest) -> None:
         """A client asks to publish a stream; raise Reject to refuse it."""

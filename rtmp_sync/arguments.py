@@ -30,7 +30,7 @@ from typing import Any, Final, NamedTuple
 import pyamf
 from pyamf.amf3 import ByteArray
 
-__all__ = ["Arguments", "WrongArguments", "as_list"]
+__all__ = ["Arguments", "Fitting", "WrongArguments", "as_list"]
 
 _MAX_NAME_CHARS: Final = 64  # of a key that the client chose, in what it is told
 
@@ -113,6 +113,24 @@ class Arguments:
         where = f" ({name}{misfit.where})" if name or misfit.where else ""
         actual = _named(misfit.value)
         return f"Argument {index + 1}{where} must be {misfit.expected}, not {actual}"
+
+
+class Fitting:
+    """What a hint takes of one value."""
+
+    __slots__ = ("_kind",)
+
+    def __init__(self, hint: object) -> None:
+        self._kind = _kind_of(hint)
+
+    def fit(self, value: object) -> object:
+        """The value as the hint says it. Raises WrongArguments."""
+        try:
+            return value if self._kind.fit is None else self._kind.fit(value)
+        except _Misfit as misfit:
+            where = f" ({misfit.where})" if misfit.where else ""
+            actual = _named(misfit.value)
+            raise WrongArguments(f"must be {misfit.expected}, not {actual}{where}") from None
 
 
 def as_list(value: object) -> list[object] | None:

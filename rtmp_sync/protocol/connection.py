@@ -228,13 +228,16 @@ class Connection(Composer):
         """Then ask for data_to_send. RemoteProtocolError when the peer was silent too long."""
         try:
             if self._timers.ping_due(now, self._reader.partial):
-                self._ping_ms = _milliseconds(now)
-                self._control(
-                    USER_CONTROL, messages.encode_user_control(PING_REQUEST, self._ping_ms)
-                )
+                self.ping(now)
         except RemoteProtocolError:
             self._dead = True
             raise
+
+    def ping(self, now: float) -> None:
+        """Ask for a PingAnswered; then ask for data_to_send. One at a time: a later ping, also of
+        the connection's own, takes the place of one that was not answered."""
+        self._ping_ms = _milliseconds(now)
+        self._control(USER_CONTROL, messages.encode_user_control(PING_REQUEST, self._ping_ms))
 
     def resumed(self, now: float) -> None:
         """The host reads again: until now it was its own doing that nothing came."""

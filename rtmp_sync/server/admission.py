@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from rtmp_sync.app import Client, ClientLink, Transport
+from rtmp_sync.app_client import Client, ClientLink, Transport
 from rtmp_sync.errors import Reject
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import ConnectRequested

@@ -21,6 +21,7 @@ from rtmp_sync.protocol.events import (
     ConnectRequested,
     MediaReceived,
     PauseRequested,
+    PingAnswered,
     PlayRequested,
     PublishRequested,
     ReceiveAudio,
@@ -135,6 +136,10 @@ def _buffer_length(session: Session, event: BufferLengthSet) -> None:
         session.instance.recorded.set_buffer(session, event.msid, event.milliseconds)
 
 
+def _ping_answered(session: Session, event: PingAnswered) -> None:
+    session.calls.ping_answered(event)
+
+
 def _call_answered(session: Session, event: CallAnswered) -> None:
     session.calls.answered(event)
 
@@ -235,6 +240,7 @@ _EVENTS: Final[dict[type, Callable[[Session, Any], None]]] = {
     MediaReceived: _media,
     CommandReceived: _command,
     CallAnswered: _call_answered,
+    PingAnswered: _ping_answered,
     StreamCreateRequested: _create_stream,
     StreamClosed: _end_stream,
     StreamDeleted: _end_stream,

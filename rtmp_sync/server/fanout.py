@@ -9,6 +9,9 @@ for AMF3 ones) and chunk size, and every user gets one message with all of it:
     cleared                    clear (8) to everyone
     sent                       send (6) to everyone, the sender too
 
+While the application has it locked nothing of this is told; what clients ask meanwhile waits in
+`SharedObjects`, which goes on with it when it is unlocked.
+
 Values are spliced as they came in. One with AMF references inside itself counts its reference
 slots from the start of the message, so it gets a message of its own.
 The initial dump is use success (11), clear (8), changes (4). `docs: wire/sharedobject.md`.
@@ -22,14 +25,17 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from rtmp_sync.server.object_settings import ObjectSettings, SyncItem
 from rtmp_sync.server.outbox import Outbox
 from rtmp_sync.server.splice import Item, change_item, pack, plain_item, send_item
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.shared_object import SharedObject
+from rtmp_sync.wire import amf0
 from rtmp_sync.wire import shared_object as wire
 from rtmp_sync.wire.constants import LEVEL_ERROR
+from rtmp_sync.wire.limits import STORED
 
-__all__ = ["Fanout", "Subscriber", "SyncItem"]
+__all__ = ["Fanout", "Subscriber"]
 
 # What a turn did to the object, as `on_sync` calls it; SEND is no change.
 CHANGE: Final = "change"
@@ -38,7 +44,6 @@ CLEAR: Final = "clear"
 SEND: Final = "send"
 SUCCESS: Final = "success"
 
-SyncItem = dict[str, str]
 Form = tuple[bool, int]  # AMF3 or not, chunk size: clients of one form get the same bytes
 
 _LOG = structlog.get_logger("rtmp_sync.app")
@@ -69,15 +74,30 @@ class _Op(NamedTuple):
 class Fanout:
     """A shared object at work. `obj` is its replicated state, changed only here."""
 
-    __slots__ = ("_dumps", "_groups", "_ops", "_turn", "obj", "on_sync", "pinned", "run")
+    __slots__ = (
+        "_dumps",
+        "_groups",
+        "_locks",
+        "_ops",
+        "_said",
+        "_turn",
+        "obj",
+        "on_unlocked",
+        "pinned",
+        "run",
+        "settings",
+    )
 
     def __init__(self, turn: Turn, obj: SharedObject) -> None:
         self.obj = obj
-        self.on_sync: Callable[[list[SyncItem]], object] | None = None
-        self.run: Callable[..., object] = _call  # what runs it
+        self.settings = ObjectSettings()  # the application's
+        self.run: Callable[..., object] = _call  # what runs its listeners
+        self.on_unlocked: Callable[[], None] = lambda: None
         self.pinned = False  # the application holds it: it outlives its last user
         self._turn = turn
+        self._locks = 0
         self._ops: list[_Op] = []
+        self._said: list[bytes] = []  # by clients to all, which the application listens to
         self._groups: dict[Form, dict[Subscriber, Outbox]] = {}
         self._dumps: dict[Form, bytes] = {}  # of the object as it is; emptied by a change
 
@@ -102,7 +122,8 @@ class Fanout:
         self.finish_turn()  # what came before belongs into the dump, not behind it
         form = subscriber.form
         self._groups.setdefault(form, {})[subscriber] = subscriber.outbox
-        missed = self.obj.since(version) if version else None
+        known = version and version >= self.settings.oldest(self.obj.version)
+        missed = self.obj.since(version) if known else None
         if missed is None:
             data = self._dumps.get(form) or self._dump(form)
         else:
@@ -119,6 +140,29 @@ class Fanout:
     def release(self, subscriber: Subscriber) -> None:
         """Remove a user; it is told nothing more."""
         self._groups.get(subscriber.form, {}).pop(subscriber, None)
+
+    # The application alone
+
+    @property
+    def locked(self) -> bool:
+        """Whether nobody but the application changes it now."""
+        return self._locks > 0
+
+    def lock(self) -> None:
+        """One more reason to tell nobody anything; what was done before is told first."""
+        if not self._locks:
+            self.finish_turn()
+        self._locks += 1
+
+    def unlock(self) -> None:
+        """One reason less. Raises RuntimeError if there is none."""
+        if not self._locks:
+            raise RuntimeError(f"{self.obj.full_name} is not locked")
+        self._locks -= 1
+        if not self._locks:
+            if self._ops:
+                self._turn.join(self)
+            self.on_unlocked()
 
     # What is done to it. writer: the client that asked, None for the application
 
@@ -157,11 +201,13 @@ class Fanout:
         self._turn.writable().clear(self.obj, version)
         self._add(_Op(CLEAR, None, "", b"", None))
 
-    def send(self, raw: bytes, flags: int | None) -> None:
+    def send(self, raw: bytes, flags: int | None, *, by_client: bool = False) -> None:
         """Pass AMF0-form values (handler name first) on; the version stays what it is."""
         self._turn.writable()
         self._turn.commit.also_waits(self._turn.barrier, len(raw))
         self._add(_Op(SEND, None, "", raw, flags))
+        if by_client and self.settings.on_message is not None:
+            self._said.append(raw)
 
     def refuse(self, writer: Subscriber, code: str, key: str | None = None) -> None:
         """Tell a client `status`, and with `key` what that slot really holds."""
@@ -180,7 +226,7 @@ class Fanout:
     def finish_turn(self) -> None:
         """Encode what this turn did, and put it into the users' outboxes."""
         ops = self._ops
-        if not ops:
+        if not ops or self._locks:
             return
         self._ops = []
         writers = {op.writer for op in ops if op.writer is not None}
@@ -189,9 +235,14 @@ class Fanout:
             if group:
                 self._tell(form, group, ops, writers, barrier)
         self._turn.schedule()
-        items = _sync_items(ops) if self.on_sync is not None else []
-        if items:
-            self._tell_application(items)
+        said, self._said = self._said, []
+        on_sync, on_message = self.settings.on_sync, self.settings.on_message
+        items = _sync_items(ops) if on_sync is not None else []
+        if on_sync is not None and items:
+            self._tell_application("on_sync", on_sync, items)
+        if on_message is not None:
+            for raw in said:
+                self._tell_application("on_message", on_message, *amf0.decode(raw, STORED))
 
     # Encoding
 
@@ -202,12 +253,16 @@ class Fanout:
             self._dumps.clear()
         self._ops.append(op)
 
-    def _tell_application(self, items: list[SyncItem]) -> None:
-        assert self.on_sync is not None  # whoever calls this has looked
+    def _tell_application(self, what: str, listener: Callable[..., object], *said: object) -> None:
         try:
-            self.run(self.on_sync, items)
+            self.run(listener, *said)
         except Exception:  # the application's own; everyone else's turn goes on
-            _LOG.exception("on_sync_failed", instance=self.obj.scope, object=self.obj.full_name)
+            _LOG.exception(
+                "listener_failed",
+                listener=what,
+                instance=self.obj.scope,
+                object=self.obj.full_name,
+            )
 
     def _answer(self, to: Subscriber, *items: Item) -> None:
         """Tell one client something, after what happened before it."""
@@ -281,5 +336,5 @@ def _sync_items(ops: list[_Op]) -> list[SyncItem]:
     ]
 
 
-def _call(listener: Callable[[list[SyncItem]], object], items: list[SyncItem]) -> object:
-    return listener(items)
+def _call(listener: Callable[..., object], *said: object) -> object:
+    return listener(*said)

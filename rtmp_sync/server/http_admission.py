@@ -8,13 +8,13 @@ on_play      with the query in `request.query`; access paths and keys before it
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Hashable
 from contextlib import suppress
 from typing import Any, NamedTuple
 
 from aiohttp import web
 
-from rtmp_sync.app import Client, Transport
+from rtmp_sync.app_client import Client, Transport
 from rtmp_sync.errors import CallError, Reject
 from rtmp_sync.protocol.events import ConnectRequested
 from rtmp_sync.protocol.play_range import PlayRange
@@ -46,11 +46,19 @@ class ViewerLink:
         answer.set_exception(CallError(CALL_FAILED, text, None))
         return answer
 
-    def notify(self, name: str, arguments: tuple[object, ...]) -> None:
+    def notify(self, name: str, arguments: tuple[object, ...], made: dict[Hashable, bytes]) -> None:
         """It has no methods."""
 
-    def disconnect(self, description: str) -> None:
+    def ping(self) -> Awaitable[float]:
+        answer: asyncio.Future[float] = asyncio.get_running_loop().create_future()
+        answer.set_exception(CallError(CALL_FAILED, "a client over HTTP has no ping", None))
+        return answer
+
+    def disconnect(self, description: str, info: object = None) -> None:
         self._player.end()
+
+    def redirect(self, url: str, description: str) -> bool:
+        return False
 
     @property
     def traffic(self) -> Traffic:

@@ -17,7 +17,7 @@ from typing import Final, Protocol
 
 from aiohttp import HttpVersion11, web
 
-from rtmp_sync.app import Transport
+from rtmp_sync.app_client import Transport
 
 __all__ = ["Body", "FlvBody", "Frame", "WebSocketBody", "body_for"]
 

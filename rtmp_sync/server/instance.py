@@ -11,12 +11,14 @@ import asyncio
 import time
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from typing import Any, NamedTuple
+from weakref import WeakSet
 
 import structlog
 
 from rtmp_sync.app import Application, Client
 from rtmp_sync.config_sections import RelaySection
 from rtmp_sync.server.calls import Calls
+from rtmp_sync.server.client import NetConnection
 from rtmp_sync.server.fanout import Fanout
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.overdue import Overdue
@@ -26,7 +28,7 @@ from rtmp_sync.server.relays import Relays
 from rtmp_sync.server.running_calls import RunningCalls
 from rtmp_sync.server.server_stream import ServerStream, ServerStreams
 from rtmp_sync.server.shared_objects import SharedObjects
-from rtmp_sync.server.standby_object import REPLAYING, Listeners, StandbyObject
+from rtmp_sync.server.standby_object import REPLAYING, Settings, StandbyObject
 from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.tasks import Tasks
@@ -113,7 +115,8 @@ class Instance:
         self._tasks = tasks
         self._timers: set[Callable[[], None]] = set()
         self._standby = standby
-        self._listeners: Listeners = {}  # the application's, for when it is active
+        self._connections: WeakSet[NetConnection] = WeakSet()  # the application's, to others
+        self._settings: Settings = {}  # of shared objects, for when it is active
         self.application = serving.application(self)
         self.calls = Calls(
             turn,
@@ -158,9 +161,11 @@ class Instance:
         self._standby = False
         self.shared_objects.inherit()
         self.registry.inherit()
-        for (name, kind), listener in self._listeners.items():
-            self.fanout(name, kind).on_sync = listener
-        self._listeners.clear()
+        for (name, kind), settings in self._settings.items():
+            fanout = self.fanout(name, kind)
+            assert isinstance(fanout, Fanout)  # this origin is the active one now
+            fanout.settings = settings
+        self._settings.clear()
 
         def promoted(_: object, error: BaseException | None) -> None:
             self._report("on_promote", error)
@@ -188,6 +193,8 @@ class Instance:
         self.stopped = True
         for cancel in list(self._timers):
             cancel()
+        for connection in list(self._connections):
+            self._tasks.start(connection.close(), self._reporter("connection"))
         self._streams.let_go()
         self.relays.let_go()
         self.live.let_go()
@@ -218,12 +225,21 @@ class Instance:
     def fanout(self, name: str, kind: str) -> Fanout | StandbyObject:
         """A shared object, held by the application from now on. Raises Deposed."""
         if self._standby or REPLAYING.get():  # as `active`: each look at an object comes here
-            return StandbyObject(self._turn.state, self.scope, name, kind, self._listeners)
+            return StandbyObject(self._turn.state, self.scope, name, kind, self._settings)
         fanout = self.shared_objects.fanout(name, kind)
         if not fanout.pinned:
             self.shared_objects.hold(fanout)
-        fanout.run = self._tasks.call
+        fanout.run = self._run_listener
         return fanout
+
+    def release(self, name: str, kind: str) -> None:
+        """The application holds a shared object no longer. Raises Deposed."""
+        if self.active:
+            self.shared_objects.let(name, kind)
+
+    def clear_shared_objects(self, pattern: str) -> int:
+        """Empty those whose name matches; how many. Raises Deposed."""
+        return self.shared_objects.clear(pattern) if self.active else 0
 
     async def committed(self) -> None:
         """Wait until all Changes made so far may be shown."""
@@ -246,11 +262,35 @@ class Instance:
         def tick() -> None:
             nonlocal handle
             handle = loop.call_later(seconds, tick)
-            self._run_timer(run)
+            self._run_timer(run, "every")
 
         self._timers.add(cancel)
         handle = loop.call_later(seconds, tick)
         return cancel
+
+    def after(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]:
+        """Run something once, unless it is called off or this origin lets go; never on a
+        standby."""
+        if not self.active:
+            return lambda: None
+
+        def cancel() -> None:
+            self._timers.discard(cancel)
+            handle.cancel()
+
+        def ring() -> None:
+            self._timers.discard(cancel)
+            self._run_timer(run, "after")
+
+        self._timers.add(cancel)
+        handle = asyncio.get_running_loop().call_later(seconds, ring)
+        return cancel
+
+    def connection(self, reconnect: bool) -> NetConnection:
+        """A connection of the application's to another one, until the instance ends here."""
+        made = NetConnection(reconnect)
+        self._connections.add(made)
+        return made
 
     def stream(self, name: str) -> ServerStream:
         """A server-side stream, the same one each time."""
@@ -282,14 +322,19 @@ class Instance:
         """Something of the application's failed."""
         self._report(what, error)
 
-    def _run_timer(self, run: Callable[[], object]) -> None:
+    def _run_timer(self, run: Callable[[], object], what: str) -> None:
         try:
             result = self._tasks.call(run)
         except Exception as error:  # the application's; its next tick may do better
-            self._report("every", error)
+            self._report(what, error)
             return
         if asyncio.iscoroutine(result):
-            self._tasks.start(result, self._reporter("every"))
+            self._tasks.start(result, self._reporter(what))
+
+    def _run_listener(self, listener: Callable[..., object], *said: object) -> None:
+        result = self._tasks.call(listener, *said)
+        if asyncio.iscoroutine(result):
+            self._tasks.start(result, self._reporter("listener"))
 
     def _open(self) -> None:
         if not self.ready.done():

@@ -8,9 +8,9 @@ from typing import Final
 
 from rtmp_sync.server.peer_stream import (
     DATA_START_MESSAGE,
-    SAMPLE_ACCESS_MESSAGE,
     PeerStream,
     StreamPeer,
+    sample_access_message,
 )
 from rtmp_sync.server.transition import completed, play_status
 from rtmp_sync.server.turn import Turn
@@ -99,7 +99,7 @@ class LivePlayer:
         if reset:
             self.to.status(PLAY_RESET, f"Playing and resetting {name}.", details=name)
         self.to.status(PLAY_START, f"Started playing {name}.", details=name)
-        self.to.data(SAMPLE_ACCESS_MESSAGE)
+        self.to.data(sample_access_message(self.to.peer.client, name))
         self.to.data(DATA_START_MESSAGE)
         messages = self.stream.join()
         if self._duration_ms is not None:

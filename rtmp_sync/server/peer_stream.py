@@ -7,14 +7,20 @@ from typing import Final, Protocol
 from rtmp_sync.app import Client
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.server.outbox import Outbox
+from rtmp_sync.server.shared_objects import may_access
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import DATA, DATA_START, LEVEL_STATUS
 
-__all__ = ["DATA_START_MESSAGE", "SAMPLE_ACCESS_MESSAGE", "PeerStream", "StreamPeer"]
+__all__ = ["DATA_START_MESSAGE", "PeerStream", "StreamPeer", "sample_access_message"]
 
-SAMPLE_ACCESS_MESSAGE: Final = amf0.encode("|RtmpSampleAccess", False, False)
 DATA_START_MESSAGE: Final = amf0.encode("onStatus", {"code": DATA_START})
+
+
+def sample_access_message(client: Client, name: str) -> bytes:
+    """What the player may look into: the stream's raw sound, and its raw pictures."""
+    paths = (client.audio_sample_access, client.video_sample_access)
+    return amf0.encode("|RtmpSampleAccess", *(may_access(path, name) for path in paths))
 
 
 class StreamPeer(Protocol):

@@ -29,9 +29,9 @@ from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.protocol.play_range import PlayRange
 from rtmp_sync.server.peer_stream import (
     DATA_START_MESSAGE,
-    SAMPLE_ACCESS_MESSAGE,
     PeerStream,
     StreamPeer,
+    sample_access_message,
 )
 from rtmp_sync.server.transition import announce, completed, play_status
 from rtmp_sync.server.turn import Turn
@@ -273,7 +273,8 @@ class RecordedPlayer:
         if self._reset:
             self._to.status(PLAY_RESET, f"Playing and resetting {name}.", details=name)
         self._to.status(PLAY_START, f"Started playing {name}.", details=name)
-        for payload in (SAMPLE_ACCESS_MESSAGE, DATA_START_MESSAGE, self._metadata()):
+        access = sample_access_message(self._to.peer.client, name)
+        for payload in (access, DATA_START_MESSAGE, self._metadata()):
             self._put(RecordedTag(DATA, 0, start_ms, payload))
         self._jump(start_ms)
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine
+from collections.abc import Awaitable, Coroutine, Hashable
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from structlog.stdlib import BoundLogger
@@ -276,22 +276,43 @@ class Session(asyncio.Protocol):
     def call(self, name: str, arguments: tuple[object, ...]) -> Awaitable[object]:
         """Call a method of the client."""
         if self.closing:
-            gone: asyncio.Future[object] = self.sessions.loop.create_future()
-            gone.set_exception(ConnectionLost(self.ended or "closed"))
-            return gone
+            return self._never()
         data, answer = self.calls.begin(name, arguments)
         self._turn.reply(self.outbox, 0, data)
         return answer
 
-    def notify(self, name: str, arguments: tuple[object, ...]) -> None:
-        """Call a method of the client without wanting an answer."""
-        self._turn.reply(self.outbox, 0, self.connection.command(name, 0, None, *arguments))
+    def notify(self, name: str, arguments: tuple[object, ...], made: dict[Hashable, bytes]) -> None:
+        """Call a method of the client without wanting an answer. made: the same call as others
+        get it, by form."""
+        form = (self.connection.object_encoding, self.connection.chunk_size)
+        data = made.get(form)
+        if data is None:
+            data = made[form] = self.connection.command(name, 0, None, *arguments)
+        self._turn.reply(self.outbox, 0, data)
 
-    def disconnect(self, description: str) -> None:
+    def ping(self) -> Awaitable[float]:
+        """Have the client answer at once; the round trip in seconds."""
+        if self.closing:
+            return self._never()
+        answer = self.calls.ping(now())
+        self._transmit()
+        return answer
+
+    def disconnect(self, description: str, info: object = None) -> None:
         """Tell the client that it has to go, then close."""
-        values = replies.status(LEVEL_STATUS, CONNECT_CLOSED, description)
+        more = {} if info is None else {"application": info}
+        values = replies.status(LEVEL_STATUS, CONNECT_CLOSED, description, **more)
         self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
-        self.close_when_sent(description or "disconnected by the application")
+        reason = "closed by the application"
+        self.close_when_sent(f"{reason}: {description}" if description else reason)
+
+    def redirect(self, url: str, description: str) -> bool:
+        """Ask the client to go to another address, if it knows what that means."""
+        if not knows_reconnect(self.client.params):
+            return False
+        values = replies.reconnect_request(url, description)
+        self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
+        return True
 
     def shut_down(self, description: str) -> None:
         """Tell the client that its application ends, then close."""
@@ -350,6 +371,12 @@ class Session(asyncio.Protocol):
         self._arm()
         if self._events:
             self.sessions.loop.call_soon(self.data_received, b"")
+
+    def _never(self) -> asyncio.Future[Any]:
+        """The answer of a client that is gone."""
+        gone: asyncio.Future[Any] = self.sessions.loop.create_future()
+        gone.set_exception(ConnectionLost(self.ended or "closed"))
+        return gone
 
     def _stuck(self) -> None:
         self.end("does not read what it is sent: its outbox is full")

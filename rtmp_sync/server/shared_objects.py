@@ -7,6 +7,9 @@ of one message share one version step. `docs: wire/sharedobject.md`, Exchanges.
 from __future__ import annotations
 
 import asyncio
+from collections import deque
+from fnmatch import fnmatchcase
+from typing import Final, NamedTuple
 
 from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.server.fanout import Fanout, Subscriber
@@ -36,6 +39,10 @@ _NOTHING = frozenset({b"\x05", b"\x06", b"\x11\x00", b"\x11\x01"})
 _HELD = "held"  # variables object whose slots name the temporary objects that the application has
 _TRUE = b"\x01\x01"
 
+MAX_WAITING: Final = 1024
+"""Messages of clients for one locked object; what is more is refused. A client has one or two
+on their way at a time, so this many come of a lock that was forgotten."""
+
 
 def may_access(access: str, name: str) -> bool:
     """Whether FMS's list of prefixes ("/a;/b"; "/" is everything) covers a name."""
@@ -47,6 +54,15 @@ def may_access(access: str, name: str) -> bool:
     )
 
 
+class _Waiting(NamedTuple):
+    """A client's message for an object that is locked."""
+
+    subscriber: Subscriber
+    message: SharedObjectMessage
+    read_access: str
+    write_access: str
+
+
 class SharedObjects:
     """`scope` is "app/instance". grace_seconds: for which a temporary object waits for users
     that may come back to it."""
@@ -56,6 +72,7 @@ class SharedObjects:
         self._scope = scope
         self._grace_seconds = grace_seconds
         self._fanouts: dict[str, Fanout] = {}
+        self._locked_out: dict[str, deque[_Waiting]] = {}  # by full name of the object
         self._waiting: dict[str, float] = {}  # temporary objects -> until when, on the loop's clock
         self._sweeping: asyncio.TimerHandle | None = None  # no later than the first of those
 
@@ -79,6 +96,7 @@ class SharedObjects:
             if obj is None:
                 obj = self._turn.writable().shared_object(self._scope, name, kind)
             found = self._fanouts[obj.full_name] = Fanout(self._turn, obj)
+            found.on_unlocked = lambda: self._unlocked(obj.full_name)
             held = self._turn.state.find(self._scope, _HELD, "V") if kind == "T" else None
             found.pinned = held is not None and name in held.slots
         return found
@@ -95,6 +113,38 @@ class SharedObjects:
             held = self.fanout(_HELD, "V")
             held.set(None, fanout.obj.name, _TRUE, 0, held.next_version())
 
+    def let(self, name: str, kind: str) -> None:
+        """The application has it no longer: a temporary object ends with its last user. Raises
+        Deposed, and RuntimeError for one that is locked."""
+        known = self._fanouts.get(f"{kind}:{name}")
+        if known is None:
+            return
+        if known.locked:
+            raise RuntimeError(f"{known.obj.full_name} is locked")
+        known.pinned = False
+        if kind == "T":
+            held = self.fanout(_HELD, "V")
+            held.delete(None, name, held.next_version())
+        self.sweep(known)
+
+    def clear(self, pattern: str) -> int:
+        """Empty the objects whose name matches; how many. Raises Deposed."""
+        pattern = pattern.strip("/") or "*"  # FMS's "/" is everything
+        instance = self._turn.state.instances.get(self._scope)
+        found = [
+            obj
+            for obj in (instance.objects.values() if instance is not None else ())
+            if obj.kind in "PT" and fnmatchcase(obj.name, pattern)
+        ]
+        for obj in found:
+            known = self._fanouts.get(obj.full_name)
+            if known is None and obj.persistent:
+                self._turn.writable().destroy(obj)
+            else:
+                fanout = known or self.fanout(obj.name, obj.kind)
+                fanout.clear(fanout.next_version())
+        return len(found)
+
     def receive(
         self,
         subscriber: Subscriber,
@@ -103,8 +153,16 @@ class SharedObjects:
         read_access: str = "/",
         write_access: str = "/",
     ) -> None:
-        """What a client asks of one object. Raises Deposed."""
+        """What a client asks of one object; of a locked one when it is unlocked. Raises
+        Deposed."""
         kind = "P" if message.persistent else "T"
+        locked = self._fanouts.get(f"{kind}:{message.name}")
+        if locked is not None and locked.locked:
+            waiting = self._locked_out.setdefault(locked.obj.full_name, deque())
+            if len(waiting) < MAX_WAITING:
+                waiting.append(_Waiting(subscriber, message, read_access, write_access))
+                return
+            read_access = write_access = ""
         may_read = may_access(read_access, message.name)
         may_write = may_access(write_access, message.name)
         version = 0  # of this message's changes, once there is one
@@ -126,8 +184,10 @@ class SharedObjects:
             if event.type == SO_RELEASE:
                 known.release(subscriber)
                 self.sweep(known)
+            elif event.type == SO_SEND and known.locked:
+                continue  # too much waits for it
             elif event.type == SO_SEND:
-                known.send(event.value, event.value_flags)
+                known.send(event.value, event.value_flags, by_client=True)
             elif not may_write:
                 self._refuse(known, subscriber, event)
             else:
@@ -135,7 +195,11 @@ class SharedObjects:
                 self._change(known, subscriber, event, version)
 
     def leave(self, subscriber: Subscriber, *, may_return: bool) -> None:
-        """A client is gone: it uses nothing any more, unless it comes back."""
+        """A client is gone: it uses nothing any more, unless it comes back. What it asked of
+        locked objects was never done."""
+        for full_name, waiting in self._locked_out.items():
+            kept = (one for one in waiting if one.subscriber is not subscriber)
+            self._locked_out[full_name] = deque(kept)
         for fanout in list(self._fanouts.values()):
             if fanout.uses(subscriber):
                 if may_return and fanout.obj.kind == "T":
@@ -152,6 +216,11 @@ class SharedObjects:
         self._fanouts.pop(obj.full_name, None)
         if obj.kind == "T" and not obj.gone and obj.full_name not in self._waiting:
             self._turn.writable().destroy(obj)
+
+    def _unlocked(self, full_name: str) -> None:
+        """Go on with what clients asked meanwhile."""
+        for subscriber, message, read_access, write_access in self._locked_out.pop(full_name, ()):
+            self.receive(subscriber, message, read_access=read_access, write_access=write_access)
 
     def _wait_for_users(self, full_name: str) -> None:
         loop = asyncio.get_running_loop()

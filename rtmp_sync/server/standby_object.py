@@ -6,19 +6,16 @@ the application's own memory, so it must neither fail nor change anything by wri
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
 
+from rtmp_sync.server.object_settings import ObjectSettings
 from rtmp_sync.state.replicated_state import ReplicatedState
 from rtmp_sync.state.shared_object import SharedObject
 
-if TYPE_CHECKING:
-    from rtmp_sync.server.fanout import SyncItem
+__all__ = ["REPLAYING", "Settings", "StandbyObject"]
 
-__all__ = ["REPLAYING", "Listeners", "StandbyObject"]
-
-Listeners = dict[tuple[str, str], "Callable[[list[SyncItem]], object] | None"]
+Settings = dict[tuple[str, str], ObjectSettings]
+"""By name and kind of the object."""
 
 REPLAYING: ContextVar[bool] = ContextVar("REPLAYING", default=False)
 """Set in the task of a replayed call, and in what it starts: it stays one though this origin is
@@ -26,17 +23,17 @@ promoted while it runs."""
 
 
 class StandbyObject:
-    """What a `Fanout` is on the active one. listeners: where its `on_sync` waits for that."""
+    """What a `Fanout` is on the active one. settings: where those of all objects wait for that."""
 
-    __slots__ = ("_key", "_listeners", "_scope", "_state")
+    __slots__ = ("_key", "_scope", "_settings", "_state")
 
     def __init__(
-        self, state: ReplicatedState, scope: str, name: str, kind: str, listeners: Listeners
+        self, state: ReplicatedState, scope: str, name: str, kind: str, settings: Settings
     ) -> None:
         self._state = state
         self._scope = scope
         self._key = (name, kind)
-        self._listeners = listeners
+        self._settings = settings
 
     @property
     def obj(self) -> SharedObject:
@@ -46,12 +43,9 @@ class StandbyObject:
         return found if found is not None else SharedObject(self._scope, f"{kind}:{name}", 0, 0)
 
     @property
-    def on_sync(self) -> Callable[[list[SyncItem]], object] | None:
-        return self._listeners.get(self._key)
-
-    @on_sync.setter
-    def on_sync(self, listener: Callable[[list[SyncItem]], object] | None) -> None:
-        self._listeners[self._key] = listener
+    def settings(self) -> ObjectSettings:
+        """What the application asks of the object, for when this origin has taken over."""
+        return self._settings.setdefault(self._key, ObjectSettings())
 
     def next_version(self) -> int:
         """Of a write that does nothing."""
@@ -67,4 +61,10 @@ class StandbyObject:
         """Nothing."""
 
     def send(self, raw: bytes, flags: int | None) -> None:
+        """Nothing."""
+
+    def lock(self) -> None:
+        """Nothing."""
+
+    def unlock(self) -> None:
         """Nothing."""

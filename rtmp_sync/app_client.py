@@ -1,0 +1,194 @@
+"""One client as an application sees it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Hashable, Mapping
+from types import MappingProxyType
+from typing import Any, Literal, Protocol
+
+from rtmp_sync.errors import ConnectionLost
+from rtmp_sync.server.traffic import Traffic
+
+__all__ = ["Client", "ClientLink", "Transport"]
+
+Transport = Literal["rtmp", "rtmps", "http", "websocket"]
+
+
+class ClientLink(Protocol):
+    """How a Client reaches its connection; an orphan of a takeover has none."""
+
+    def call(self, name: str, arguments: tuple[object, ...]) -> Awaitable[object]: ...
+
+    def notify(self, name: str, arguments: tuple[object, ...], made: dict[Hashable, bytes]) -> None:
+        """made: this very call as it was sent to other clients, by the form it has for them."""
+
+    def disconnect(self, description: str, info: object = None) -> None: ...
+
+    def redirect(self, url: str, description: str) -> bool: ...
+
+    def ping(self) -> Awaitable[float]: ...
+
+    @property
+    def traffic(self) -> Traffic: ...
+
+
+class Client:
+    """One accepted NetConnection.
+
+    id: unique in the pair's life. user_name and user_type: the first two user arguments of
+    connect. agent: its flashVer. params: its connect object. arguments: all user arguments.
+    transport: how it came; over "http" and "websocket" it plays one stream and has no methods.
+    since: when it came, in seconds of wall time.
+    read_access, write_access: shared objects and streams it may use, as name prefixes
+    separated by ";" ("/" allows all, "" none), as in FMS. audio_sample_access,
+    video_sample_access: streams whose raw sound and pictures its player may look into, likewise.
+    attributes: whatever the application wants to keep of it; memory of this process.
+    """
+
+    __slots__ = (
+        "_granted",
+        "_link",
+        "_user_type",
+        "address",
+        "agent",
+        "arguments",
+        "attributes",
+        "audio_sample_access",
+        "id",
+        "page_url",
+        "params",
+        "read_access",
+        "since",
+        "transport",
+        "user_name",
+        "video_sample_access",
+        "write_access",
+    )
+
+    def __init__(
+        self,
+        id: str,
+        *,
+        user_name: str = "",
+        user_type: str = "",
+        agent: str = "",
+        address: str = "",
+        page_url: str = "",
+        params: Mapping[str, object] = MappingProxyType({}),
+        arguments: tuple[object, ...] = (),
+        link: ClientLink | None = None,
+        transport: Transport = "rtmp",
+    ) -> None:
+        self.id = id
+        self.user_name = user_name
+        self._user_type = user_type
+        self._granted = False
+        self.agent = agent
+        self.address = address
+        self.page_url = page_url
+        self.params = params
+        self.arguments = arguments
+        self.transport = transport
+        self.since = time.time()
+        self.read_access = "/"
+        self.write_access = "/"
+        self.audio_sample_access = ""
+        self.video_sample_access = ""
+        self.attributes: dict[str, Any] = {}
+        self._link = link
+
+    def __repr__(self) -> str:
+        return f"<Client {self.id} {self.user_name!r} {self.user_type!r}>"
+
+    @property
+    def connected(self) -> bool:
+        """False for a client of before a takeover that has not come back, and after its end."""
+        return self._link is not None
+
+    @property
+    def ip(self) -> str:
+        """Its address without the port."""
+        return self.address.rpartition(":")[0].strip("[]")
+
+    @property
+    def uri(self) -> str:
+        """Where it says that it connected to (tcUrl); "" if it does not."""
+        return self._said("tcUrl")
+
+    @property
+    def referrer(self) -> str:
+        """What asked for the connection: the address of the player's SWF file; "" if untold."""
+        return self._said("swfUrl")
+
+    @property
+    def protocol(self) -> Transport:
+        """FMS's name of `transport`."""
+        return self.transport
+
+    @property
+    def traffic(self) -> Traffic:
+        """What its connection has moved so far, in bytes and messages; nothing once it is gone."""
+        return self._link.traffic if self._link is not None else Traffic()
+
+    @property
+    def user_type(self) -> str:
+        """What the client may call depends on it. Setting it in `on_connect` grants it,
+        whether it is public or not."""
+        return self._user_type
+
+    @user_type.setter
+    def user_type(self, user_type: str) -> None:
+        self._user_type = user_type
+        self._granted = True
+
+    @property
+    def granted(self) -> bool:
+        """Whether the application gave the client its type."""
+        return self._granted
+
+    async def call(self, name: str, *arguments: object) -> Any:
+        """Call a method of the client; its result.
+
+        Raises CallError when it answers with an error, ConnectionLost when it goes away.
+        """
+        return await self._linked().call(name, arguments)
+
+    def notify(
+        self, name: str, *arguments: object, made: dict[Hashable, bytes] | None = None
+    ) -> None:
+        """Call a method of the client without an answer; nothing happens if it is gone.
+
+        made: one dict for the same call to several clients: it is then encoded once.
+        """
+        if self._link is not None:
+            self._link.notify(name, arguments, {} if made is None else made)
+
+    async def ping(self) -> float:
+        """The round trip to the client, in seconds. Raises ConnectionLost when it goes away."""
+        return await self._linked().ping()
+
+    def disconnect(self, description: str = "", *, info: object = None) -> None:
+        """End the connection, telling the client why: the status NetConnection.Connect.Closed
+        with `description`, and `info` as its `application`. `on_disconnect` says "closed"."""
+        if self._link is not None:
+            self._link.disconnect(description, info)
+
+    def redirect(self, url: str, description: str = "") -> bool:
+        """Ask the client to connect to another address instead, which it does by itself
+        (E-RTMP's reconnect request). False, and nothing was asked, of one that cannot do so.
+        Who has not come in yet is sent elsewhere by `raise Reject(redirect=url)`."""
+        return self._link is not None and self._link.redirect(url, description)
+
+    def unlink(self) -> None:
+        """The connection has ended."""
+        self._link = None
+
+    def _linked(self) -> ClientLink:
+        if self._link is None:
+            raise ConnectionLost(f"client {self.id} is not connected")
+        return self._link
+
+    def _said(self, parameter: str) -> str:
+        value = self.params.get(parameter)
+        return value if isinstance(value, str) else ""
