@@ -31,6 +31,8 @@ _CHECK_PATHS = "/health/"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_REQUEST_BYTES = 16 * 1024  # no endpoint takes more than a few words
+# For a request to come. Clients of aiohttp keep a connection for 15 seconds: they close it first.
+IDLE_SECONDS = 30.0
 
 
 class AdminServer:
@@ -55,7 +57,9 @@ class AdminServer:
             app[ACCESS], app[_CHECK_LIMIT], app[RATES] = access, check_limit, rates
             for endpoint in served:
                 app.router.add_route(endpoint.method, endpoint.path, _bound(endpoint, self._origin))
-            runner = web.AppRunner(app, access_log=None, handle_signals=False)
+            runner = web.AppRunner(
+                app, access_log=None, handle_signals=False, keepalive_timeout=IDLE_SECONDS
+            )
             await runner.setup()
             self._runners.append(runner)
             site = web.TCPSite(runner, address.host, address.port, reuse_address=True)

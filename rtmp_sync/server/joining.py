@@ -5,7 +5,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from rtmp_sync.errors import ProtocolError
 from rtmp_sync.protocol import replies
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 __all__ = ["MOVING", "begin_admission"]
 
 MOVING = "The service moves to another server: connect again, to the same address."
+_MAX_TOLD_CHARS: Final = 200  # of what a client that is not let in has chosen, in the log
 
 
 def begin_admission(session: Session, request: ConnectRequested) -> None:
@@ -62,11 +63,13 @@ def _decided(
 
 
 def _refuse(session: Session, request: ConnectRequested, refusal: Refused) -> None:
-    session.log.info("connect_refused", app=request.app, reason=refusal.reason)
+    scope = "/".join(split_app(request.app))  # without its query, in which keys are
+    reason = refusal.reason[:_MAX_TOLD_CHARS]
+    session.log.info("connect_refused", app=scope[:_MAX_TOLD_CHARS], reason=reason)
     session.sessions.tally.rejected += 1
-    instance = session.sessions.instances.running("/".join(split_app(request.app)))
+    instance = session.sessions.instances.running(scope)
     if instance is not None:
         instance.tally.rejected += 1
     data = session.connection.reject_connect(request, refusal.values)
     session.turn.send(session.outbox, 0, data)
-    session.close_when_sent(f"refused: {refusal.reason}")
+    session.close_when_sent(f"refused: {reason}")

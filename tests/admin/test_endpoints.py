@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from xml.etree import ElementTree
 
 import pytest
 
+from rtmp_sync.admin import server
 from rtmp_sync.admin.rate_limit import API
 from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.server.clock import now
@@ -265,3 +267,20 @@ async def test_whatever_else_an_address_asks_its_health_checks_are_answered(http
     for path in ("/health/live", "/health/active", "/health/standby"):
         code, _body = await http.ask(path)
         assert code in (200, 503)
+
+
+async def test_a_connection_on_which_nothing_is_asked_is_closed(
+    origin: ShownOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whoever reaches the port must not use up the descriptors of the process."""
+    monkeypatch.setattr(server, "IDLE_SECONDS", 0.1)
+    admin = server.AdminServer(origin)  # type: ignore[arg-type] # it has what is read of an Origin
+    await admin.start()
+    for address in admin.addresses:
+        for said in (b"", b"GET /health/live HTTP/1.1\r\nHost: he"):
+            reader, writer = await asyncio.open_connection(*address)
+            writer.write(said)
+            async with asyncio.timeout(10):
+                assert await reader.read() == b""
+            writer.close()
+    await admin.stop()

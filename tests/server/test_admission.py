@@ -25,6 +25,19 @@ async def test_an_unknown_application_is_invalid(origin: Origin) -> None:
     assert (await refusal(origin, "_origin")).code == "NetConnection.Connect.InvalidApp"
 
 
+async def test_the_log_has_no_key_of_who_is_refused_and_little_of_what_it_says(
+    origin: Origin, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for app in ("probe?key=s3cret", "nowhere?key=s3cret", "x" * 5000):
+        with pytest.raises(ConnectError):
+            await NetConnection().connect(url(origin, app), "rejected", "User")
+    told = capsys.readouterr().out
+    assert "app=probe/_definst_ " in told
+    assert told.count("connect_refused") == 3
+    assert "s3cret" not in told
+    assert "x" * 300 not in told
+
+
 async def test_a_rejected_client_reads_why_and_is_disconnected(origin: Origin) -> None:
     error = await refusal(origin, "probe", "rejected", "User")
     assert (error.code, error.description) == ("NetConnection.Connect.Rejected", "not you")
