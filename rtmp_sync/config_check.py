@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from rtmp_sync.config_errors import nearest
 from rtmp_sync.errors import ConfigError
-from rtmp_sync.server.trusted_proxies import TrustedProxies
+from rtmp_sync.server.networks import Networks
 
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
@@ -55,6 +55,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
     _check_drivers(config, findings)
     _check_folders(config, findings)
     _check_proxies(config, findings)
+    _check_addresses(config, findings)
     _check_commands(config, findings)
     return findings.errors, findings.warnings
 
@@ -213,12 +214,12 @@ def _check_gate(config: Config, findings: _Findings) -> None:
         findings.warn("firewall.allow", firewall.allow, fix)
 
 
-def _holds(networks: list[str], host: str) -> bool:
-    """A host name may be anywhere."""
+def _holds(networks: list[str], host: str, *, unknown: bool = True) -> bool:
+    """unknown: the answer for a host name, which may be anywhere."""
     try:
         address = ipaddress.ip_address(host)
     except ValueError:
-        return True
+        return unknown
     return any(address in ipaddress.ip_network(network) for network in networks)
 
 
@@ -254,10 +255,23 @@ def _check_commands(config: Config, findings: _Findings) -> None:
             findings.warn("admin.commands", config.admin.commands, fix)
 
 
+def _check_addresses(config: Config, findings: _Findings) -> None:
+    """The other origin asks the RTMP port as a client does."""
+    rtmp, peer = config.rtmp, config.failover.peer_rtmp
+    if peer is None:
+        return
+    if rtmp.deny and _holds(rtmp.deny, peer.host, unknown=False):
+        fix = f"holds the other origin ({peer.host}), whose probes of this port fail; leave it out"
+        findings.warn("rtmp.deny", rtmp.deny, fix)
+    if rtmp.allow and not _holds(rtmp.allow, peer.host):
+        fix = f"lacks the other origin ({peer.host}), whose probes of this port fail; add it"
+        findings.warn("rtmp.allow", rtmp.allow, fix)
+
+
 def _check_proxies(config: Config, findings: _Findings) -> None:
     """Probes of the other origin come without a PROXY header."""
     networks = config.rtmp.proxy_protocol_from
-    proxies = TrustedProxies(networks)
+    proxies = Networks(networks)
     peers = (config.replication.peer, config.failover.peer_admin)
     for host in sorted({peer.host for peer in peers if peer is not None and peer.host in proxies}):
         fix = f"holds the other origin ({host}), whose probes send no header; list load balancers"

@@ -90,8 +90,23 @@ class RtmpSection(Section):
     """Bytes of a message in one chunk, for what we send."""
     window: Bytes = 2_500_000
     """Bytes after which the peer must acknowledge (RTMP's window acknowledgement size)."""
+    allow: list[Network] = []
+    """Addresses and networks that may connect, browsers too; empty: all. Others are closed without
+    a word. Behind a load balancer that tells no addresses this is about the load balancer."""
+    deny: list[Network] = []
+    """Addresses and networks that may not, whatever `allow` says."""
     max_connections: Count = 10_000
     """Clients at once; one more is refused."""
+    max_connections_per_address: Count | None = None
+    """The same of one IPv4 address, or one IPv6 /64; unset: any number."""
+    max_byte_rate: Bytes | None = None
+    """Bytes that one client may send in a second; who sends faster is read later, and loses
+    nothing. A second's worth may come at once. Unset: any number."""
+    max_message_rate: Count | None = None
+    """The same in messages: calls, updates of shared objects, frames of video and audio."""
+    idle_timeout: Seconds | None = None
+    """Seconds after which a client is disconnected that sends nothing but answers to pings and is
+    sent nothing; unset: never."""
     max_message_bytes: Bytes = 4_194_304
     """Longest message accepted from a client."""
     max_partial_bytes: Bytes = 8_388_608

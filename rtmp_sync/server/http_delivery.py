@@ -31,7 +31,7 @@ from rtmp_sync.server.http_player import HttpPlayer
 from rtmp_sync.server.http_recorded import send_recording
 from rtmp_sync.server.http_request import Cors, HttpRefused, StreamUrl, forwarded_for
 from rtmp_sync.server.http_stream import HttpStreams
-from rtmp_sync.server.trusted_proxies import TrustedProxies
+from rtmp_sync.server.networks import Networks
 from rtmp_sync.storage.recording import Recording
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ class HttpDelivery:
         self._admission = HttpAdmission(sessions.instances, sessions.tasks)
         self._streams = HttpStreams(sessions.turn, config.rtmp.gop_cache_bytes)
         self._cors = Cors(http.origins)
-        self._forwarders = TrustedProxies(http.forwarded_for_from)
+        self._forwarders = Networks(http.forwarded_for_from)
         tls = public_tls(http)
         self._certificates = Certificates(tls) if tls is not None else None
         self._server = web.Server(self._answer, handler_cancellation=True)
@@ -156,6 +156,8 @@ class HttpDelivery:
         headers = {**cors, **_HEADERS, "X-Accel-Buffering": "no"}  # nginx would collect it
         body = body_for(request, headers)
         host, address = self._from(request)
+        if reason := self._sessions.addresses.refusal(host):
+            raise HttpRefused(403, f"{reason}.")
         player = HttpPlayer(_connection(request).writer, body.frame, self._outbox_bytes)
         with self._one_more(host):
             viewer = await self._admission.come_in(request, url, address, player, body.transport)

@@ -16,7 +16,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from rtmp_sync.server.instances import DEFAULT_INSTANCE
-from rtmp_sync.server.trusted_proxies import TrustedProxies
+from rtmp_sync.server.networks import Networks
 
 __all__ = ["Cors", "HttpRefused", "StreamUrl", "forwarded_for"]
 
@@ -103,7 +103,7 @@ class Cors:
         }
 
 
-def forwarded_for(request: web.BaseRequest, proxies: TrustedProxies) -> str | None:
+def forwarded_for(request: web.BaseRequest, proxies: Networks) -> str | None:
     """The address of the client of reverse proxies: the last one that is none of theirs."""
     told = ",".join(request.headers.getall("X-Forwarded-For", []))
     for text in reversed(told.split(",")):

@@ -189,6 +189,7 @@ class Origin:
         self.authority.end()
         await self.watchdog.stop()
         await self.gate.stop()
+        self.sessions.stop()
         if self._certificates is not None:
             self._certificates.stop()
         if self.http is not None:

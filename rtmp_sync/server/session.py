@@ -27,9 +27,11 @@ from rtmp_sync.errors import (
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import (
+    Acknowledged,
     CommandReceived,
     ConnectRequested,
     Event,
+    PingAnswered,
     SharedObjectReceived,
 )
 from rtmp_sync.server.admission import Admitted, knows_reconnect, session_key_of
@@ -41,6 +43,7 @@ from rtmp_sync.server.clock import now
 from rtmp_sync.server.deadline_timer import DeadlineTimer
 from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
+from rtmp_sync.server.inflow import Inflow
 from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.joining import MOVING
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
@@ -49,7 +52,7 @@ from rtmp_sync.server.stream_admission import StreamRefused
 from rtmp_sync.server.tasks import Done
 from rtmp_sync.server.traffic import Traffic
 from rtmp_sync.server.turn import Turn
-from rtmp_sync.wire.constants import CONNECT_CLOSED, LEVEL_ERROR, LEVEL_STATUS
+from rtmp_sync.wire.constants import CONNECT_CLOSED, CONNECT_IDLE_TIMEOUT, LEVEL_ERROR, LEVEL_STATUS
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
 if TYPE_CHECKING:
@@ -58,6 +61,7 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 _ASKING = (CommandReceived, SharedObjectReceived)  # events whose answers wait like Changes
+_SIGNS_OF_LIFE = (PingAnswered, Acknowledged)  # events that any client's machinery makes
 
 
 class Session(asyncio.Protocol):
@@ -89,6 +93,9 @@ class Session(asyncio.Protocol):
         self._reading = True
         self._deadlines = DeadlineTimer(sessions.loop, connection, self._ring)
         self._stall = StallWatch(sessions.send_timeout, self.end)
+        self._inflow = Inflow(sessions.loop, sessions.inflow_rates, self.go_on)
+        self._entered = ""  # the address that it counts for
+        self._asked = 0  # events of it that were dispatched
 
     @property
     def turn(self) -> Turn:
@@ -125,6 +132,11 @@ class Session(asyncio.Protocol):
         )
 
     @property
+    def moved(self) -> int:
+        """Messages in both directions that are more than signs of life."""
+        return self._asked + self.outbox.messages_out
+
+    @property
     def closing(self) -> bool:
         """Nothing of this client counts any more."""
         return bool(self.ended) or self._transport is None or self._transport.is_closing()
@@ -145,9 +157,12 @@ class Session(asyncio.Protocol):
         self.outbox.open(transport)
         self.log.debug("connection_made")
         self._is_probe = address in self.sessions.own_probes
-        if not self._is_probe and not self.sessions.add(self):
-            self.end("too many connections")
-            return
+        if not self._is_probe:
+            if not self.sessions.add(self):
+                self.end("too many connections")
+                return
+            if self._header is None and not self._enter(self._host):
+                return
         self._arm()
 
     def data_received(self, data: bytes) -> None:
@@ -170,6 +185,8 @@ class Session(asyncio.Protocol):
             self.end(str(error))
             return
         self._transmit()
+        if self.joined and self._inflow.take(self.connection.bytes_in, self.connection.messages_in):
+            self._pause()
         self._arm()
 
     def connection_lost(self, error: Exception | None) -> None:
@@ -178,6 +195,9 @@ class Session(asyncio.Protocol):
         self.ended = self.ended or (f"lost: {error}" if error else "closed by the peer")
         self._deadlines.cancel()
         self._stall.end()
+        self._inflow.end()
+        if self._entered:
+            self.sessions.addresses.leave(self._entered)
         self._transport = None
         self.outbox.close()
         self.sessions.remove(self)
@@ -301,10 +321,15 @@ class Session(asyncio.Protocol):
     def disconnect(self, description: str, info: object = None) -> None:
         """Tell the client that it has to go, then close."""
         more = {} if info is None else {"application": info}
-        values = replies.status(LEVEL_STATUS, CONNECT_CLOSED, description, **more)
-        self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
         reason = "closed by the application"
-        self.close_when_sent(f"{reason}: {description}" if description else reason)
+        if description:
+            reason += f": {description}"
+        self._part(replies.status(LEVEL_STATUS, CONNECT_CLOSED, description, **more), reason)
+
+    def leave_idle(self, seconds: float) -> None:
+        """The same to a client of which there was nothing for so long."""
+        text = f"Nothing came or went for {seconds:g} s."
+        self._part(replies.status(LEVEL_STATUS, CONNECT_IDLE_TIMEOUT, text), "idle")
 
     def redirect(self, url: str, description: str) -> bool:
         """Ask the client to go to another address, if it knows what that means."""
@@ -316,9 +341,7 @@ class Session(asyncio.Protocol):
 
     def shut_down(self, description: str) -> None:
         """Tell the client that its application ends, then close."""
-        values = replies.connect_app_shutdown(description)
-        self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
-        self.close_when_sent(description)
+        self._part(replies.connect_app_shutdown(description), description)
 
     def ask_to_leave(self) -> None:
         """The service is about to move: say so in the way that the client understands.
@@ -362,7 +385,13 @@ class Session(asyncio.Protocol):
 
     def go_on(self) -> None:
         """Read again, if nothing stands against it."""
-        if self._reading or self._deciding or self.sessions.holds(self) or self.closing:
+        if (
+            self._reading
+            or self._deciding
+            or self._inflow.held
+            or self.sessions.holds(self)
+            or self.closing
+        ):
             return
         assert self._transport is not None  # it is not closing
         self._reading = True
@@ -399,6 +428,20 @@ class Session(asyncio.Protocol):
 
     # Inside
 
+    def _part(self, values: replies.Values, reason: str) -> None:
+        self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
+        self.close_when_sent(reason)
+
+    def _enter(self, host: str) -> bool:
+        """The client comes from there: whether it may."""
+        reason = self.sessions.addresses.enter(host)
+        if reason:
+            self.sessions.tally.rejected += 1
+            self.end(f"refused: {reason}")
+            return False
+        self._entered = host
+        return True
+
     def _read_header(self, reader: ProxyHeaderReader, data: bytes) -> bytes:
         """What the client itself says, as far as it has come behind the load balancer's header."""
         try:
@@ -412,6 +455,8 @@ class Session(asyncio.Protocol):
             host, port = reader.header.source
             self.log = self.log.bind(peer=f"{host}:{port}", proxy=self.address)
             self.address = f"{host}:{port}"
+            if not self._enter(host):
+                return b""
         return rest
 
     def _handle(self) -> None:
@@ -419,6 +464,7 @@ class Session(asyncio.Protocol):
         events = self._events
         while events and self._reading and not self.ended:
             event = events.popleft()
+            self._asked += not isinstance(event, _SIGNS_OF_LIFE)
             dispatch(self, event)
             if isinstance(event, _ASKING) and self._turn.congested:
                 self.sessions.hold_back(self)

@@ -12,14 +12,17 @@ import structlog
 from rtmp_sync.config import Config
 from rtmp_sync.protocol.connection import Connection, Role
 from rtmp_sync.protocol.limits import ConnectionLimits
+from rtmp_sync.server.addresses import Addresses
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.idle import IdleClients
+from rtmp_sync.server.inflow import InflowRates
 from rtmp_sync.server.instances import Instances
 from rtmp_sync.server.load_balancer import LoadBalancerChecks
+from rtmp_sync.server.networks import Networks
 from rtmp_sync.server.rtmp_probe import OwnProbes
 from rtmp_sync.server.session import Session
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.traffic import Tally
-from rtmp_sync.server.trusted_proxies import TrustedProxies
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire.limits import Limits
 
@@ -42,10 +45,12 @@ class Sessions:
         self.tasks = tasks
         self.instances = instances
         self.load_balancer = load_balancer
-        self.proxies = TrustedProxies(rtmp.proxy_protocol_from)
+        self.proxies = Networks(rtmp.proxy_protocol_from)
         self.own_probes = OwnProbes()
         self.outbox_bytes = rtmp.outbox_bytes
         self.send_timeout = rtmp.send_timeout
+        self.addresses = Addresses(rtmp.allow, rtmp.deny, rtmp.max_connections_per_address)
+        self.inflow_rates = InflowRates(rtmp.max_byte_rate, rtmp.max_message_rate)
         self.loop = asyncio.get_running_loop()
         self.tally = Tally()
         self.draining = False  # nobody new is let in
@@ -67,6 +72,8 @@ class Sessions:
         self._held_back: set[Session] = set()
         self._holding = False
         self._by_key: dict[tuple[str, bytes], Session] = {}
+        self._idle = IdleClients(rtmp.idle_timeout, self._all)
+        self._idle.start()
         self._log = structlog.get_logger("rtmp_sync.session")
         turn.on_relaxed = self._relaxed
 
@@ -86,6 +93,10 @@ class Sessions:
 
     def __len__(self) -> int:
         return len(self._all)
+
+    def stop(self) -> None:
+        """The gate is closed, nobody comes any more."""
+        self._idle.stop()
 
     @property
     def waiting_bytes(self) -> int:

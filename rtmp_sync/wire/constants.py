@@ -96,6 +96,7 @@ LEVEL_WARNING: Final = "warning"
 
 CONNECT_SUCCESS: Final = "NetConnection.Connect.Success"
 CONNECT_CLOSED: Final = "NetConnection.Connect.Closed"
+CONNECT_IDLE_TIMEOUT: Final = "NetConnection.Connect.IdleTimeout"
 CONNECT_FAILED: Final = "NetConnection.Connect.Failed"
 CONNECT_REJECTED: Final = "NetConnection.Connect.Rejected"
 CONNECT_APP_SHUTDOWN: Final = "NetConnection.Connect.AppShutdown"

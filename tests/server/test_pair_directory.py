@@ -12,7 +12,7 @@ from rtmp_sync.config import load_config
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.pair_directory import PairDirectory
-from rtmp_sync.server.trusted_proxies import TrustedProxies
+from rtmp_sync.server.networks import Networks
 
 
 @pytest.fixture
@@ -77,7 +77,7 @@ def test_the_origins_believe_the_front_door_and_nobody_else_here(
     first, second = (load_config(node.config) for node in directory.nodes)
     believed = [] if directory.front_source is None else [f"{directory.front_source}/32"]
     assert first.rtmp.proxy_protocol_from == second.rtmp.proxy_protocol_from == believed
-    assert "127.0.0.1" not in TrustedProxies(believed)
+    assert "127.0.0.1" not in Networks(believed)
     directory.unlock()
 
 

@@ -1,19 +1,23 @@
-"""Who tells us clients' addresses in a PROXY header: `rtmp.proxy_protocol_from`."""
+"""Addresses and networks that the configuration lists, as of load balancers, and who is in them."""
 
 from __future__ import annotations
 
 import ipaddress
 from collections.abc import Iterable
 
-__all__ = ["TrustedProxies"]
+__all__ = ["Networks"]
 
 
-class TrustedProxies:
-    """`host in proxies`: a connection from there begins with a PROXY header, and from anywhere
-    else it does not. networks: as the configuration has them."""
+class Networks:
+    """`host in networks`, for the address of a connection. networks: as the configuration has
+    them."""
 
     def __init__(self, networks: Iterable[str]) -> None:
         self._networks = [ipaddress.ip_network(network) for network in networks]
+
+    def __bool__(self) -> bool:
+        """Whether any is listed."""
+        return bool(self._networks)
 
     def __contains__(self, host: str) -> bool:
         if not self._networks:
