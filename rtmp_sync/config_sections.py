@@ -373,6 +373,12 @@ class AppSection(Section):
     one of its keys, as `name?key=KEY` or `rtmp://host/app?key=KEY`. Read again when it changes."""
     play_keys: ConfigPath | None = None
     """The same for who plays."""
+    max_shared_objects: Count = 10_000
+    """Shared objects of one instance; clients make no more, the application may."""
+    max_slots: Count = 100_000
+    """Slots of one shared object; clients add no more, the application may."""
+    max_object_bytes: Bytes = 67_108_864
+    """Bytes of one shared object, names and values of its slots together; likewise."""
     start: list[Annotated[str, Field(min_length=1, pattern="^[^/]+$")]] = []
     """Names of instances that run without anybody having connected, as long as this origin is the
     active one; `"_definst_"` is the one of clients that name none."""

@@ -25,6 +25,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
+from rtmp_sync.server.object_limits import slot_bytes
 from rtmp_sync.server.object_settings import ObjectSettings, SyncItem
 from rtmp_sync.server.outbox import Outbox
 from rtmp_sync.server.splice import Item, change_item, pack, plain_item, send_item
@@ -75,6 +76,7 @@ class Fanout:
     """A shared object at work. `obj` is its replicated state, changed only here."""
 
     __slots__ = (
+        "_bytes",
         "_dumps",
         "_groups",
         "_locks",
@@ -95,11 +97,19 @@ class Fanout:
         self.on_unlocked: Callable[[], None] = lambda: None
         self.pinned = False  # the application holds it: it outlives its last user
         self._turn = turn
+        self._bytes = -1  # of its slots; not counted yet
         self._locks = 0
         self._ops: list[_Op] = []
         self._said: list[bytes] = []  # by clients to all, which the application listens to
         self._groups: dict[Form, dict[Subscriber, Outbox]] = {}
         self._dumps: dict[Form, bytes] = {}  # of the object as it is; emptied by a change
+
+    @property
+    def held_bytes(self) -> int:
+        """What names and values of its slots come to."""
+        if self._bytes < 0:
+            self._bytes = sum(slot_bytes(key, raw) for key, raw in self.obj.slots.items())
+        return self._bytes
 
     # Users
 
@@ -177,13 +187,17 @@ class Fanout:
 
         Raises LocalProtocolError for a value that is too big.
         """
-        self._turn.writable().set_slot(self.obj, key, raw, version)
+        state = self._turn.writable()
+        freed = self._freed(key)
+        state.set_slot(self.obj, key, raw, version)
+        if self._bytes >= 0:
+            self._bytes += slot_bytes(key, raw) - freed
         self._add(_Op(CHANGE, writer, key, raw, flags))
 
     def delete(self, asked: Subscriber | None, key: str, version: int) -> None:
         """Delete a slot and tell everyone; of a slot that is not there only who asked."""
         if key in self.obj.slots:
-            self._turn.writable().delete_slot(self.obj, key, version)
+            self._delete(key, version)
             self._add(_Op(DELETE, None, key, b"", None))
         elif asked is not None:
             self._answer(asked, plain_item(wire.event_remove(key)))
@@ -191,7 +205,7 @@ class Fanout:
     def set_null(self, writer: Subscriber, key: str, version: int) -> None:
         """Delete a slot because a client set it to null or undefined."""
         if key in self.obj.slots:
-            self._turn.writable().delete_slot(self.obj, key, version)
+            self._delete(key, version)
             self._add(_Op(DELETE, writer, key, b"", None))
         else:
             self._answer(writer, plain_item(wire.event_success(key)))
@@ -199,6 +213,7 @@ class Fanout:
     def clear(self, version: int) -> None:
         """Delete every slot."""
         self._turn.writable().clear(self.obj, version)
+        self._bytes = 0
         self._add(_Op(CLEAR, None, "", b"", None))
 
     def send(self, raw: bytes, flags: int | None, *, by_client: bool = False) -> None:
@@ -243,6 +258,17 @@ class Fanout:
         if on_message is not None:
             for raw in said:
                 self._tell_application("on_message", on_message, *amf0.decode(raw, STORED))
+
+    def _delete(self, key: str, version: int) -> None:
+        state = self._turn.writable()
+        freed = self._freed(key)
+        state.delete_slot(self.obj, key, version)
+        self._bytes -= freed
+
+    def _freed(self, key: str) -> int:
+        """What goes with the present value of a slot, where that is counted."""
+        old = self.obj.slots.get(key) if self._bytes >= 0 else None
+        return slot_bytes(key, old) if old is not None else 0
 
     # Encoding
 

@@ -21,6 +21,7 @@ from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.client import NetConnection
 from rtmp_sync.server.fanout import Fanout
 from rtmp_sync.server.live import LiveStreams
+from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.recorded import RecordedStreams
 from rtmp_sync.server.recordings import Recordings
@@ -62,6 +63,7 @@ class Serving(NamedTuple):
     recordings: Recordings
     call_timeout: float
     relays: Sequence[RelaySection]
+    object_limits: ObjectLimits
 
 
 class Instance:
@@ -87,7 +89,9 @@ class Instance:
         self.scope = f"{serving.name}/{name}"
         self.config = serving.config
         self.log = structlog.get_logger("rtmp_sync.app").bind(instance=self.scope)
-        self.shared_objects = SharedObjects(turn, self.scope, serving.grace_seconds)
+        self.shared_objects = SharedObjects(
+            turn, self.scope, serving.grace_seconds, serving.object_limits
+        )
         self.registry = StreamRegistry(
             turn,
             self.scope,

@@ -21,6 +21,7 @@ from rtmp_sync.app import Application, Client
 from rtmp_sync.config import Config
 from rtmp_sync.server.client_info import client_of, info_of, session_key_in
 from rtmp_sync.server.instance import Instance, Serving
+from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.recordings import Recordings
 from rtmp_sync.server.replays import Replays
@@ -315,4 +316,5 @@ class Instances:
             self._recordings,
             section.call_timeout,
             section.relays,
+            ObjectLimits(section.max_shared_objects, section.max_slots, section.max_object_bytes),
         )

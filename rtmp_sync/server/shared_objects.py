@@ -13,6 +13,7 @@ from typing import Final, NamedTuple
 
 from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.server.fanout import Fanout, Subscriber
+from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.splice import pack, plain_item
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire import shared_object as wire
@@ -65,12 +66,13 @@ class _Waiting(NamedTuple):
 
 class SharedObjects:
     """`scope` is "app/instance". grace_seconds: for which a temporary object waits for users
-    that may come back to it."""
+    that may come back to it. limits: on what clients make."""
 
-    def __init__(self, turn: Turn, scope: str, grace_seconds: float) -> None:
+    def __init__(self, turn: Turn, scope: str, grace_seconds: float, limits: ObjectLimits) -> None:
         self._turn = turn
         self._scope = scope
         self._grace_seconds = grace_seconds
+        self._limits = limits
         self._fanouts: dict[str, Fanout] = {}
         self._locked_out: dict[str, deque[_Waiting]] = {}  # by full name of the object
         self._waiting: dict[str, float] = {}  # temporary objects -> until when, on the loop's clock
@@ -171,6 +173,9 @@ class SharedObjects:
                 if not may_read:
                     self._refuse_use(subscriber, message, SO_NO_READ_ACCESS)
                     continue
+                if self._full(message.name, kind):
+                    self._refuse_use(subscriber, message, SO_CREATION_FAILED)
+                    continue
                 try:
                     fanout = self.fanout(message.name, kind)
                 except LocalProtocolError:  # a longer name than the link to the peer can carry
@@ -251,11 +256,19 @@ class SharedObjects:
         data = pack(header, [told], amf3=amf3, chunk_size=chunk_size)
         self._turn.send(to.outbox, 0, data)
 
-    @staticmethod
-    def _change(fanout: Fanout, writer: Subscriber, event: Event, version: int) -> None:
+    def _full(self, name: str, kind: str) -> bool:
+        """Whether that is one object too many."""
+        instance = self._turn.state.instances.get(self._scope)
+        objects = instance.objects if instance is not None else {}
+        return len(objects) >= self._limits.objects and f"{kind}:{name}" not in objects
+
+    def _change(self, fanout: Fanout, writer: Subscriber, event: Event, version: int) -> None:
         if event.type == SO_REQUEST_CHANGE:
             if event.value in _NOTHING:
                 fanout.set_null(writer, event.key, version)
+                return
+            if not self._limits.take(fanout.obj, fanout.held_bytes, event.key, event.value):
+                fanout.refuse(writer, SO_NO_WRITE_ACCESS, event.key)
                 return
             try:
                 fanout.set(writer, event.key, event.value, event.value_flags, version)

@@ -5,10 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 
-from rtmp_sync import Application, NetConnection, Origin
+from rtmp_sync import Application, CallError, NetConnection, Origin
 from rtmp_sync.protocol.events import CallAnswered
 from rtmp_sync.server.shared_objects import MAX_WAITING
 from rtmp_sync.wire import amf0
@@ -16,12 +17,13 @@ from rtmp_sync.wire import shared_object as so
 from rtmp_sync.wire.constants import (
     SO_CHANGE,
     SO_CLEAR,
+    SO_CREATION_FAILED,
     SO_SEND,
     SO_SUCCESS,
     SO_USE_SUCCESS,
 )
 from tests.server.conftest import probe
-from tests.support.origins import take_over, until, url
+from tests.support.origins import APPS, running, take_over, until, url
 from tests.support.peer import Peer
 
 ROOM = "probe/room"
@@ -212,6 +214,42 @@ async def test_a_released_object_ends_with_its_last_user(
     assert origin.state.find(ROOM, "board", "T") is not None
     peer.so("board", so.EVENT_RELEASE)
     await until(lambda: origin.state.find(ROOM, "board", "T") is None)
+
+
+async def test_clients_make_no_more_than_they_may(tmp_path: Path) -> None:
+    limits = {"max_shared_objects": 2, "max_slots": 3, "max_object_bytes": 1060}
+    async with (
+        running(tmp_path, apps={"directory": APPS, "probe": limits}) as origin,
+        NetConnection(reconnect=False) as user,
+    ):
+        await user.connect(url(origin, ROOM), "ann", "User")
+        board = await user.shared_object("board")
+        other = await user.shared_object("other")
+        with pytest.raises(CallError) as refused:
+            await user.shared_object("third")
+        assert refused.value.code == SO_CREATION_FAILED
+        for key in "abc":
+            await board.set(key, 1)
+        with pytest.raises(CallError):
+            await board.set("d", 1)
+        await board.delete("a")
+        await board.set("d", 1)
+        await other.set("k", "x" * 1050)
+        with pytest.raises(CallError):
+            await other.set("k", "x" * 1070)
+        with pytest.raises(CallError):
+            await other.set("l", "x" * 10)
+        await other.set("k", "x" * 10)
+        await other.set("l", "x" * 10)
+        instance = origin.instances.running(ROOM)
+        assert instance is not None
+        mine = instance.application.shared_object("other")
+        mine["big"] = "x" * 2000
+        await other.set("k", "x" * 5)
+        with pytest.raises(CallError):
+            await other.set("k", "x" * 6)
+        await other.clear()
+        await other.set("k", "x" * 1050)
 
 
 async def test_what_is_flushed_survives(application: Application) -> None:
