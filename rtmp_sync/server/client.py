@@ -16,7 +16,6 @@ import logging
 import secrets
 from collections.abc import Callable
 from typing import Any, Final
-from urllib.parse import urljoin
 
 from rtmp_sync.errors import (
     CallError,
@@ -196,7 +195,7 @@ class NetConnection:
                     str(answer.info.get("description", "")),
                     answer.info,
                 )
-            url = RtmpUrl.parse(urljoin(url.text, target))
+            url = url.joined(target)
         raise ConnectError(CONNECT_FAILED, f"more than {_MAX_REDIRECTS} redirects")
 
     def _established(self, link: ClientLink) -> None:
@@ -369,7 +368,7 @@ class NetConnection:
     def _move(self, target: object) -> None:
         """The server asked for a reconnect, perhaps to another address."""
         if isinstance(target, str) and self._url is not None:
-            self._url = RtmpUrl.parse(urljoin(self._url.text, target))
+            self._url = self._url.joined(target)
         _log.info("the server asked for a reconnect")
         self._begin_redial(0.0, _LAST_MOVE_SECONDS)
 

@@ -316,7 +316,10 @@ class Instance:
 
     async def place_of(self, name: str, kind: str) -> Take:
         """Where to record ("record", "append") a stream. Raises NameRefused."""
-        return await self.serving.recordings.prepare(self.app_name, self.name, name, kind)
+        continued = self.registry.inherited(name)
+        return await self.serving.recordings.prepare(
+            self.app_name, self.name, name, kind, continued
+        )
 
     def run(self, coroutine: Coroutine[Any, Any, object], what: str) -> None:
         """Have something of the application's run. what: named if it fails."""

@@ -82,6 +82,7 @@ class LiveStreams:
         self._feeds: dict[str, Feed] = {}
         self._playing: dict[tuple[StreamPeer, int], LivePlayer] = {}
         self._going_over: dict[tuple[StreamPeer, int], tuple[str, Transition]] = {}
+        self._msids: dict[StreamPeer, set[int]] = {}  # that it has used here
 
     @property
     def names(self) -> list[str]:
@@ -165,6 +166,7 @@ class LiveStreams:
             return False
         self._begin(channel, request.kind, publisher, take)
         self._publishing[peer, msid] = channel
+        self._uses(peer, msid)
         return True
 
     def feed(self, name: str, source: Source) -> Feed | None:
@@ -228,6 +230,7 @@ class LiveStreams:
         channel = self._channel(name)
         player = LivePlayer(self._turn, peer, msid, channel.stream, duration_ms)
         self._playing[peer, msid] = player
+        self._uses(peer, msid)
         channel.play(player, reset=reset)
         self.on_change(name)
 
@@ -247,6 +250,7 @@ class LiveStreams:
         self._stay(peer, msid)
         transition = Transition(arrive)
         self._going_over[peer, msid] = (name, transition)
+        self._uses(peer, msid)
         self.tap(name, transition)
         transition.is_past = False
 
@@ -301,14 +305,16 @@ class LiveStreams:
 
     def leave(self, peer: StreamPeer) -> None:
         """A connection is gone, with everything it published and played."""
-        there = (*self._playing, *self._publishing, *self._going_over)
-        for owner, msid in [key for key in there if key[0] is peer]:
-            self.stop(owner, msid, lost=True)
+        for msid in self._msids.pop(peer, ()):
+            self.stop(peer, msid, lost=True)
 
     def let_go(self) -> None:
         """This origin serves the instance no longer: what is not a client's ends too."""
         for feed in list(self._feeds.values()):
             feed.revoke("the instance is not served here any more")
+
+    def _uses(self, peer: StreamPeer, msid: int) -> None:
+        self._msids.setdefault(peer, set()).add(msid)
 
     def _stay(self, peer: StreamPeer, msid: int) -> None:
         name, transition = self._going_over.pop((peer, msid), ("", None))

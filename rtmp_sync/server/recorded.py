@@ -18,6 +18,7 @@ class RecordedStreams:
         self._turn = turn
         self._players: dict[tuple[StreamPeer, int], RecordedPlayer] = {}
         self._buffers_ms: dict[tuple[StreamPeer, int], int] = {}  # as told, before playing too
+        self._msids: dict[StreamPeer, set[int]] = {}  # of both
 
     def play(
         self, peer: StreamPeer, msid: int, request: Request, reset: int, *, waits: bool = False
@@ -29,6 +30,7 @@ class RecordedStreams:
         self.stop(peer, msid)
         player = RecordedPlayer(self._turn, peer, msid, request, reset=bool(reset & 1), waits=waits)
         self._players[peer, msid] = player
+        self._msids.setdefault(peer, set()).add(msid)
         if (ms := self._buffers_ms.get((peer, msid))) is not None:
             player.set_buffer(ms)
 
@@ -70,6 +72,7 @@ class RecordedStreams:
         """How far ahead of time a player takes what is sent, for all that its stream plays."""
         if msid in peer.connection.streams:
             self._buffers_ms[peer, msid] = ms
+            self._msids.setdefault(peer, set()).add(msid)
         player = self._players.get((peer, msid))
         if player is not None:
             player.set_buffer(ms)
@@ -82,7 +85,6 @@ class RecordedStreams:
 
     def leave(self, peer: StreamPeer) -> None:
         """A connection is gone."""
-        for owner, msid in [key for key in self._players if key[0] is peer]:
-            self.stop(owner, msid)
-        for key in [key for key in self._buffers_ms if key[0] is peer]:
-            del self._buffers_ms[key]
+        for msid in self._msids.pop(peer, ()):
+            self.stop(peer, msid)
+            self._buffers_ms.pop((peer, msid), None)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
+from urllib.parse import urljoin, urlsplit
 
 from rtmp_sync.errors import ConnectError
 from rtmp_sync.wire.constants import CONNECT_FAILED
@@ -34,3 +34,11 @@ class RtmpUrl:
         if parts.scheme != "rtmp" or not parts.hostname or not app:
             raise ConnectError(CONNECT_FAILED, f"{text}: not rtmp://host[:port]/application")
         return cls(text, parts.hostname, port, app)
+
+    def joined(self, target: str) -> RtmpUrl:
+        """Where a redirect leads. ConnectError for what is no rtmp:// address."""
+        try:
+            text = urljoin(self.text, target)
+        except ValueError as error:
+            raise ConnectError(CONNECT_FAILED, f"{target}: {error}") from error
+        return self.parse(text)

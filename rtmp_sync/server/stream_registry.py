@@ -60,6 +60,7 @@ class StreamRegistry:
         self._grace_seconds = grace_seconds
         self._wall = wall
         self._lost: dict[str, float] = {}  # name -> until when it may be continued
+        self._inherited: set[str] = set()  # were recorded elsewhere, and not here since
         self._sweeping: asyncio.TimerHandle | None = None
 
     def begin(self, name: str, stream: ListedStream) -> None:
@@ -70,6 +71,7 @@ class StreamRegistry:
     def end(self, name: str) -> None:
         """Its publisher has ended it. Raises Deposed."""
         self._lost.pop(name, None)
+        self._inherited.discard(name)
         for object_name in (_STREAMS, _SEGMENTS):
             if self._slot(object_name, name) is not None:
                 listed = self._fanout(object_name, "V")
@@ -87,6 +89,7 @@ class StreamRegistry:
         """A segment of its recording has begun or ended."""
         if not self._turn.authorised or self._slot(_STREAMS, name) is None:
             return  # it is another origin's by now, or needs no successor
+        self._inherited.discard(name)
         known = {one.file: one for one in self._segments(name)}
         kept = [*{**known, segment.file: segment}.values()][-_MAX_SEGMENTS:]
         self._put(_SEGMENTS, name, amf0.encode(*(list(astuple(one)) for one in kept)))
@@ -96,6 +99,8 @@ class StreamRegistry:
         listed = self._turn.state.find(self._scope, _STREAMS, "V")
         for name in list(listed.slots) if listed is not None else ():
             self.lose(name)
+            if self._slot(_SEGMENTS, name) is not None:
+                self._inherited.add(name)
 
     def continues(self, name: str) -> ListedStream | None:
         """What somebody who publishes this name now goes on with."""
@@ -113,6 +118,11 @@ class StreamRegistry:
         # never less than nothing, whatever the clocks of two hosts say
         elapsed_ms = max(0, round((self._wall() - stream.begun) * 1000))
         return Continued(elapsed_ms, self._segments(name))
+
+    def inherited(self, name: str) -> Continued | None:
+        """What the application goes on with when it has a stream recorded again, which another
+        origin has recorded. When that began is not known, so nothing of it is a gap."""
+        return Continued(0, self._segments(name)) if name in self._inherited else None
 
     def new(self, kind: str, start_ms: int = 0) -> ListedStream:
         """One that begins now, at `start_ms` of its recording."""

@@ -86,6 +86,15 @@ async def test_a_circle_of_redirects_ends(server: SmallServer) -> None:
         await NetConnection().connect(server.url)
 
 
+@pytest.mark.parametrize("target", ["rtmp://[x/app", "http://h/app", "rtmp://h:x/app"])
+async def test_a_redirect_to_what_is_no_address_is_a_connect_error(
+    server: SmallServer, target: str
+) -> None:
+    server.refusal = replies.connect_rejected(redirect=target)
+    with pytest.raises(ConnectError, match=r"rtmp://|IPv6|Port"):
+        await NetConnection().connect(server.url)
+
+
 async def test_nobody_listening_is_a_connect_error(server: SmallServer) -> None:
     server.listener.close()
     with pytest.raises(ConnectError) as caught:

@@ -520,3 +520,30 @@ async def test_players_that_wait_for_the_disk_leave_threads_to_who_records(tmp_p
             for one in (peer, *waiting):
                 one.close()
             await until(lambda: len(origin.sessions) == 0)
+
+
+async def test_what_the_application_records_goes_on_after_a_takeover_though_it_says_record(
+    tmp_path: Path,
+) -> None:
+    async def film_recorded(origin: Origin, count: int) -> Peer:
+        peer = await publish(origin, "live")
+        await peer.until(lambda: START in peer.statuses())
+        stream = next(iter(origin.instances)).application.stream("s")
+        stream.record("record")
+        film(peer, 5)
+        await until(lambda: len(load_manifest(folder(tmp_path))) == count)
+        await until(lambda: any(frames_in(path) for path in folder(tmp_path).glob("*.flv")))
+        return peer
+
+    async with studio(tmp_path) as origin:
+        peer = await film_recorded(origin, 1)
+        peer.close()
+        await until(lambda: len(origin.sessions) == 0)
+        await origin.committed()
+    async with studio(tmp_path) as origin:
+        peer = await film_recorded(origin, 2)
+        assert [one.start_ms for one in load_manifest(folder(tmp_path))] == [0, 160]
+        stream = next(iter(origin.instances)).application.stream("s")
+        stream.record("record")  # once more is meant
+        await until(lambda: [one.start_ms for one in load_manifest(folder(tmp_path))] == [0])
+        peer.close()
