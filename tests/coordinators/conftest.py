@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from rtmp_sync.coordinators.file import FileCoordinator
 from tests.coordinators.stores import EtcdStore, FileStore, Store, TroubledStore
 from tests.support.etcd import EtcdCluster
 from tests.support.fuse_disk import FuseDisk
@@ -68,3 +69,24 @@ def troubled(request: pytest.FixtureRequest) -> TroubledStore:
     """Any store, for a test that gives it trouble."""
     store: TroubledStore = request.getfixturevalue(f"troubled_{request.param}")
     return store
+
+
+@pytest.fixture
+def pair_file(tmp_path: Path) -> Path:
+    path = tmp_path / "MainOriginConfig.txt"
+    path.write_bytes(b"A\\B\r\n")
+    return path
+
+
+@pytest.fixture
+async def a(pair_file: Path) -> AsyncIterator[FileCoordinator]:
+    coordinator = FileCoordinator(pair_file, "A", deadline_seconds=10)
+    yield coordinator
+    await coordinator.stop()
+
+
+@pytest.fixture
+async def b(pair_file: Path) -> AsyncIterator[FileCoordinator]:
+    coordinator = FileCoordinator(pair_file, "B", deadline_seconds=10)
+    yield coordinator
+    await coordinator.stop()

@@ -7,7 +7,6 @@ import asyncio
 import errno
 import os
 import signal
-from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
@@ -25,27 +24,6 @@ FIRST = first_record(("A", "B"), Author("A", "a1", "first", ""))
 
 def author(node: str, nonce: str) -> Author:
     return Author(node, f"{node.lower()}1", nonce, "")
-
-
-@pytest.fixture
-def pair_file(tmp_path: Path) -> Path:
-    path = tmp_path / "MainOriginConfig.txt"
-    path.write_bytes(b"A\\B\r\n")
-    return path
-
-
-@pytest.fixture
-async def a(pair_file: Path) -> AsyncIterator[FileCoordinator]:
-    coordinator = FileCoordinator(pair_file, "A", deadline_seconds=10)
-    yield coordinator
-    await coordinator.stop()
-
-
-@pytest.fixture
-async def b(pair_file: Path) -> AsyncIterator[FileCoordinator]:
-    coordinator = FileCoordinator(pair_file, "B", deadline_seconds=10)
-    yield coordinator
-    await coordinator.stop()
 
 
 def test_a_record_is_whole_though_the_system_takes_it_in_pieces(

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import codecs
 import os
-from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -21,27 +20,6 @@ FIRST = first_record(("A", "B"), Author("A", "a1", "first", ""))
 
 def author(node: str, nonce: str) -> Author:
     return Author(node, f"{node.lower()}1", nonce, "")
-
-
-@pytest.fixture
-def pair_file(tmp_path: Path) -> Path:
-    path = tmp_path / "MainOriginConfig.txt"
-    path.write_bytes(b"A\\B\r\n")
-    return path
-
-
-@pytest.fixture
-async def a(pair_file: Path) -> AsyncIterator[FileCoordinator]:
-    coordinator = FileCoordinator(pair_file, "A", deadline_seconds=10)
-    yield coordinator
-    await coordinator.stop()
-
-
-@pytest.fixture
-async def b(pair_file: Path) -> AsyncIterator[FileCoordinator]:
-    coordinator = FileCoordinator(pair_file, "B", deadline_seconds=10)
-    yield coordinator
-    await coordinator.stop()
 
 
 async def read_until_line(coordinator: FileCoordinator, path: Path, content: bytes) -> Reading:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 
 import pytest
 
@@ -15,6 +15,7 @@ from rtmp_sync.server.loop import run
 from rtmp_sync.server.ports import can_bind
 from rtmp_sync.server.server_check import CheckTimes
 from rtmp_sync.wire.proxy_protocol import encode
+from tests.support.nodes import until
 
 TIMES = CheckTimes(inter=0.02, fastinter=0.01, downinter=0.01, timeout=5.0)
 
@@ -95,12 +96,6 @@ async def door(backends: tuple[Backend, Backend]) -> AsyncIterator[FrontDoor]:
     await door.start()
     yield door
     await door.stop()
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - the door has no event for its inner state
-            await asyncio.sleep(0.005)
 
 
 def names_up(door: FrontDoor) -> list[str]:

@@ -7,7 +7,6 @@ import os
 import random
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -17,14 +16,9 @@ from rtmp_sync.storage import disk_journal, disk_lane
 from rtmp_sync.storage.journal_file import JournalFile, LoadReport
 from rtmp_sync.storage.journal_format import SNAPSHOT, generations, journal_name
 from tests.support.changes import change_something, new_state
+from tests.support.nodes import until
 
 SCOPE = "text/_definst_"
-
-
-async def until(condition: Callable[[], bool]) -> None:
-    async with asyncio.timeout(10):
-        while not condition():  # noqa: ASYNC110 - a thread and a disk, not an event
-            await asyncio.sleep(0.005)
 
 
 class Disk:
