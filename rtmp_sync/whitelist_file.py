@@ -18,15 +18,17 @@ from __future__ import annotations
 import re
 import tomllib
 from collections.abc import Container, Iterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 from rtmp_sync.config_errors import WrongConfig, nearest
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.state.access import Rate, Rule
 
-__all__ = ["MAX_FILE_BYTES", "parse", "unknown_methods"]
+__all__ = ["MAX_ERRORS", "MAX_FILE_BYTES", "parse", "unknown_methods"]
 
 MAX_FILE_BYTES: Final = 256 * 1024  # it is one slot of the replicated state
+MAX_ERRORS: Final = 50  # are told: they go into the history, too
 _MAX_RULES: Final = 2_000  # each is held against each method when the file is loaded
 
 _RATE: Final = re.compile(r"(\d{1,9}(?:\.\d{1,6})?)\s*/\s*(s|m|h)", re.ASCII)
@@ -61,7 +63,7 @@ def parse(text: str, source: str) -> dict[str, list[Rule]]:
     if sum(map(len, rules.values())) > _MAX_RULES:
         errors.append(ConfigError(source, "…", f"has more than {_MAX_RULES} rules; use patterns"))
     if errors:
-        raise WrongConfig(errors)
+        raise WrongConfig(errors[:MAX_ERRORS])
     return rules
 
 
@@ -121,21 +123,30 @@ def _rate(value: Mapping[str, object], key: str, burst_key: str) -> Rate | None:
 
 
 def _at(text: str, source: str, user_type: str | None, key: str) -> str:
-    """The place of a key. tomllib does not tell it, so each line is read alone."""
+    """The place of a key."""
+    line = _lines(text).get((user_type, key))
+    place = source if line is None else f"{source}, line {line}"
+    return f"{place}{_shown(user_type)}, {key}"
+
+
+@lru_cache(maxsize=1)  # a file that is wrong in one place often is in all
+def _lines(text: str) -> Mapping[tuple[str | None, str], int]:
+    """In which line each key of each table is. tomllib does not tell it, so each is read alone."""
+    found: dict[tuple[str | None, str], int] = {}
     table: str | None = None
     for number, line in enumerate(text.splitlines(), 1):
         try:
             read = tomllib.loads(line)
-        except tomllib.TOMLDecodeError:
+        except (tomllib.TOMLDecodeError, RecursionError):
             continue  # a part of a value that goes over several lines
         if not read:
             continue
         (name, _), *_rest = read.items()
         if line.lstrip().startswith("["):
             table = name
-        elif name == key and table == user_type:
-            return f"{source}, line {number}{_shown(user_type)}, {key}"
-    return f"{source}{_shown(user_type)}, {key}"
+        else:
+            found.setdefault((table, name), number)
+    return found
 
 
 def _shown(user_type: str | None) -> str:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import pytest
 
 from rtmp_sync.config_errors import WrongConfig
 from rtmp_sync.state.access import Rate, Rule
-from rtmp_sync.whitelist_file import MAX_FILE_BYTES, parse, unknown_methods
+from rtmp_sync.whitelist_file import MAX_ERRORS, MAX_FILE_BYTES, parse, unknown_methods
 
 GUIDE = Path(__file__).parent.parent / "docs" / "security.md"
 
@@ -100,3 +101,21 @@ def test_a_name_must_be_a_method_and_a_pattern_may_match_nothing() -> None:
     (error,) = unknown_methods(text, "w.toml", parse(text, "w.toml"), {"setText"}, "text")
     assert error.key == "w.toml, line 3, [A], setTxet"
     assert "the application 'text' has no such method" in error.fix
+
+
+def test_a_file_that_is_wrong_everywhere_is_read_once_and_told_in_part(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Looked for line by line, each of many mistakes would hold up whoever reads the file."""
+    read: list[str] = []
+    loads = tomllib.loads
+    monkeypatch.setattr(tomllib, "loads", lambda text: read.append(text) or loads(text))
+    text = "[T]\n" + "\n".join(f"m{number} = 1" for number in range(500))
+    with pytest.raises(WrongConfig) as wrong:
+        parse(text, "w.toml")
+    assert [error.key for error in wrong.value.errors[:2]] == [
+        "w.toml, line 2, [T], m0",
+        "w.toml, line 3, [T], m1",
+    ]
+    assert len(wrong.value.errors) == MAX_ERRORS
+    assert len(read) <= 1 + 501

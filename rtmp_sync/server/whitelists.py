@@ -27,7 +27,7 @@ from rtmp_sync.server.call_rates import CallRates
 from rtmp_sync.server.refusals import Refusals
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.access import Verdict, Whitelist
-from rtmp_sync.whitelist_file import MAX_FILE_BYTES, parse, unknown_methods
+from rtmp_sync.whitelist_file import MAX_ERRORS, MAX_FILE_BYTES, parse, unknown_methods
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.limits import STORED
 
@@ -110,7 +110,10 @@ class Whitelists:
         Raises ConfigError, Deposed.
         """
         texts = await self._read()
-        made = {name: self._made(name, text, strict=True) for name, text in texts.items()}
+        # not on the loop: each of many rules is held against each of many methods
+        made = await asyncio.to_thread(
+            lambda: {name: self._made(name, text, strict=True) for name, text in texts.items()}
+        )
         seq = 0
         self._turn.writable()  # from here on nothing waits: it is one step
         if self._config.is_pair:
@@ -131,7 +134,8 @@ class Whitelists:
         them. Raises ConfigError for a file that is wrong."""
         if of_file:
             text = (await self._read())[app]
-            return self._made(app, text, strict=True).judge(user_type, method)
+            made = await asyncio.to_thread(self._made, app, text, strict=True)
+            return made.judge(user_type, method)
         whitelist = self._access[app].whitelist
         if self._config.is_pair and not self._turn.authorised:
             text = self._stored().get(app, self._texts[app])
@@ -195,7 +199,7 @@ def make_whitelist(
             ConfigError(key, one, f"{fix}; correct it") for one in allowed if one not in methods
         ]
     if wrong:
-        raise WrongConfig(wrong)
+        raise WrongConfig(wrong[:MAX_ERRORS])
     decorated = {one.name: one.user_types for one in methods.values()}
     return Whitelist(decorated, section.allow, rules)
 
