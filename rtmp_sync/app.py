@@ -226,6 +226,15 @@ class Application:
     async def on_promote(self) -> None:
         """This origin has taken over, and the instance goes on here."""
 
+    async def on_reload(self, old: Application) -> None:
+        """A class that defines this is put in the place of the former one by `rtmp-sync reload`
+        without disconnecting anybody; one that does not ends the instance.
+
+        Called on the new object, on the standby's too. old: the object that served until now,
+        whose timers and listeners have ended: begin here what is needed. What it raises before
+        it first waits leaves the old one in place.
+        """
+
     async def on_connect(self, client: Client, user_name: str, user_type: str) -> None:
         """A client asks to come in; raise Reject to refuse it."""
 

@@ -118,6 +118,8 @@ def _alarms(origin: Origin) -> dict[str, str]:
     alarms = dict(origin.watchdog.alarms)
     if origin.self_test().persist_failed:
         alarms["persist_failed"] = "the disk takes nothing: what happens now is in memory only"
+    if trouble := origin.instances.code.trouble:
+        alarms["application_differs"] = "; ".join(f"{app} {why}" for app, why in trouble.items())
     if origin.replication is not None:
         alarms |= origin.replication.alarms
         if origin.replication.same_id:

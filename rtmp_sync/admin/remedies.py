@@ -8,6 +8,7 @@ from typing import Final
 __all__ = ["REMEDIES", "remedy"]
 
 REMEDIES: Final[Mapping[str, str]] = {
+    "application_differs": "give both origins the same file, then `rtmp-sync reload` it",
     "bad_mac": "replace what stands between the two origins: a network card, switch or proxy",
     "cannot_claim": "bring the store back, or the other origin; if that one is powered off for "
     "certain: `rtmp-sync failover --force --fenced`",

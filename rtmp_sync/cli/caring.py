@@ -121,3 +121,30 @@ def maintenance(
         wait_seconds=wait,
         as_json=as_json,
     )
+
+
+WhichArgument = Annotated[
+    str, typer.Argument(metavar="APP[/INSTANCE]", help="Without INSTANCE: all that run.")
+]
+
+
+@command(CARE)
+@on_pair
+def reload(nodes: Nodes, which: WhichArgument, as_json: JsonOption = False) -> int:
+    """Read the file of an application again, on both origins.
+
+    Clients stay if the new class has `on_reload`; else they are told to go and come again. A file
+    that is wrong changes nothing.
+    """
+    from rtmp_sync.commands.reload import reload as run
+
+    return run(nodes(), which, as_json=as_json)
+
+
+@command(CARE)
+@on_pair
+def unload(nodes: Nodes, which: WhichArgument, as_json: JsonOption = False) -> int:
+    """Disconnect the clients of an application, and end its instances."""
+    from rtmp_sync.commands.reload import unload as run
+
+    return run(nodes(), which, as_json=as_json)

@@ -19,7 +19,8 @@ def check_config(path: Path, *, as_json: bool) -> int:
     try:
         config = load_config(path)
         warnings = config.check()
-        check_whitelists(config, load_applications(config.apps.directory))
+        loaded = load_applications(config.apps.directory)
+        check_whitelists(config, {name: one.application for name, one in loaded.items()})
     except WrongConfig as error:
         wrong = error
     except ConfigError as error:

@@ -119,6 +119,11 @@ class Calls:
         # who waits for each keyed call that runs now
         self._running: dict[tuple[bytes, int], list[Waiter]] = {}
 
+    def serve(self, application: Application, access: Access) -> None:
+        """From the next call on by this object; those that run end where they began."""
+        self._application = application
+        self._access = access
+
     def receive(self, peer: CallPeer, event: CommandReceived) -> None:
         """Run a client's call. Raises Deposed, and RemoteProtocolError for bad arguments."""
         name = self._called(event)

@@ -177,6 +177,46 @@ class Instance:
 
         self._tasks.start(self.application.on_promote(), promoted)
 
+    def replace(self, serving: Serving) -> None:
+        """Go on with an object of the application's new code; clients, objects and streams stay.
+
+        Raises what the code raises in `__init__`, or in `on_reload` before it first waits; then
+        the former object goes on as if nothing had been.
+        """
+        timers, self._timers = self._timers, set()
+        waiting = self._settings  # a standby's
+        self._settings = {key: one.of_nobody() for key, one in waiting.items()}
+        settings = self.shared_objects.exchange_settings({})
+        try:
+            application: Application = self._tasks.call(serving.application, self)
+            self._tell_reloaded(application)
+        except BaseException:
+            for cancel in list(self._timers):
+                cancel()
+            self._timers, self._settings = timers, waiting
+            self.shared_objects.exchange_settings(settings)
+            raise
+        for cancel in list(timers):
+            cancel()
+        self.application, self.serving = application, serving
+        self.calls.serve(application, serving.access)
+
+    def _tell_reloaded(self, application: Application) -> None:
+        raised: list[BaseException | None] = []
+        replaced = False
+
+        def reloaded(_: object, error: BaseException | None) -> None:
+            if replaced:
+                self._report("on_reload", error)
+            else:
+                raised.append(error)
+
+        self._tasks.start(application.on_reload(self.application), reloaded)
+        replaced = True
+        for error in raised:
+            if error is not None:
+                raise error
+
     def expect(self, stream: LiveStream) -> None:
         """Another origin had its publisher: show what it showed last, if that may come back."""
         if self.registry.continues(stream.name) is not None:

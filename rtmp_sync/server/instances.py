@@ -19,18 +19,22 @@ import structlog
 
 from rtmp_sync.app import Application, Client
 from rtmp_sync.config import Config
+from rtmp_sync.plugins import Loaded
+from rtmp_sync.server.application_code import ApplicationCode, Mark
 from rtmp_sync.server.client_info import client_of, info_of, session_key_in
 from rtmp_sync.server.instance import Instance, Serving
 from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.recordings import Recordings
+from rtmp_sync.server.reload import follow
 from rtmp_sync.server.replays import Replays
 from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.tasks import Tasks
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.server.warm_streams import WarmStreams
-from rtmp_sync.server.whitelists import Whitelists
+from rtmp_sync.server.whitelists import Access, Whitelists
 from rtmp_sync.wire.limits import Limits
+from rtmp_sync.wire.records import Replay
 
 __all__ = ["DEFAULT_INSTANCE", "Instances", "split_app"]
 
@@ -46,14 +50,14 @@ def split_app(app: str) -> tuple[str, str]:
 
 
 class Instances:
-    """applications: the classes by name, see `plugins.load_applications`."""
+    """applications: by name, as `plugins.load_applications` has them."""
 
     def __init__(
         self,
         turn: Turn,
         tasks: Tasks,
         config: Config,
-        applications: Mapping[str, type[Application]],
+        applications: Mapping[str, Loaded],
         recordings: Recordings,
     ) -> None:
         self.slept: Callable[[], bool] = lambda: False  # whether this origin did not run just now
@@ -62,20 +66,23 @@ class Instances:
         self._config = config
         self._recordings = recordings
         self._log = structlog.get_logger("rtmp_sync.app")
-        self.whitelists = Whitelists(turn, config, applications)
+        classes = {name: one.application for name, one in applications.items()}
+        self.whitelists = Whitelists(turn, config, classes)
+        self.code = ApplicationCode(turn, config, applications)
         self.warm = WarmStreams(
             enabled=config.replication.warm_streams, gop_cache_bytes=config.rtmp.gop_cache_bytes
         )
         self._serving = {
-            name: self._serve(name, application) for name, application in applications.items()
+            name: self._serve(name, self.whitelists.access(name)) for name in applications
         }
         timeout = config.timing().ack_timeout if config.replication.mode == "strict" else None
         self._overdue = Overdue(turn, timeout)
-        self.replays = Replays(self._standby_application)
+        self.replays = Replays(self._standby_application, partial(follow, self))
         self._instances: dict[str, Instance] = {}
         self._stopping: dict[str, Instance] = {}  # whose on_app_stop runs
         # those that replayed calls; None: its object cannot be made
         self._standing_by: dict[str, Instance | None] = {}
+        self._behind: dict[str, Mark] = {}  # reloads that this standby has not done
         self._client_numbers = count(1)
         self._idle: dict[str, asyncio.TimerHandle] = {}
         self._orphans: dict[tuple[str, bytes], str] = {}  # (scope, session key) -> client id
@@ -86,6 +93,11 @@ class Instances:
 
     def __len__(self) -> int:
         return len(self._instances)
+
+    @property
+    def serves(self) -> bool:
+        """Whether this origin is the active one."""
+        return self._turn.authorised
 
     @property
     def applications(self) -> list[str]:
@@ -100,6 +112,34 @@ class Instances:
     def serving(self, app_name: str) -> Serving | None:
         """The application of that name, if there is one."""
         return self._serving.get(app_name)
+
+    async def version(self, app_name: str, application: type[Application]) -> Serving:
+        """An application as other code of it would be served. Raises ConfigError."""
+        return self._serve(app_name, await self.whitelists.made_for(app_name, application))
+
+    def adopt(self, serving: Serving, loaded: Loaded) -> None:
+        """New instances of the application are of this code from now on."""
+        self.code.adopt(serving.name, loaded)
+        self.whitelists.adopt(serving.name, serving.access)
+        self._serving[serving.name] = serving
+
+    def follow_code(self) -> None:
+        """On a standby, now and then: do what the pair did to its code while this origin was
+        away. What has only just been done comes with the calls, in its place among them."""
+        behind = self.code.behind()
+        for app, mark in behind.items():
+            if self._behind.get(app) == mark:
+                self.replays.begin(Replay(0, app, b"", "", mark.packed))
+        self._behind = behind
+
+    def standing_by(self, app_name: str) -> list[Instance]:
+        """Those of an application that replay calls here, on a standby."""
+        kept = self._standing_by.values()
+        return [one for one in kept if one is not None and one.app_name == app_name]
+
+    def forget(self, scope: str) -> None:
+        """On a standby, the next replayed call of an instance makes a new object."""
+        self._standing_by.pop(scope, None)
 
     def get(self, serving: Serving, name: str) -> Instance | None:
         """The running instance, started if need be; await its `ready`. Raises Deposed.
@@ -183,6 +223,7 @@ class Instances:
     def promote(self) -> None:
         """Go on with every instance that had been started. Raises Deposed."""
         self.whitelists.promote()
+        self.code.promote()
         for scope, stored in list(self._turn.state.instances.items()):
             app_name, _, name = scope.partition("/")
             serving = self._serving.get(app_name)
@@ -293,16 +334,16 @@ class Instances:
 
     # Configuration
 
-    def _serve(self, name: str, application: type[Application]) -> Serving:
+    def _serve(self, name: str, access: Access) -> Serving:
         section = self._config.apps.section(name)
         public_types = section.public_types
         if public_types is None:
-            public_types = list(application.public_types)
+            public_types = list(access.application.public_types)
         rtmp = self._config.rtmp
         return Serving(
             name,
-            application,
-            self.whitelists.access(name),
+            access.application,
+            access,
             frozenset(public_types),
             self._config.application_object,
             Limits(max_depth=rtmp.max_depth, max_values=rtmp.max_values),

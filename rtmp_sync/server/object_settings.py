@@ -25,6 +25,10 @@ class ObjectSettings:
     resync_depth: int = -1
     purged: int = 0
 
+    def of_nobody(self) -> ObjectSettings:
+        """For another application object, which has asked nothing yet; what is gone stays gone."""
+        return ObjectSettings(purged=self.purged)
+
     def oldest(self, version: int) -> int:
         """The oldest version that a client may catch up from, when the object has `version`."""
         if self.resync_depth < 0:

@@ -404,3 +404,5 @@ class Origin:
         self._housekeeping = loop.call_later(HOUSEKEEPING_SECONDS, self._keep_house)
         if self.turn.authorised:
             self.turn.writable().expire_sessions(now())
+        else:
+            self.instances.follow_code()

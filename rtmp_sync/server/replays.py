@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections import deque
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable, Coroutine
+from typing import TYPE_CHECKING, Any, Final
 
 import structlog
 
@@ -26,7 +26,7 @@ from rtmp_sync.wire.records import Replay
 if TYPE_CHECKING:
     from rtmp_sync.app import Client
 
-__all__ = ["Replays", "caller"]
+__all__ = ["Replays", "caller", "is_reload"]
 
 MAX_RUNNING: Final = 64  # one that never ends, cancelled or not, keeps its place
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024  # of calls that came while so many run
@@ -41,16 +41,23 @@ def caller(client: Client) -> bytes:
 
 class Replays:
     """find: the application object of an instance on this standby; None when there is none.
+    reload: reads the code of an application again; calls that come after it wait for it.
 
     done, failed, left_out: how many ran, raised or took too long, or were not begun. They begin
     in the order of their calls.
     """
 
-    def __init__(self, find: Callable[[str], Application | None]) -> None:
+    def __init__(
+        self,
+        find: Callable[[str], Application | None],
+        reload: Callable[[Replay], Coroutine[Any, Any, None]],
+    ) -> None:
         self.done = 0
         self.failed = 0
         self.left_out = 0
         self._find = find
+        self._reload = reload
+        self._reloading: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: deque[Replay] = deque()
         self._waiting_bytes = 0
@@ -76,11 +83,17 @@ class Replays:
         self._waiting_bytes = 0
         for task in self._running:
             task.cancel()
+        if self._reloading is not None:
+            self._reloading.cancel()
 
     def _start(self) -> None:
-        while self._waiting and len(self._running) < MAX_RUNNING:
+        while self._waiting and self._reloading is None and len(self._running) < MAX_RUNNING:
             record = self._waiting.popleft()
             self._waiting_bytes -= _size(record)
+            if is_reload(record):
+                self._reloading = asyncio.get_running_loop().create_task(self._reload(record))
+                self._reloading.add_done_callback(self._reloaded)
+                continue
             application = self._find(record.scope)
             if application is None:
                 self.left_out += 1
@@ -92,6 +105,12 @@ class Replays:
     def _ended(self, task: asyncio.Task[None]) -> None:
         self._running.discard(task)
         self._start()
+
+    def _reloaded(self, task: asyncio.Task[None]) -> None:
+        self._reloading = None
+        self._start()
+        if not task.cancelled():
+            task.result()  # a bug: let the loop's handler show it
 
     async def _run(self, application: Application, record: Replay) -> None:
         REPLAYING.set(True)
@@ -105,6 +124,12 @@ class Replays:
             )
         else:
             self.done += 1
+
+
+def is_reload(record: Replay) -> bool:
+    """Whether it says that the active origin has read the code of an application again: the
+    scope of no call is an application alone."""
+    return "/" not in record.scope
 
 
 def _size(record: Replay) -> int:

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
+from collections.abc import Mapping
 from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.server.fanout import Fanout, Subscriber
 from rtmp_sync.server.object_limits import ObjectLimits
+from rtmp_sync.server.object_settings import ObjectSettings
 from rtmp_sync.server.splice import pack, plain_item
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire import shared_object as wire
@@ -102,6 +104,14 @@ class SharedObjects:
             held = self._turn.state.find(self._scope, _HELD, "V") if kind == "T" else None
             found.pinned = held is not None and name in held.slots
         return found
+
+    def exchange_settings(self, wanted: Mapping[str, ObjectSettings]) -> dict[str, ObjectSettings]:
+        """Set what the application asks of each object, by full name (without: nothing); what it
+        asked before."""
+        before = {name: fanout.settings for name, fanout in self._fanouts.items()}
+        for name, fanout in self._fanouts.items():
+            fanout.settings = wanted.get(name) or fanout.settings.of_nobody()
+        return before
 
     def users(self, name: str, kind: str) -> int:
         """How many clients use an object."""

@@ -7,6 +7,7 @@ who comes in meanwhile ─► waits, then begins another instance
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from rtmp_sync.server.clock import now
@@ -17,12 +18,17 @@ if TYPE_CHECKING:
     from rtmp_sync.server.instances import Instances
     from rtmp_sync.server.sessions import Sessions
 
-__all__ = ["unload"]
+__all__ = ["unload", "unload_all"]
 
 _LEAVE_SECONDS: Final = 2.0  # for the farewell to be acknowledged and read; then it is cut off
 _CUT_SECONDS: Final = 2.0  # for those that were cut off to be gone; then it goes on without them
 _LOOK_SECONDS: Final = 0.01
 _SHUT_DOWN: Final = "The application was shut down by an administrator."
+
+
+async def unload_all(instances: Instances, sessions: Sessions, running: Sequence[Instance]) -> int:
+    """At once; returns how many clients were disconnected. Raises Deposed."""
+    return sum(await asyncio.gather(*(unload(instances, sessions, one) for one in running)))
 
 
 async def unload(instances: Instances, sessions: Sessions, instance: Instance) -> int:

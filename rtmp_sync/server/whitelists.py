@@ -17,6 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Final, NamedTuple
+from weakref import WeakSet
 
 import structlog
 
@@ -40,15 +41,21 @@ READ_SECONDS: Final = 5.0  # for a file that may be on the NAS
 
 class Access:
     """Who may call what of one application, and what came of it. calls: admitted ones, by
-    (user type, method)."""
+    (user type, method). former: of the application's code of before, whose counts go on."""
 
-    __slots__ = ("calls", "rates", "refusals", "whitelist")
+    __slots__ = ("__weakref__", "application", "calls", "rates", "refusals", "whitelist")
 
-    def __init__(self, whitelist: Whitelist) -> None:
+    def __init__(
+        self,
+        application: type[Application],
+        whitelist: Whitelist,
+        former: Access | None = None,
+    ) -> None:
+        self.application = application
         self.whitelist = whitelist
-        self.calls: Counter[tuple[str, str]] = Counter()
-        self.rates = CallRates()
-        self.refusals = Refusals()
+        self.calls: Counter[tuple[str, str]] = former.calls if former is not None else Counter()
+        self.rates: CallRates = former.rates if former is not None else CallRates()
+        self.refusals: Refusals = former.refusals if former is not None else Refusals()
 
     def replace(self, whitelist: Whitelist) -> None:
         """From now on, for every call."""
@@ -72,19 +79,41 @@ class Whitelists:
     ) -> None:
         self._turn = turn
         self._config = config
-        self._applications = applications
         self._log = structlog.get_logger("rtmp_sync.whitelists")
         self._texts = {name: read_whitelist(config, name) for name in applications}
         self._access = {
-            name: Access(self._made(name, text, strict=True)) for name, text in self._texts.items()
+            name: Access(one, make_whitelist(config, name, one, self._texts[name], strict=True))
+            for name, one in applications.items()
         }
+        # Of code that an instance goes on with though there is newer code.
+        self._older: dict[str, WeakSet[Access]] = {name: WeakSet() for name in applications}
 
     def __iter__(self) -> Iterator[tuple[str, Access]]:
         return iter(self._access.items())
 
     def access(self, app: str) -> Access:
-        """Of an application that there is."""
+        """Of an application that there is, with its newest code."""
         return self._access[app]
+
+    async def made_for(self, app: str, application: type[Application]) -> Access:
+        """The rules in force, for other code of an application. Raises ConfigError for a rule
+        that names a method which it does not have; on a standby the active origin judges that."""
+        while True:
+            text, strict = self._in_force(app), self._turn.authorised
+            made = await asyncio.to_thread(
+                make_whitelist, self._config, app, application, text, strict=strict
+            )
+            if text == self._in_force(app):  # else they changed meanwhile
+                return Access(application, made, self._access[app])
+
+    def _in_force(self, app: str) -> str:
+        stored = self._stored() if self._config.is_pair else {}
+        return stored.get(app, self._texts[app])
+
+    def adopt(self, app: str, access: Access) -> None:
+        """From now on the application's code is that which `access` was made for."""
+        self._older[app].add(self._access[app])
+        self._access[app] = access
 
     def promote(self) -> None:
         """This origin has taken over: go on with the pair's rules. Raises Deposed."""
@@ -100,7 +129,7 @@ class Whitelists:
             if text != self._texts[name]:
                 self._log.warning("whitelist_differs", app=name, file=str(self._path(name)))
             try:
-                self._access[name].replace(self._made(name, text, strict=False))
+                self._replace(name, self._made(name, text, strict=False), text)
             except ConfigError as error:  # written by another version of this program
                 self._log.error("whitelist_not_understood", app=name, error=str(error))
 
@@ -111,9 +140,12 @@ class Whitelists:
         """
         texts = await self._read()
         # not on the loop: each of many rules is held against each of many methods
-        made = await asyncio.to_thread(
-            lambda: {name: self._made(name, text, strict=True) for name, text in texts.items()}
-        )
+        made, made_of = {}, None
+        while made_of != self._access:  # again if an application got new code meanwhile
+            made_of = dict(self._access)
+            made = await asyncio.to_thread(
+                lambda: {name: self._made(name, text, strict=True) for name, text in texts.items()}
+            )
         seq = 0
         self._turn.writable()  # from here on nothing waits: it is one step
         if self._config.is_pair:
@@ -125,7 +157,7 @@ class Whitelists:
         changed = [name for name, text in texts.items() if text != self._texts[name]]
         self._texts = texts
         for name, whitelist in made.items():
-            self._access[name].replace(whitelist)
+            self._replace(name, whitelist, texts[name])
         self._log.info("whitelists_reloaded", changed=changed, seq=seq)
         return Reloaded(seq, changed)
 
@@ -159,7 +191,16 @@ class Whitelists:
             raise ConfigError("apps", "whitelist", fix) from None
 
     def _made(self, app: str, text: str, *, strict: bool) -> Whitelist:
-        return make_whitelist(self._config, app, self._applications[app], text, strict=strict)
+        application = self._access[app].application
+        return make_whitelist(self._config, app, application, text, strict=strict)
+
+    def _replace(self, app: str, whitelist: Whitelist, text: str) -> None:
+        """By the same text for all code that is in use."""
+        self._access[app].replace(whitelist)
+        for access in self._older[app]:
+            access.replace(
+                make_whitelist(self._config, app, access.application, text, strict=False)
+            )
 
     def _stored(self) -> dict[str, str]:
         """The pair's texts, by application."""

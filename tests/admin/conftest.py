@@ -114,7 +114,9 @@ class ShownOrigin:
         replays = SimpleNamespace(done=3, failed=1, left_out=2)
         refusals = SimpleNamespace(counts={("Guest", "setText", "not_allowed"): 5})
         access = SimpleNamespace(calls={("Type1", "setText"): 7}, refusals=refusals)
-        self.instances = SimpleNamespace(whitelists=[("text", access)], replays=replays)
+        self.instances = SimpleNamespace(
+            whitelists=[("text", access)], replays=replays, code=SimpleNamespace(trouble={})
+        )
         self.http: Any = None
         self.sessions = SimpleNamespace(tally=Tally(connects=9), waiting_bytes=1234)
         self.events: list[dict[str, Any]] = [{"at": AT, "clock": 1.0, "event": "started"}]

@@ -73,6 +73,12 @@ async def test_a_standby_tells_how_far_it_is_behind(http: Http, origin: ShownOri
     assert status["lag"] == {"changes": 4, "ms": 2.5}
 
 
+async def test_other_code_than_the_pairs_is_an_alarm(http: Http, origin: ShownOrigin) -> None:
+    origin.instances.code.trouble["chat"] = "has another file"
+    status = json.loads((await http.ask("/status"))[1])
+    assert status["alarms"]["application_differs"] == "chat has another file"
+
+
 async def test_a_disk_that_takes_nothing_is_an_alarm(http: Http, origin: ShownOrigin) -> None:
     origin.test.persist_failed = True
     assert "persist_failed" in json.loads((await http.ask("/status"))[1])["alarms"]

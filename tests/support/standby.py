@@ -48,12 +48,13 @@ class Standby:
         self._there = False
 
     async def start(self, origin_config: Config) -> None:
-        self.applications = load_applications(origin_config.apps.directory)
+        applications = load_applications(origin_config.apps.directory)
+        self.applications = {name: one.application for name, one in applications.items()}
         self.instances = Instances(
             self.turn,
             Tasks(),
             origin_config,
-            self.applications,
+            applications,
             Recordings(origin_config, epoch=lambda: self.authority.epoch),
         )
         await self.come_back()

@@ -7,9 +7,9 @@ import time
 from datetime import datetime
 from typing import Annotated, Final
 
-from rtmp_sync.admin.holder import must_serve
 from rtmp_sync.admin.method import SPREAD, Answer, Argument, Call, Done, Method
-from rtmp_sync.admin.refusal import not_done, not_there
+from rtmp_sync.admin.refusal import not_there
+from rtmp_sync.admin.reloading import end_instances, read_again
 from rtmp_sync.admin.subjects import (
     APP_INST,
     instance_of,
@@ -19,10 +19,7 @@ from rtmp_sync.admin.subjects import (
     wall_time,
 )
 from rtmp_sync.admin.traffic_figures import Connections, connections
-from rtmp_sync.server.authority import Deposed
-from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.traffic import Tally
-from rtmp_sync.server.unload import unload
 
 
 class Apps(Answer):
@@ -116,45 +113,15 @@ async def get_instance_stats(call: Call) -> InstanceStats:
 
 
 async def unload_app(call: Call) -> Done:
-    origin = call.origin
-    must_serve(origin)
-    name = call.text("appInst").strip("/")
-    if "/" in name:
-        instances = [instance_of(call)]
-    else:
-        instances = [one for one in origin.instances if one.app_name == name]
-        if name not in origin.instances.applications:
-            raise not_there(f"There is no application {name}.")
-    for instance in instances:
-        if instance is not None:
-            await _unload(call, instance)
+    app, _, instance = call.text("appInst").strip("/").partition("/")
+    await end_instances(call.origin, app, instance)
     return Done()
 
 
 async def reload_app(call: Call) -> Done:
-    origin = call.origin
-    must_serve(origin)
-    scope = scope_of(call)
-    app, _, name = scope.partition("/")
-    serving = origin.instances.serving(app)
-    if serving is None:
-        raise not_there(f"There is no application {app}.")
-    if (running := origin.instances.running(scope)) is not None:
-        await _unload(call, running)
-    try:
-        instance = origin.instances.get(serving, name)
-    except Deposed as error:
-        raise not_done(str(error)) from None
-    if instance is None or not await instance.ready:
-        raise not_done(f"{scope} could not be started: see the origin's log.")
+    app, _, instance = scope_of(call).partition("/")
+    await read_again(call.origin, app, instance)
     return Done()
-
-
-async def _unload(call: Call, instance: Instance) -> None:
-    try:
-        await unload(call.origin.instances, call.origin.sessions, instance)
-    except Deposed as error:
-        raise not_done(str(error)) from None
 
 
 _VERBOSE: Final = Argument("verbose", "whether to name them", bool, default=True)
@@ -204,7 +171,8 @@ METHODS = (
     Method(
         "reloadApp",
         "/instances/{app}/{instance}/reload",
-        "End an instance as `unloadApp` does, and start it again.",
+        "Read the application file again for an instance: with `on_reload` nobody is disconnected, "
+        "else it ends as with `unloadApp` and starts again. A file that is wrong changes nothing.",
         Done,
         reload_app,
         (APP_INST,),
