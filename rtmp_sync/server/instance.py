@@ -239,11 +239,11 @@ class Instance:
             cancel()
         for connection in list(self._connections):
             self._tasks.start(connection.close(), self._reporter("connection"))
+        self.registry.let_go()
         self._streams.let_go()
         self.relays.let_go()
         self.live.let_go()
         self.shared_objects.let_go()
-        self.registry.let_go()
         if not self.ready.done():
             self.ready.set_result(False)
 

@@ -62,14 +62,19 @@ class StreamRegistry:
         self._lost: dict[str, float] = {}  # name -> until when it may be continued
         self._inherited: set[str] = set()  # were recorded elsewhere, and not here since
         self._sweeping: asyncio.TimerHandle | None = None
+        self._has_let_go = False
 
     def begin(self, name: str, stream: ListedStream) -> None:
         """A stream is published. Raises Deposed."""
+        if self._has_let_go:
+            return
         self._lost.pop(name, None)
         self._put(_STREAMS, name, amf0.encode(*stream))
 
     def end(self, name: str) -> None:
         """Its publisher has ended it. Raises Deposed."""
+        if self._has_let_go:
+            return
         self._lost.pop(name, None)
         self._inherited.discard(name)
         for object_name in (_STREAMS, _SEGMENTS):
@@ -79,6 +84,8 @@ class StreamRegistry:
 
     def lose(self, name: str) -> None:
         """Its publisher is gone, and may come back."""
+        if self._has_let_go:
+            return
         self._lost.pop(name, None)  # in the order in which they were lost
         self._lost[name] = asyncio.get_running_loop().time() + self._grace_seconds
         if len(self._lost) > _MAX_LOST:
@@ -87,7 +94,8 @@ class StreamRegistry:
 
     def note(self, name: str, segment: SegmentInfo) -> None:
         """A segment of its recording has begun or ended."""
-        if not self._turn.authorised or self._slot(_STREAMS, name) is None:
+        serves = self._turn.authorised and not self._has_let_go
+        if not serves or self._slot(_STREAMS, name) is None:
             return  # it is another origin's by now, or needs no successor
         self._inherited.discard(name)
         known = {one.file: one for one in self._segments(name)}
@@ -129,7 +137,10 @@ class StreamRegistry:
         return ListedStream(kind, self._wall() - start_ms / 1000)
 
     def let_go(self) -> None:
-        """This origin serves the instance no longer."""
+        """This origin serves the instance no longer. What ends from now on is not to be listed:
+        this very origin may serve it again by then, with a registry that knows better."""
+        self._has_let_go = True
+        self._lost.clear()
         if self._sweeping is not None:
             self._sweeping.cancel()
 

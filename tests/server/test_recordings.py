@@ -23,7 +23,7 @@ from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import DATA, VIDEO
 from rtmp_sync.wire.flv import FlvReader
 from tests.support.fuse_disk import FuseDisk
-from tests.support.origins import running, until
+from tests.support.origins import running, take_over, until
 from tests.support.peer import Peer
 from tests.support.tmpfs_disk import TmpfsDisk
 
@@ -546,4 +546,38 @@ async def test_what_the_application_records_goes_on_after_a_takeover_though_it_s
         stream = next(iter(origin.instances)).application.stream("s")
         stream.record("record")  # once more is meant
         await until(lambda: [one.start_ms for one in load_manifest(folder(tmp_path))] == [0])
+        peer.close()
+
+
+async def test_who_publishes_again_stays_listed_when_the_grace_of_before_a_takeover_ends(
+    tmp_path: Path,
+) -> None:
+    replication = {"reconnect_grace": 0.2}
+    async with running(tmp_path / "state", replication=replication) as origin:
+        lost = await publish(origin, "live")
+        await lost.until(lambda: START in lost.statuses())
+        (before,) = origin.instances
+        await take_over(origin)  # its connection is gone only after that
+        peer = await publish(origin, "live")
+        await peer.until(lambda: START in peer.statuses())
+        await until(lambda: not before.registry._lost)
+        (instance,) = origin.instances
+        assert instance is not before
+        assert instance.registry._slot("streams", "s") is not None
+        lost.close()
+        peer.close()
+
+
+async def test_what_an_application_plays_stays_listed_for_the_origin_that_takes_over(
+    tmp_path: Path,
+) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await publish(origin, "live", "camera")
+        await peer.until(lambda: START in peer.statuses())
+        (before,) = origin.instances
+        before.application.stream("show").play("camera")
+        await until(lambda: before.live.is_published("show"))
+        await take_over(origin)
+        (instance,) = origin.instances
+        assert instance.registry.continues("show") is not None
         peer.close()
