@@ -43,7 +43,7 @@ def test_reads_rules_by_user_type() -> None:
 def test_the_example_of_the_documentation_is_one() -> None:
     (example,) = re.findall(r"```toml\n(# text\.toml.*?)```", GUIDE.read_text(), re.DOTALL)
     rules = parse(example, "text.toml")
-    assert rules["Editor"][0] == Rule("clearText", None, Rate(1 / 60, 2), Rate(100 / 60, 100))
+    assert rules["Editor"][0] == Rule("setText", None, Rate(1 / 60, 2), Rate(100 / 60, 100))
     assert rules["*"] == [Rule("*", False)]
 
 
