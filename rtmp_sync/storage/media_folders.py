@@ -2,6 +2,7 @@
 
     media / app / instance / NAME.rec/      a recording of ours: segments, `recording.py`
     media / app / instance / NAME.flv       a file that somebody put there
+    media / app / a%2Fb / NAME.rec/         the same of an instance whose name has a slash
     a virtual folder / REST of the name     the same two, for names that begin with its prefix
 
 `mp4:`, `flv:` and `mp3:` before a name are FMS's way to say what kind it is; the name counts.
@@ -78,8 +79,17 @@ class MediaFolders:
             return root, root.joinpath(*parts[len(longest) :])
         if self._media is None:
             raise NameRefused("there is no folder for recordings: set storage.media")
-        root = self._media.joinpath(*_parts(app), *_parts(instance))
+        root = self._media.joinpath(*_parts(app), _one_folder(instance))
         return self._media, root.joinpath(*parts)
+
+
+def _one_folder(instance: str) -> str:
+    """Whatever slashes it has: who may be in the instance "a" gets nothing of "a/b" by asking for
+    the stream "b/c". Raises NameRefused."""
+    folder = "%2F".join(part.replace("%", "%25") for part in _parts(instance))
+    if len(folder.encode()) > _NAME_BYTES:
+        raise NameRefused(f"is in an instance of more than {_NAME_BYTES} bytes")
+    return folder
 
 
 def _parts(name: str) -> list[str]:

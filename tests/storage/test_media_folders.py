@@ -73,7 +73,17 @@ def test_a_name_that_could_lead_elsewhere_is_refused(folders: MediaFolders, name
         folders.locate("live", "room", name)
 
 
-@pytest.mark.parametrize("instance", ["..", "a/../..", "/x", ""])
+def test_each_instance_has_a_place_of_its_own(folders: MediaFolders, tmp_path: Path) -> None:
+    """A client of one asks for streams with slashes, and slashes are in names of instances."""
+    asked = [("a", "b/c"), ("a/b", "c"), ("a%2Fb", "c"), ("a%252Fb", "c"), ("a%b", "c")]
+    places = [folders.locate("live", instance, name) for instance, name in asked]
+    assert places[:2] == [tmp_path / "media/live/a/b/c", tmp_path / "media/live/a%2Fb/c"]
+    assert len(set(places)) == len(asked)
+
+
+@pytest.mark.parametrize(
+    "instance", ["..", "a/../..", "/x", "", "/".join("x" * 17), "x" * 150 + "/" + "y" * 150]
+)
 def test_so_is_an_instance(folders: MediaFolders, instance: str) -> None:
     with pytest.raises(NameRefused):
         folders.locate("live", instance, "show")
