@@ -1,4 +1,4 @@
-"""The example of docs/applications.md, as it is printed there."""
+"""The examples of docs/applications.md, as they are printed there."""
 
 from __future__ import annotations
 
@@ -9,19 +9,24 @@ from typing import Any
 import pytest
 
 from rtmp_sync import NetConnection
-from tests.support.origins import until, url
+from tests.support.origins import running, until, url
 from tests.support.standby import paired
 
 GUIDE = Path(__file__).parent.parent.parent / "docs" / "applications.md"
 
 
+def write_example(folder: Path, name: str) -> None:
+    """The block with that class, as an application in folder/apps."""
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (found,) = [block for block in blocks if f"class {name}(" in block]
+    (folder / "apps").mkdir()
+    (folder / "apps" / f"{name.lower()}.py").write_text(found)
+
+
 async def test_what_the_standby_was_told_is_there_after_a_takeover(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    (shop,) = [block for block in blocks if "class Shop" in block]
-    (tmp_path / "apps").mkdir()
-    (tmp_path / "apps" / "shop.py").write_text(shop)
+    write_example(tmp_path, "Shop")
     apps = {"directory": tmp_path / "apps"}
     async with paired(tmp_path, apps=apps) as (origin, standby), NetConnection(False) as user:
         await user.connect(url(origin, "shop"), "ann", "User")
@@ -39,3 +44,40 @@ async def test_what_the_standby_was_told_is_there_after_a_takeover(
         standby.instances.demote()
     printed = [line for line in capsys.readouterr().out.splitlines() if line.startswith("order")]
     assert printed == ["order 1: tea for ann", "order 2: jam for ann", "order 3: tea for ann"]
+
+
+async def test_a_match_counts_cheers_and_is_reset_in_one_message(tmp_path: Path) -> None:
+    write_example(tmp_path, "Match")
+    apps = {"directory": tmp_path / "apps"}
+    async with running(tmp_path / "state", apps=apps) as origin, NetConnection(False) as user:
+        await user.connect(url(origin, "match"), "ann", "Player")
+        board, score = await user.shared_object("board"), await user.shared_object("score")
+        await board.send("cheer")
+        await board.set("k", 1)
+        await until(lambda: score.get("points") == 1.0)
+        await user.call("reset")
+        assert dict(board) == {"by": "ann"}
+        await until(lambda: score["points"] == 0.0)
+
+
+class Player:
+    """What the quiz calls."""
+
+    def __init__(self) -> None:
+        self.heard: list[str] = []
+
+    def ask(self, question: str) -> str:
+        return question.upper()
+
+    def answered(self, name: str) -> None:
+        self.heard.append(name)
+
+
+async def test_a_quiz_asks_and_tells_everybody(tmp_path: Path) -> None:
+    write_example(tmp_path, "Quiz")
+    apps = {"directory": tmp_path / "apps"}
+    async with running(tmp_path / "state", apps=apps) as origin, NetConnection(False) as user:
+        user.client = player = Player()
+        await user.connect(url(origin, "quiz"), "ann", "Player")
+        assert await user.call("next") == "HOW MANY?"
+        assert player.heard == ["ann"]
