@@ -57,6 +57,8 @@ class StreamUrl:
             app, instance, stream = (unquote(part, errors="strict") for part in parts)
         except UnicodeDecodeError:
             raise HttpRefused(404, "A stream's name is written in UTF-8.") from None
+        if "?" in stream:  # who asks whether it may be played takes what follows for a query
+            raise HttpRefused(404, "No stream has a question mark in its name.")
         return cls(app, instance, stream, url.raw_query_string, _start(url.query.get("start")))
 
 

@@ -74,6 +74,7 @@ async def on_air(origin: Origin) -> AsyncIterator[Publisher]:
         ("s.flv", 404),
         ("probe//s.flv", 404),
         ("probe/live/%ff.flv", 404),
+        ("probe/live/refused%3Fx.flv", 404),  # on_play would be asked for "refused"
         ("", 404),
     ],
 )
