@@ -22,6 +22,7 @@ __all__ = ["Cors", "HttpRefused", "StreamUrl", "forwarded_for"]
 
 _SUFFIX: Final = ".flv"
 _METHODS: Final = "GET, HEAD, OPTIONS"
+_LONGEST_SECONDS: Final = 2**31  # of a recording
 _MAX_AGE_SECONDS: Final = 86_400  # for which a browser remembers what it may do
 
 
@@ -70,7 +71,7 @@ def _start(text: str | None) -> float:
         start = float(text)
     except ValueError:
         start = math.nan
-    if not 0 <= start < math.inf:
+    if not 0 <= start < _LONGEST_SECONDS:
         raise HttpRefused(400, "start is the second of a recording to begin at.")
     return start
 
