@@ -18,6 +18,7 @@ from pydantic import Field, ValidationError
 
 from rtmp_sync.config_errors import NOT_GIVEN, WrongConfig, errors_from
 from rtmp_sync.config_sections import (
+    AccessLogSection,
     AdminSection,
     AppSection,
     AppsSection,
@@ -54,6 +55,7 @@ class Config(Section):
     health: HealthSection = HealthSection()
     apps: AppsSection = AppsSection()
     storage: StorageSection = StorageSection()
+    access_log: AccessLogSection = AccessLogSection()
     environments: dict[str, dict[str, Any]] = Field(
         default={},
         description="`[environments.NAME]` holds the same tables again; the one that "

@@ -21,6 +21,7 @@ from rtmp_sync.config_values import (
 )
 
 __all__ = [
+    "AccessLogSection",
     "AdminSection",
     "AppSection",
     "AppsSection",
@@ -160,6 +161,19 @@ class HttpSection(Section):
     then: a load balancer that tells addresses has to be the one that ends TLS."""
     tls_key: ConfigPath | None = None
     """PEM file with that certificate's key, without a passphrase, mode 0600."""
+
+
+class AccessLogSection(Section):
+    """Who connected, published and played, for log analysers: see [security](security.md)."""
+
+    file: ConfigPath | None = None
+    """Where it is written; nowhere unless given. It may be moved away at any time."""
+    format: Literal["w3c", "json"] = "w3c"
+    """W3C Extended Log File Format with the field names of FMS, or a JSON object a line."""
+    max_bytes: Bytes = 104_857_600
+    """Length after which the file becomes `FILE.1`, and that `FILE.2`, and so on."""
+    keep: Annotated[int, Field(ge=0, le=1000)] = 10
+    """How many of those stay."""
 
 
 class ReplicationSection(Section):

@@ -68,6 +68,8 @@ def _renewals(origin: Origin) -> Iterator[Figure]:
 def counters(origin: Origin) -> Iterator[Figure]:
     """What has happened since the process started."""
     ledger = origin.watchdog.ledger
+    dropped = origin.sessions.access.dropped
+    yield Figure("access_log_dropped", dropped, "lines that the access log has lost")
     yield Figure("connections", origin.sessions.tally.connects, "connections accepted")
     yield Figure(
         "degraded_seconds",

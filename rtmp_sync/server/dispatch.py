@@ -34,7 +34,7 @@ from rtmp_sync.protocol.events import (
     TransitionRequested,
 )
 from rtmp_sync.protocol.netstream import PUBLISHING
-from rtmp_sync.server import playing
+from rtmp_sync.server import access_log, playing
 from rtmp_sync.server.bandwidth import FMS, OLD, Bandwidth, BandwidthCheck, Words
 from rtmp_sync.server.joining import begin_admission
 from rtmp_sync.server.live import LiveStreams
@@ -90,6 +90,7 @@ def _create_stream(session: Session, event: StreamCreateRequested) -> None:
 def _end_stream(session: Session, event: StreamClosed | StreamDeleted) -> None:
     session.instance.recorded.stop(session, event.msid)
     session.instance.live.stop(session, event.msid)
+    session.sessions.access.ended(session.instance, session.client, event.msid)
 
 
 def _publish(session: Session, event: PublishRequested) -> None:
@@ -105,6 +106,12 @@ def _publish(session: Session, event: PublishRequested) -> None:
             session, event.msid, request, take
         )
         session.log.info("publish", stream=request.name, accepted=accepted)
+        status = access_log.OK if accepted else access_log.TAKEN
+        if error is not None:
+            status = access_log.REFUSED
+        session.sessions.access.began(
+            "publish", session.instance, session.client, event.msid, request.name, status
+        )
 
     session.ask(admit_publisher(session.instance, session.client, request), decided)
 

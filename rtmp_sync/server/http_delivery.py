@@ -21,6 +21,7 @@ from aiohttp import web
 from rtmp_sync.config_public_tls import public_tls
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.firewalls.listener import PublicPort
+from rtmp_sync.server import access_log
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.certificates import Certificates
 from rtmp_sync.server.clock import now
@@ -247,11 +248,15 @@ class HttpDelivery:
         """In the log: when it began and when it ended."""
         client = viewer.client
         log = self._log.bind(client=client.id, app=viewer.instance.scope, stream=url.stream)
+        access = self._sessions.access
+        access.connected(viewer.instance, client)
+        access.began("play", viewer.instance, client, 1, url.stream, access_log.OK)
         log.info("http_playing", kind=kind, peer=client.address, transport=client.transport)
         try:
             yield
         finally:
             player = viewer.player
+            access.disconnected(viewer.instance, client, "")
             log.info("http_ended", bytes=player.bytes_out, dropped=player.dropped_tags)
 
     def _look_soon(self) -> None:

@@ -63,10 +63,12 @@ def _decided(
 
 
 def _refuse(session: Session, request: ConnectRequested, refusal: Refused) -> None:
-    scope = "/".join(split_app(request.app))  # without its query, in which keys are
+    names = split_app(request.app)
+    scope = "/".join(names)  # without its query, in which keys are
     reason = refusal.reason[:_MAX_TOLD_CHARS]
     session.log.info("connect_refused", app=scope[:_MAX_TOLD_CHARS], reason=reason)
     session.sessions.tally.rejected += 1
+    session.sessions.access.refused(session.address, session.protocol, *names, reason)
     instance = session.sessions.instances.running(scope)
     if instance is not None:
         instance.tally.rejected += 1

@@ -199,6 +199,7 @@ class Origin:
             self._log.error("tasks_left", count=self.tasks_left)
         if self._pair_link is not None:
             await self._pair_link.stop()
+        await self.sessions.close_access_log()
         await self.recordings.stop()
         await self.admin.stop()
         self.loop_lag.stop()

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from rtmp_sync.errors import Reject
 from rtmp_sync.protocol.events import PlayRequested, TransitionRequested
 from rtmp_sync.protocol.netstream import PLAYING
+from rtmp_sync.server import access_log
 from rtmp_sync.server.peer_stream import PeerStream
 from rtmp_sync.server.recorded_player import Request
 from rtmp_sync.server.stream_admission import admit_player
@@ -49,6 +50,8 @@ def play(session: Session, event: PlayRequested) -> None:
             play_live()
         kind = "recorded" if recording is not None else "live"
         session.log.info("play", stream=name, kind=kind, accepted=error is None)
+        status = access_log.OK if error is None else access_log.REFUSED
+        session.sessions.access.began("play", instance, session.client, msid, name, status)
 
     _ask(session, event, decided)
 

@@ -233,6 +233,7 @@ class Session(asyncio.Protocol):
         self.session_key = session_key_of(request.params)
         self.sessions.instances.join(self.instance, self.client, self.session_key)
         self.joined = True
+        self.sessions.access.connected(self.instance, self.client)
         self.sessions.joined(self)
         self._turn.send(self.outbox, 0, self.connection.accept_connect(request))
         self.subscriber = Subscriber(
@@ -412,6 +413,7 @@ class Session(asyncio.Protocol):
 
     def _leave(self) -> None:
         self.joined = False
+        self.sessions.access.disconnected(self.instance, self.client, self.ended)
         self.instance.tally.left(self.traffic)
         self.client.unlink()
         try:

@@ -12,6 +12,7 @@ import structlog
 from rtmp_sync.config import Config
 from rtmp_sync.protocol.connection import Connection, Role
 from rtmp_sync.protocol.limits import ConnectionLimits
+from rtmp_sync.server.access_log import AccessLog
 from rtmp_sync.server.addresses import Addresses
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.idle import IdleClients
@@ -49,6 +50,8 @@ class Sessions:
         self.own_probes = OwnProbes()
         self.outbox_bytes = rtmp.outbox_bytes
         self.send_timeout = rtmp.send_timeout
+        self.access = AccessLog(config.access_log)
+        self.access.start()
         self.addresses = Addresses(rtmp.allow, rtmp.deny, rtmp.max_connections_per_address)
         self.inflow_rates = InflowRates(rtmp.max_byte_rate, rtmp.max_message_rate)
         self.loop = asyncio.get_running_loop()
@@ -97,6 +100,10 @@ class Sessions:
     def stop(self) -> None:
         """The gate is closed, nobody comes any more."""
         self._idle.stop()
+
+    async def close_access_log(self) -> None:
+        """When all have left."""
+        await asyncio.to_thread(self.access.stop)
 
     @property
     def waiting_bytes(self) -> int:

@@ -118,7 +118,9 @@ class ShownOrigin:
             whitelists=[("text", access)], replays=replays, code=SimpleNamespace(trouble={})
         )
         self.http: Any = None
-        self.sessions = SimpleNamespace(tally=Tally(connects=9), waiting_bytes=1234)
+        access = SimpleNamespace(dropped=0)
+        tally = Tally(connects=9)
+        self.sessions = SimpleNamespace(tally=tally, waiting_bytes=1234, access=access)
         self.events: list[dict[str, Any]] = [{"at": AT, "clock": 1.0, "event": "started"}]
         counts = Counter(event["event"] for event in self.events)
         self.history = SimpleNamespace(events=lambda: self.events, counts=counts, record=self.note)
