@@ -34,6 +34,7 @@ __all__ = ["RecordLimits", "Recorder", "Take", "segments_after"]
 
 _MAX_HEADERS: Final = 64  # of tracks and kinds, as a live stream keeps
 _PROGRESS_MS: Final = 10_000  # how often it is told how far an open segment is
+_CONFIGURATION: Final = media.SEQUENCE_HEADER | media.METADATA
 _MAX_NUMBER: Final = 999_999  # segments of one epoch
 
 
@@ -138,7 +139,8 @@ class Recorder:
         if self._last_timestamp is not None:
             step = (timestamp - self._last_timestamp) & 0xFFFFFFFF
             self._ms += step - (1 << 32) if step & 0x80000000 else step
-        self._last_timestamp = timestamp
+        if self._last_timestamp is not None or not flags & _CONFIGURATION:
+            self._last_timestamp = timestamp  # a configuration does not say where a stream begins
         self._queue.append(_Message(type, max(0, self._ms), payload, flags))
         self._queued_bytes += len(payload)
         if self._queued_bytes > self._limits.queue_bytes:
@@ -275,7 +277,7 @@ class Recorder:
         raise OSError("too many segments of one epoch")
 
     def _keep_header(self, message: _Message) -> None:
-        if message.flags & (media.SEQUENCE_HEADER | media.METADATA):
+        if message.flags & _CONFIGURATION:
             slot = (message.type, message.flags)
             if slot in self._headers or len(self._headers) < _MAX_HEADERS:
                 self._headers[slot] = message

@@ -246,3 +246,15 @@ async def test_what_a_former_pair_recorded_under_later_epochs_is_written_over(
     again.film(5)
     await again.recorder.end()
     assert [info.epoch for info in load_manifest(folder)] == [3]
+
+
+async def test_configurations_that_come_at_0_leave_no_gap_before_the_first_frame(
+    tmp_path: Path, lane: MediaLane
+) -> None:
+    recording = Recording(tmp_path / "s.rec", lane)
+    recording.put(VIDEO, 0, AVC)
+    recording.put(AUDIO, 0, AAC)
+    recording.film(5, start=3_600_000)
+    await recording.recorder.end()
+    (info,) = load_manifest(tmp_path / "s.rec")
+    assert info.duration_ms == 160
