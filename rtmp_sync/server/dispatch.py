@@ -207,7 +207,7 @@ def _check_bandwidth(words: Words) -> Callable[[Session, CommandReceived], None]
     def check(session: Session, event: CommandReceived) -> None:
         _answer_undefined(session, event)
         if session.bandwidth is None:
-            session.bandwidth = BandwidthCheck(session.call, session.outbox.limit // 8)
+            session.bandwidth = BandwidthCheck(session.link.call, session.outbox.limit // 8)
 
         def measured(found: Bandwidth | None, error: BaseException | None) -> None:
             if error is not None and not isinstance(error, (ConnectionLost, CancelledError)):

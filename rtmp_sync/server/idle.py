@@ -49,6 +49,6 @@ class IdleClients:
             if seen != moved:
                 since = now()
             elif now() - since >= seconds:
-                client.leave_idle(seconds)
+                client.link.leave_idle(seconds)
             self._last[client] = (moved, since)
         self.start()

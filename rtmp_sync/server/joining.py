@@ -33,7 +33,7 @@ def begin_admission(session: Session, request: ConnectRequested) -> None:
         _decided(session, request, result, error)
 
     instances = session.sessions.instances
-    question = admit(instances, request, session, session.address, session.protocol)
+    question = admit(instances, request, session.link, session.address, session.protocol)
     session.ask(question, decided)
 
 

@@ -12,18 +12,13 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Coroutine, Hashable
+from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, cast
 
 from structlog.stdlib import BoundLogger
 
 from rtmp_sync.app import Client
-from rtmp_sync.errors import (
-    ConnectionLost,
-    ProtocolError,
-    Reject,
-    RemoteProtocolError,
-)
+from rtmp_sync.errors import ProtocolError, Reject, RemoteProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import (
@@ -34,7 +29,7 @@ from rtmp_sync.protocol.events import (
     PingAnswered,
     SharedObjectReceived,
 )
-from rtmp_sync.server.admission import Admitted, knows_reconnect, session_key_of
+from rtmp_sync.server.admission import Admitted, session_key_of
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.bandwidth import BandwidthCheck
 from rtmp_sync.server.behind import BehindNotice
@@ -45,14 +40,14 @@ from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.inflow import Inflow
 from rtmp_sync.server.instance import Instance
-from rtmp_sync.server.joining import MOVING
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
+from rtmp_sync.server.rtmp_link import RtmpLink
 from rtmp_sync.server.stall import StallWatch
 from rtmp_sync.server.stream_admission import StreamRefused
 from rtmp_sync.server.tasks import Done
 from rtmp_sync.server.traffic import Traffic
 from rtmp_sync.server.turn import Turn
-from rtmp_sync.wire.constants import CONNECT_CLOSED, CONNECT_IDLE_TIMEOUT, LEVEL_ERROR, LEVEL_STATUS
+from rtmp_sync.wire.constants import LEVEL_ERROR
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
 if TYPE_CHECKING:
@@ -78,6 +73,7 @@ class Session(asyncio.Protocol):
         self.outbox = Outbox(sessions.turn.outlets, sessions.outbox_bytes, self._stuck)
         self.outbox.on_behind = BehindNotice(self)
         self.calls = ClientCalls(connection)
+        self.link = RtmpLink(self)
         self.bandwidth: BandwidthCheck | None = None  # once the client has asked for it
         self.session_key: bytes | None = None
         self.address = ""  # of the client: behind a load balancer, what that tells of it
@@ -181,10 +177,10 @@ class Session(asyncio.Protocol):
             self._events += self.connection.events_received()
             self._handle()
         except (ProtocolError, Deposed) as error:
-            self._transmit()
+            self.transmit()
             self.end(str(error))
             return
-        self._transmit()
+        self.transmit()
         if self.joined and self._inflow.take(self.connection.bytes_in, self.connection.messages_in):
             self._pause()
         self._arm()
@@ -244,7 +240,7 @@ class Session(asyncio.Protocol):
         self.log = self.log.bind(client=self.client.id, app=self.instance.scope)
         self.log.info("connected", user=self.client.user_name, user_type=self.client.user_type)
         if self.sessions.draining:  # it was being admitted when the others were asked
-            self.ask_to_leave()
+            self.link.ask_to_leave()
 
     def ask(self, question: Coroutine[None, None, Any], decided: Done) -> None:
         """Have the application decide; nothing else of this client is looked at meanwhile.
@@ -292,71 +288,6 @@ class Session(asyncio.Protocol):
         text = str(error) if isinstance(error, Reject) else "The origin failed."
         self.status(msid, LEVEL_ERROR, code, text)
 
-    # app.ClientLink
-
-    def call(self, name: str, arguments: tuple[object, ...]) -> Awaitable[object]:
-        """Call a method of the client."""
-        if self.closing:
-            return self._never()
-        data, answer = self.calls.begin(name, arguments)
-        self._turn.reply(self.outbox, 0, data)
-        return answer
-
-    def notify(self, name: str, arguments: tuple[object, ...], made: dict[Hashable, bytes]) -> None:
-        """Call a method of the client without wanting an answer. made: the same call as others
-        get it, by form."""
-        form = (self.connection.object_encoding, self.connection.chunk_size)
-        data = made.get(form)
-        if data is None:
-            data = made[form] = self.connection.command(name, 0, None, *arguments)
-        self._turn.reply(self.outbox, 0, data)
-
-    def ping(self) -> Awaitable[float]:
-        """Have the client answer at once; the round trip in seconds."""
-        if self.closing:
-            return self._never()
-        answer = self.calls.ping(now())
-        self._transmit()
-        return answer
-
-    def disconnect(self, description: str, info: object = None) -> None:
-        """Tell the client that it has to go, then close."""
-        more = {} if info is None else {"application": info}
-        reason = "closed by the application"
-        if description:
-            reason += f": {description}"
-        self._part(replies.status(LEVEL_STATUS, CONNECT_CLOSED, description, **more), reason)
-
-    def leave_idle(self, seconds: float) -> None:
-        """The same to a client of which there was nothing for so long."""
-        text = f"Nothing came or went for {seconds:g} s."
-        self._part(replies.status(LEVEL_STATUS, CONNECT_IDLE_TIMEOUT, text), "idle")
-
-    def redirect(self, url: str, description: str) -> bool:
-        """Ask the client to go to another address, if it knows what that means."""
-        if not knows_reconnect(self.client.params):
-            return False
-        values = replies.reconnect_request(url, description)
-        self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
-        return True
-
-    def shut_down(self, description: str) -> None:
-        """Tell the client that its application ends, then close."""
-        self._part(replies.connect_app_shutdown(description), description)
-
-    def ask_to_leave(self) -> None:
-        """The service is about to move: say so in the way that the client understands.
-
-        No address is told: the load balancer's leads to whoever serves.
-        """
-        if knows_reconnect(self.client.params):
-            values = replies.reconnect_request(description=MOVING)
-        else:
-            values = replies.connect_app_shutdown(MOVING)
-        # It says nothing of the state, so it waits for nobody's acknowledgement.
-        self.outbox.put_at_once(self.connection.command("onStatus", 0, *values))
-        self._turn.schedule()
-
     # Ends
 
     def end(self, reason: str, *, clean: bool = False) -> None:
@@ -380,6 +311,12 @@ class Session(asyncio.Protocol):
         self.ended = self.ended or reason
         self._turn.finish(self.outbox, lambda: self.end(reason, clean=True))
 
+    def transmit(self) -> None:
+        """Send what the protocol itself has to say."""
+        data = self.connection.data_to_send()
+        if data and self._transport is not None:
+            self._transport.write(data)
+
     def hold(self) -> None:
         """Read nothing more for the time being."""
         self._pause()
@@ -402,12 +339,6 @@ class Session(asyncio.Protocol):
         if self._events:
             self.sessions.loop.call_soon(self.data_received, b"")
 
-    def _never(self) -> asyncio.Future[Any]:
-        """The answer of a client that is gone."""
-        gone: asyncio.Future[Any] = self.sessions.loop.create_future()
-        gone.set_exception(ConnectionLost(self.ended or "closed"))
-        return gone
-
     def _stuck(self) -> None:
         self.end("does not read what it is sent: its outbox is full")
 
@@ -429,10 +360,6 @@ class Session(asyncio.Protocol):
             pass  # the next origin has this client as an orphan
 
     # Inside
-
-    def _part(self, values: replies.Values, reason: str) -> None:
-        self._turn.reply(self.outbox, 0, self.connection.command("onStatus", 0, *values))
-        self.close_when_sent(reason)
 
     def _enter(self, host: str) -> bool:
         """The client comes from there: whether it may."""
@@ -476,11 +403,6 @@ class Session(asyncio.Protocol):
             self._reading = False
             self._transport.pause_reading()
 
-    def _transmit(self) -> None:
-        data = self.connection.data_to_send()
-        if data and self._transport is not None:
-            self._transport.write(data)
-
     def _count_silence_anew(self) -> None:
         """Who has so much to read may be long in coming to a ping: `StallWatch` sees to it."""
         self.connection.resumed(now())
@@ -501,5 +423,5 @@ class Session(asyncio.Protocol):
         except RemoteProtocolError as error:
             self.end(str(error))
             return
-        self._transmit()
+        self.transmit()
         self._arm()

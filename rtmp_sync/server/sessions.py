@@ -161,7 +161,7 @@ class Sessions:
         if begins:
             self._log.info("draining", clients=len(clients))
             for session in clients:
-                session.ask_to_leave()
+                session.link.ask_to_leave()
         return len(clients)
 
     def hold_back(self, session: Session) -> None:

@@ -46,7 +46,7 @@ async def unload(instances: Instances, sessions: Sessions, instance: Instance) -
             elif client in told:
                 continue
             elif session is not None:
-                session.shut_down(_SHUT_DOWN)
+                session.link.shut_down(_SHUT_DOWN)
             else:  # it has no RTMP session
                 client.disconnect(_SHUT_DOWN)
             told.add(client)
