@@ -54,7 +54,7 @@ class Reloaded(NamedTuple):
         if self.replaced:
             parts.append(f"in place, nobody disconnected: {', '.join(self.replaced)}")
         if self.ended:
-            parts.append(f"ended, {self.disconnected} clients told: {', '.join(self.ended)}")
+            parts.append(f"ended: {', '.join(self.ended)} (clients told: {self.disconnected})")
         if not (self.replaced or self.ended or self.failed):
             parts.append("for the instances to come, none runs")
         return "; ".join([*parts, *(f"{scope} {what}" for scope, what in self.failed.items())])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -176,6 +177,7 @@ async def test_a_file_that_is_wrong_leaves_the_old_code_and_is_named_with_its_li
     with pytest.raises(ConfigError, match=said):
         await again(origin)
     assert application(origin) is old
+    assert sys.modules[type(old).__module__].Room is type(old)
     assert await ann.call("version") == "first"
 
 
@@ -196,6 +198,11 @@ async def test_an_on_reload_that_raises_leaves_the_old_object_with_its_timers_an
     async with NetConnection(reconnect=False) as bob:
         await bob.connect(url(origin, "room/two"), "bob", "User")
         assert await bob.call("version") == "first"
+    write(apps, "other")
+    await again(origin)
+    ticked = len(old.ticks)
+    await until(lambda: len(application(origin).ticks) > 3)
+    assert len(old.ticks) == ticked
 
 
 async def test_what_on_reload_raises_after_waiting_is_logged_and_the_new_object_stays(
@@ -343,10 +350,10 @@ async def test_a_standby_that_was_away_reloads_when_it_is_back(
     code = standby.instances.code
     await until(lambda: code.mark("room").number == done.mark.number)
     standby.instances.follow_code()
-    assert code.followed("room") == 0  # what has only just been done may still come by itself
-    standby.instances._behind = code.behind()
-    # The digest of what it has is not that of the pair, so it is read again.
+    replays = standby.instances.replays
+    assert replays._reloading is None  # what has only just been done may still come by itself
     standby.instances.follow_code()
+    assert replays._reloading is not None
     await until(lambda: code.digest("room") == done.mark.digest)
     assert not code.trouble
 

@@ -76,7 +76,7 @@ async def _reload(origin: Origin, which: Which) -> dict[str, Any]:
 
 async def _unload(origin: Origin, which: Which) -> dict[str, Any]:
     ended, gone = await end_instances(origin, which.app, which.instance)
-    text = f"ended: {', '.join(ended)} ({gone} clients told)" if ended else "nothing was running"
+    text = f"ended: {', '.join(ended)} (clients told: {gone})" if ended else "nothing was running"
     return {"result": text, "ended": ended, "disconnected": gone}
 
 
