@@ -25,6 +25,7 @@ from rtmp_sync.config_sections import (
     FailoverSection,
     FirewallSection,
     HealthSection,
+    HooksSection,
     HttpSection,
     NodeSection,
     ReplicationSection,
@@ -55,6 +56,7 @@ class Config(Section):
     health: HealthSection = HealthSection()
     apps: AppsSection = AppsSection()
     storage: StorageSection = StorageSection()
+    hooks: HooksSection = HooksSection()
     access_log: AccessLogSection = AccessLogSection()
     environments: dict[str, dict[str, Any]] = Field(
         default={},

@@ -28,6 +28,7 @@ __all__ = [
     "FailoverSection",
     "FirewallSection",
     "HealthSection",
+    "HooksSection",
     "HttpSection",
     "NodeSection",
     "RelaySection",
@@ -41,6 +42,7 @@ Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
 SecondsOrZero = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Count = Annotated[int, Field(ge=1)]
 Bytes = Annotated[int, Field(ge=1024)]
+HttpUrlText = Annotated[str, Field(pattern=r"^https?://[^/\s]+\S*$")]
 RtmpUrlText = Annotated[str, Field(pattern=r"^rtmp://[^/\s]+/\S+$")]
 
 
@@ -161,6 +163,23 @@ class HttpSection(Section):
     then: a load balancer that tells addresses has to be the one that ends TLS."""
     tls_key: ConfigPath | None = None
     """PEM file with that certificate's key, without a passphrase, mode 0600."""
+
+
+class HooksSection(Section):
+    """Web addresses that are asked who may come in, publish and play, as nginx-rtmp asks them: see
+    [security](security.md). Any 2xx allows it."""
+
+    on_connect: HttpUrlText | None = None
+    """Asked at each connect, before the application; browsers' requests are connects, too."""
+    on_publish: HttpUrlText | None = None
+    """Asked before a stream is published, after keys and before the application."""
+    on_play: HttpUrlText | None = None
+    """The same before one is played."""
+    timeout: Seconds = 3.0
+    """Seconds until an answer must be there; at most 100 are asked for at once, others wait in that
+    time."""
+    open_when_down: bool = False
+    """Whether clients are let in when there is no answer. They are refused unless this is true."""
 
 
 class AccessLogSection(Section):

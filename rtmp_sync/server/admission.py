@@ -73,6 +73,7 @@ async def admit(
         transport=transport,
     )
     try:
+        await serving.hooks.ask_connect(instance, client)
         await instance.application.on_connect(client, user_name, user_type)
     except Reject as reject:
         values = replies.connect_rejected(

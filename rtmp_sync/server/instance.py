@@ -20,6 +20,7 @@ from rtmp_sync.config_sections import RelaySection
 from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.client import NetConnection
 from rtmp_sync.server.fanout import Fanout
+from rtmp_sync.server.http_hooks import HttpHooks
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.overdue import Overdue
@@ -48,8 +49,8 @@ __all__ = ["Instance", "Serving"]
 class Serving(NamedTuple):
     """One application as this origin serves it. config: the `[application_object]`.
     grace_seconds: that lost clients have to come back. stream_keys: for "publish" and "play",
-    where the configuration has some. recordings: this origin's. call_timeout: seconds that a
-    method may run. relays: that its instances have."""
+    where the configuration has some. hooks: web addresses that are asked. recordings: this
+    origin's. call_timeout: seconds that a method may run. relays: that its instances have."""
 
     name: str
     application: type[Application]
@@ -60,6 +61,7 @@ class Serving(NamedTuple):
     gop_cache_bytes: int
     grace_seconds: float
     stream_keys: Mapping[str, StreamKeys]
+    hooks: HttpHooks
     recordings: Recordings
     call_timeout: float
     relays: Sequence[RelaySection]

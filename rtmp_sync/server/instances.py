@@ -22,6 +22,7 @@ from rtmp_sync.config import Config
 from rtmp_sync.plugins import Loaded
 from rtmp_sync.server.application_code import ApplicationCode, Mark
 from rtmp_sync.server.client_info import client_of, info_of, session_key_in
+from rtmp_sync.server.http_hooks import HttpHooks
 from rtmp_sync.server.instance import Instance, Serving
 from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.overdue import Overdue
@@ -65,6 +66,7 @@ class Instances:
         self._tasks = tasks
         self._config = config
         self._recordings = recordings
+        self.hooks = HttpHooks(config.hooks)
         self._log = structlog.get_logger("rtmp_sync.app")
         classes = {name: one.application for name, one in applications.items()}
         self.whitelists = Whitelists(turn, config, classes)
@@ -354,6 +356,7 @@ class Instances:
                 for act, path in (("publish", section.publish_keys), ("play", section.play_keys))
                 if path is not None
             },
+            self.hooks,
             self._recordings,
             section.call_timeout,
             section.relays,

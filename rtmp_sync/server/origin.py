@@ -200,6 +200,7 @@ class Origin:
         if self._pair_link is not None:
             await self._pair_link.stop()
         await self.sessions.close_access_log()
+        await self.instances.hooks.close()
         await self.recordings.stop()
         await self.admin.stop()
         self.loop_lag.stop()

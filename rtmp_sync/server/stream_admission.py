@@ -1,4 +1,5 @@
-"""Who may publish and who may play: access paths, keys of the configuration, the application.
+"""Who may publish and who may play: access paths, keys of the configuration, web addresses that are
+asked, the application.
 
 In this order; the first that refuses decides. All of it is asked again after each reconnect and
 each takeover: nothing of a yes is kept.
@@ -42,6 +43,7 @@ async def admit_publisher(
         raise Reject(f"{request.name} may not be published by this client.")
     refuse_circles(instance.live.hop, request.name, client)
     await _ask_keys(instance, "publish", request)
+    await instance.serving.hooks.ask_stream("publish", instance, client, request)
     await _ask(instance, "on_publish", client, request)
     if request.kind == "live" or instance.live.is_published(request.name):
         return None  # of a name that is taken nothing is written over
@@ -57,6 +59,7 @@ async def admit_player(
         raise Reject(f"{request.name} may not be played by this client.")
     refuse_circles(instance.live.hop, request.name, client)
     await _ask_keys(instance, "play", request)
+    await instance.serving.hooks.ask_stream("play", instance, client, request)
     await _ask(instance, "on_play", client, request)
     is_live = instance.live.is_live(request.name)
     if source is PlaySource.LIVE or (source is PlaySource.ANY and is_live):
