@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Hashable
 
 import pytest
 import structlog
@@ -111,6 +111,15 @@ async def test_a_broadcast_reaches_everybody_in_the_form_of_each(
         assert await one.command("news") == ["goal", {"by": 7.0}]
         kinds = [event.name for event in one.events if isinstance(event, CommandReceived)]
         assert kinds == ["news"]
+    first, second = application.clients[0], Peer()
+    await second.connect(origin.rtmp_port, ROOM, "eve", "User")
+    made: dict[Hashable, bytes] = {}
+    first.notify("once", made=made)
+    (encoded,) = made.values()
+    application.clients[-1].notify("once", made=made)
+    assert await second.command("once") == []
+    assert [one is encoded for one in made.values()] == [True]
+    second.close()
     other.close()
 
 

@@ -109,6 +109,23 @@ async def test_who_leaves_while_it_is_locked_has_asked_for_nothing(
     assert "b" not in board
 
 
+async def test_who_wanted_to_use_it_and_has_left_does_not(
+    origin: Origin, application: Application
+) -> None:
+    board = application.shared_object("board")
+    other = Peer()
+    await other.connect(origin.rtmp_port, ROOM, "bob", "User")
+    with board.locked():
+        other.so("board", so.EVENT_USE)
+        await answered(other)
+        assert not other.so_messages()
+        other.close()
+        await until(lambda: len(application.clients) == 1)
+    instance = origin.instances.running(ROOM)
+    assert instance is not None
+    assert instance.shared_objects.users("board", "T") == 1
+
+
 async def test_what_is_too_much_for_a_locked_object_is_refused(
     application: Application, peer: Peer
 ) -> None:
@@ -116,10 +133,12 @@ async def test_what_is_too_much_for_a_locked_object_is_refused(
     with board.locked():
         for number in range(MAX_WAITING):
             peer.so("board", set_to("n", number))
-        peer.so("board", set_to("over", 1))
+        peer.so("board", so.event_send(amf0.encode("over")), set_to("over", 1))
         events = await peer.so_until(2)
         assert "over" in [key for _, key, _ in events]
     assert board["n"] == MAX_WAITING - 1
+    await answered(peer)
+    assert SO_SEND not in [kind for kind, _, _ in peer.so_events()]
     assert "over" not in board
 
 
@@ -180,7 +199,7 @@ async def test_who_is_resync_depth_behind_gets_everything(
     assert await returns_with(origin, seen) == [SO_USE_SUCCESS, *[SO_CHANGE] * 3]
     board.resync_depth = 3
     assert await returns_with(origin, seen) == everything
-    board.resync_depth = -1
+    board.resync_depth = 4
     board.purge(seen + 1)
     assert await returns_with(origin, seen) == everything
     assert await returns_with(origin, seen + 1) == [SO_USE_SUCCESS, *[SO_CHANGE] * 2]
@@ -209,6 +228,9 @@ async def test_a_released_object_ends_with_its_last_user(
     board, other = application.shared_object("board"), application.shared_object("other")
     other.release()
     assert origin.state.find(ROOM, "other", "T") is None
+    held = origin.state.find(ROOM, "held", "V")
+    assert held is not None
+    assert list(held.slots) == ["board"]
     board["k"] = 1
     board.release()
     assert origin.state.find(ROOM, "board", "T") is not None
@@ -248,6 +270,10 @@ async def test_clients_make_no_more_than_they_may(tmp_path: Path) -> None:
         await other.set("k", "x" * 5)
         with pytest.raises(CallError):
             await other.set("k", "x" * 6)
+        await board.delete("d")
+        await board.set("d", "x" * 1000)
+        await board.delete("d")
+        await board.set("d", "x" * 1000)
         await other.clear()
         await other.set("k", "x" * 1050)
 
