@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -134,14 +135,20 @@ async def test_without_an_answer_nobody_comes_in_unless_that_is_wanted(
     tmp_path: Path, judge: Judge, trouble: str, open_when_down: bool
 ) -> None:
     hooks = judge.hooks("on_connect", timeout=0.2, open_when_down=open_when_down)
-    if trouble == "no server":
-        await judge.server.close()
     judge.may_answer.clear()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # and does not listen
+        if trouble == "no server":
+            hooks["on_connect"] = f"http://127.0.0.1:{taken.getsockname()[1]}/"
+        await refused_or_let_in(tmp_path, hooks, open_when_down)
+
+
+async def refused_or_let_in(tmp_path: Path, hooks: dict[str, Any], let_in: bool) -> None:
     async with running(tmp_path, hooks=hooks) as origin:
         peer = Peer()
         with capture_logs() as lines:
             answer = await peer.connect(origin.rtmp_port, "probe", "me", "User")
-        assert answer.ok is open_when_down
+        assert answer.ok is let_in
         assert [line["hook"] for line in lines if line["event"] == "http_hook_failed"] == [
             "on_connect"
         ]
