@@ -162,8 +162,9 @@ class Instance:
 
         self._tasks.start(self.application.on_app_start(), started)
 
-    def go_on(self) -> None:
-        """Run `on_promote`: this origin has taken over and the instance lives on."""
+    def go_on(self, streams: Sequence[LiveStream] = ()) -> None:
+        """Run `on_promote`: this origin has taken over and the instance lives on. streams: what
+        those of another origin showed last, to be shown if their publishers may come back."""
         self._standby = False
         self.shared_objects.inherit()
         self.registry.inherit()
@@ -172,6 +173,9 @@ class Instance:
             assert isinstance(fanout, Fanout)  # this origin is the active one now
             fanout.settings = settings
         self._settings.clear()
+        for stream in streams:  # before the application makes use of them
+            if self.registry.continues(stream.name) is not None:
+                self.live.expect(stream, self.serving.grace_seconds)
 
         def promoted(_: object, error: BaseException | None) -> None:
             self._report("on_promote", error)
@@ -218,11 +222,6 @@ class Instance:
         for error in raised:
             if error is not None:
                 raise error
-
-    def expect(self, stream: LiveStream) -> None:
-        """Another origin had its publisher: show what it showed last, if that may come back."""
-        if self.registry.continues(stream.name) is not None:
-            self.live.expect(stream, self.serving.grace_seconds)
 
     def stop(self, stopped: Callable[[], None]) -> None:
         """End the instance: `on_app_stop`, then `stopped`."""

@@ -235,9 +235,7 @@ class Instances:
             if instance is None:
                 continue  # its next client is another try
             self._instances[scope] = instance
-            instance.go_on()
-            for stream in self.warm.take(scope):
-                instance.expect(stream)
+            instance.go_on(self.warm.take(scope))
             self._watch_idle(instance)
         self._standing_by.clear()
         for app_name, serving in self._serving.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -195,3 +196,21 @@ def test_streams_that_ended_unheard_make_room_for_others(monkeypatch: pytest.Mon
         hear(f"new-{number}")
     names = {stream.name for stream in warm.take("probe/live")}
     assert names == {"old-0", *(f"new-{number}" for number in range(99))}
+
+
+async def test_what_the_application_hears_again_at_once_is_shown_all_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with filming(tmp_path) as (_, standby, peer):
+        film(peer)
+        await until(lambda: kept(standby) == SHOWN)
+
+        async def records_it(application: Any) -> None:
+            application.stream("s").record("append")
+
+        monkeypatch.setattr(standby.applications["probe"], "on_promote", records_it)
+        instance = await take_over(standby)
+        assert instance.live.audience("s")
+        channel = instance.live.channel("s")
+        assert channel is not None
+        assert [one.payload for one in channel.stream.join()] == SHOWN
