@@ -23,6 +23,14 @@ def write_example(folder: Path, name: str) -> None:
     (folder / "apps" / f"{name.lower()}.py").write_text(found)
 
 
+def folder_with(name: str, tmp_path: Path) -> Path:
+    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
+    (found,) = [block for block in blocks if f"class {name}(" in block]
+    (tmp_path / "apps").mkdir()
+    (tmp_path / "apps" / f"{name.lower()}.py").write_text(found)
+    return tmp_path / "apps"
+
+
 async def test_what_the_standby_was_told_is_there_after_a_takeover(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -81,3 +89,20 @@ async def test_a_quiz_asks_and_tells_everybody(tmp_path: Path) -> None:
         await user.connect(url(origin, "quiz"), "ann", "Player")
         assert await user.call("next") == "HOW MANY?"
         assert player.heard == ["ann"]
+
+
+async def test_new_code_takes_over_what_the_old_object_knows(tmp_path: Path) -> None:
+    apps = {"directory": folder_with("Auction", tmp_path)}
+    async with running(tmp_path / "state", apps=apps) as origin, NetConnection(False) as user:
+        await user.connect(url(origin, "auction/one"), "ann", "Bidder")
+        await user.call("bid", 5)
+        (instance,) = origin.instances
+        old: Any = instance.application
+        done = await reload(origin.instances, origin.sessions, "auction")
+        assert done.replaced == ["auction/one"]
+        new: Any = instance.application
+        assert new is not old
+        assert new.seen == {"ann"}
+        assert new.vars["highest"] == 5.0
+        assert len(instance._timers) == 1
+        await user.call("bid", 6)

@@ -49,6 +49,7 @@ async def test_everybody_stays_there_over_a_takeover(origin: Origin) -> None:
         absent: list[Any] = []
         who.on_sync = lambda items: absent.extend(one for one in items if one["code"] == "delete")
         await take_over(origin)
+        await until(lambda: bob.reconnects and bob.state == "connected")
         assert await eve.call("nudge", "bob") == "hello eve"
         await until(lambda: seen(who) == {"ann": "here", "bob": "busy"})
         await ann.call("status", "away")
