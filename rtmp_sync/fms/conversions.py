@@ -18,6 +18,7 @@ __all__ = [
     "admin_port",
     "chunk_size",
     "connections",
+    "denied",
     "folder",
     "rtmp_port",
     "virtual_folder",
@@ -48,12 +49,12 @@ def rtmp_port(value: str) -> object:
     host, ports = _host_and_ports(value)
     plain = [port for port in ports if port > 0]
     if not plain:
-        raise ValueError("only ports for SSL: end TLS in the load balancer in front")
+        raise ValueError("only ports for SSL: they are `rtmp.tls_listen`")
     address = f"{host or '0.0.0.0'}:{plain[0]}"
     others = [str(abs(port)) for port in ports if port != plain[0]]
     if not others:
         return address
-    return Noted(address, f"not {', '.join(others)}: other ports and TLS are the load balancer's")
+    return Noted(address, f"not {', '.join(others)}: one for SSL is `rtmp.tls_listen`")
 
 
 def admin_port(value: str) -> object:
@@ -108,6 +109,13 @@ def addresses(value: str) -> object:
                 f"{part!r} is no address or network; names are not looked up"
             ) from None
     return found
+
+
+def denied(value: str) -> object:
+    """The same of those that are not let in."""
+    if value.strip().lower() == "all":
+        raise ValueError("nobody would get in: list in `rtmp.allow` who does")
+    return addresses(value)
 
 
 def folder(value: str) -> object:

@@ -29,7 +29,8 @@ class Key(NamedTuple):
 
 _KEYS: Final[dict[str, Key]] = {
     "Adaptor/HostPortList/HostPort": Key("rtmp.listen", to.rtmp_port),
-    "Adaptor/Allow": Key("firewall.allow", to.addresses),
+    "Adaptor/Allow": Key("rtmp.allow", to.addresses),
+    "Adaptor/Deny": Key("rtmp.deny", to.denied),
     "Root/Server/AdminServer/HostPort": Key("admin.listen", to.admin_port),
     "Root/Server/AdminServer/Allow": Key("admin.allow", to.addresses),
     "VirtualHost/ResourceLimits/MaxConnections": Key("rtmp.max_connections", to.connections),
@@ -44,8 +45,9 @@ _UNKNOWN: Final = "has no counterpart"
 _PER_ORIGIN: Final = "here for the whole origin, not for one application"
 _PROCESSES: Final = "an origin is one process"
 _TUNNEL: Final = "RTMPT is not served"
-_TLS: Final = "end TLS in the load balancer in front"
+_TLS: Final = "give `rtmp.tls_listen`, or end TLS in the load balancer in front"
 _LOGGING: Final = "the log goes to stdout, as lines of JSON or text"
+_ACCESS: Final = "give `access_log.file`"
 _LIMITS: Final = "memory and threads need no tuning here; the limits of a client are in [rtmp]"
 _BANDWIDTH: Final = "there is no limit of bandwidth; a slow player loses frames, others nothing"
 _PEERING: Final = "peer-to-peer (RTMFP) is not served"
@@ -59,10 +61,9 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("*HTTPNull*", _TUNNEL),
     ("*/SSL*", _TLS),
     ("*SSLClientCtx*", _TLS),
-    ("*RTMPE*", "RTMPE is not served: " + _TLS),
+    ("*RTMPE*", "RTMPE is not served, RTMPS is: " + _TLS),
     ("*RTMFP*", _PEERING),
-    ("Adaptor/Deny", "only addresses that are let in can be listed: `firewall.allow`"),
-    ("Adaptor/Order", "only addresses that are let in can be listed: `firewall.allow`"),
+    ("Adaptor/Order", "what `rtmp.deny` lists stays out, whatever `rtmp.allow` says"),
     ("*/NetworkingIPv6*", 'an IPv6 address in `rtmp.listen` ("[::]:1935") says it'),
     ("Root/Server/AdminServer/Deny", "only addresses that are let in can be listed: `admin.allow`"),
     (
@@ -76,6 +77,8 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("Root/Server/Mask", "UMask= in the systemd unit"),
     ("Root/Server/License*", "no license is needed"),
     ("Root/Server/Logging/*", _LOGGING),
+    ("Root/Logger/Access/*", _ACCESS),
+    ("Logger/Access/*", _ACCESS),
     ("Root/Logger/*", _LOGGING),
     ("Logger/*", _LOGGING),
     ("Root/Server/ResourceLimits/*", _LIMITS),
@@ -94,13 +97,13 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("VirtualHost/ResourceLimits/*", "only connections are limited: `rtmp.max_connections`"),
     ("VirtualHost/CacheDir*", "nothing is cached on disk"),
     ("Application/Process/*", _PROCESSES),
-    ("Application/LoadOnStartup", "an instance starts with its first client"),
+    ("Application/LoadOnStartup", "list the instance in `apps.NAME.start`"),
     ("Application/JSEngine/*", "applications are Python; their time is limited by `call_timeout`"),
     ("Application/SharedObjManager/StorageDir", "persistent objects are in `storage.state`"),
     ("Application/SharedObjManager/*", "shared objects are kept and replicated by themselves"),
     ("Application/StreamManager/*", "streams need none of it; recordings are in [storage]"),
     ("Application/Client/Bandwidth*", _BANDWIDTH),
-    ("Application/Client/AutoCloseIdleClients*", "silent clients are pinged: `rtmp.ping_interval`"),
+    ("Application/Client/AutoCloseIdleClients*", "give `rtmp.idle_timeout`"),
     ("Application/Client/Access/*", "give `client.read_access` and `write_access` in `on_connect`"),
     ("Application/Client/*", "the limits of a client are in [rtmp]"),
     ("*SWFVerification*", "what a client says of its own program is not looked at"),

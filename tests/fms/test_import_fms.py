@@ -41,6 +41,7 @@ def test_what_has_a_key_is_carried_over_and_the_file_is_good(
     assert (config.rtmp.chunk_size, config.rtmp.max_connections) == (4096, 500)
     assert str(config.admin.listen) == "0.0.0.0:1111"
     assert config.admin.allow == ["10.0.0.0/24", "192.168.0.0/16"]
+    assert config.rtmp.deny == ["10.1.2.3/32"]
     assert config.storage.virtual == {"/vod": fms / "media"}
     assert config.storage.media == fms / "media" / "twice"
     assert config.application_object == {
@@ -54,7 +55,7 @@ def test_ports_that_are_left_out_are_named_beside_the_one_that_is_not(
     fms: Path, tmp_path: Path
 ) -> None:
     text = imported(fms, tmp_path).read_text()
-    assert "HostPort; not 80, 443: other ports and TLS are the load balancer's\n" in text
+    assert "HostPort; not 80, 443: one for SSL is `rtmp.tls_listen`\n" in text
 
 
 def test_a_folder_that_is_not_there_waits_as_a_comment(
@@ -83,6 +84,7 @@ def test_a_folder_that_is_not_there_waits_as_a_comment(
         ("Adaptor/HostPortList/HostPort", "one is enough for rtmp.listen"),
         ("Adaptor/HostPortList/HostPort@ctl_channel", "one listener"),
         ("Adaptor/Allow", "everybody"),
+        ("Adaptor/Order", "rtmp.deny"),
         ("Adaptor/HTTPTunneling/Enable", "RTMPT"),
         ("VirtualHost/AppsDir", "Python"),
         ("VirtualHost/VirtualDirectory/Streams", "storage.media"),
