@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from rtmp_sync import NetConnection
+from rtmp_sync.server.reload import reload
 from tests.support.origins import running, until, url
 from tests.support.standby import paired
 
@@ -21,14 +22,6 @@ def write_example(folder: Path, name: str) -> None:
     (found,) = [block for block in blocks if f"class {name}(" in block]
     (folder / "apps").mkdir()
     (folder / "apps" / f"{name.lower()}.py").write_text(found)
-
-
-def folder_with(name: str, tmp_path: Path) -> Path:
-    blocks = re.findall(r"```python\n(.*?)```", GUIDE.read_text(), re.DOTALL)
-    (found,) = [block for block in blocks if f"class {name}(" in block]
-    (tmp_path / "apps").mkdir()
-    (tmp_path / "apps" / f"{name.lower()}.py").write_text(found)
-    return tmp_path / "apps"
 
 
 async def test_what_the_standby_was_told_is_there_after_a_takeover(
@@ -92,7 +85,8 @@ async def test_a_quiz_asks_and_tells_everybody(tmp_path: Path) -> None:
 
 
 async def test_new_code_takes_over_what_the_old_object_knows(tmp_path: Path) -> None:
-    apps = {"directory": folder_with("Auction", tmp_path)}
+    write_example(tmp_path, "Auction")
+    apps = {"directory": tmp_path / "apps"}
     async with running(tmp_path / "state", apps=apps) as origin, NetConnection(False) as user:
         await user.connect(url(origin, "auction/one"), "ann", "Bidder")
         await user.call("bid", 5)
