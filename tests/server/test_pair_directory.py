@@ -11,8 +11,8 @@ import pytest
 from rtmp_sync.config import load_config
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
-from rtmp_sync.server.pair_directory import PairDirectory
 from rtmp_sync.server.networks import Networks
+from rtmp_sync.server.pair_directory import PairDirectory
 
 
 @pytest.fixture
