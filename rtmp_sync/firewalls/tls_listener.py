@@ -17,7 +17,7 @@ import structlog
 
 __all__ = ["TlsServer"]
 
-UNDONE_MAX: Final = 1000  # handshakes at once
+UNDONE_MAX: Final = 4000  # handshakes at once
 ACCEPTS_AT_ONCE: Final = 64  # connections taken in one step of the loop
 NO_DESCRIPTOR_SECONDS: Final = 1.0
 

@@ -17,7 +17,7 @@ from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls import tls_listener
 from rtmp_sync.server import certificates
 from tests.support.certificates import Authority
-from tests.support.origins import running, until
+from tests.support.origins import SECONDS, running, until
 from tests.support.peer import Peer
 
 
@@ -199,11 +199,13 @@ async def test_a_crowd_of_unfinished_handshakes_keeps_nobody_out(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(tls_listener, "UNDONE_MAX", 20)
+    rtmp["handshake_timeout"] = 600.0
     async with running(tmp_path / "state", rtmp=rtmp) as origin:
         crowd = [await asyncio.open_connection("127.0.0.1", port(origin)) for _ in range(30)]
         peer = TlsPeer(authority)
         assert (await peer.connect(port(origin), "probe", "me", "User")).ok
-        assert await crowd[0][0].read() == b""  # the oldest one has gone
+        async with asyncio.timeout(SECONDS):
+            assert await crowd[0][0].read() == b""  # the oldest one has gone
         peer.close()
         for _, writer in crowd:
             writer.close()
