@@ -36,7 +36,7 @@ class Judge:
         self.may_answer = asyncio.Event()
         self.may_answer.set()
         app = web.Application()
-        app.router.add_post("/{hook}", self._answer)
+        app.router.add_route("*", "/{hook}", self._answer)
         self.server = TestServer(app)
 
     async def _answer(self, request: web.Request) -> web.Response:
