@@ -52,7 +52,7 @@ class Certificates:
         self._seen = seen  # before they are read: what changes meanwhile is read again
         try:
             self._shown = await asyncio.to_thread(self._tls.load)
-        except ConfigError as error:
+        except (ConfigError, OSError) as error:  # OSError: one was removed while it was read
             self._log.error("certificate_kept", error=str(error))
         else:
             self._log.info("certificate_replaced")
