@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -64,6 +65,9 @@ async def test_the_programme_goes_on_after_a_takeover(origin: Origin) -> None:
     async with NetConnection(reconnect=False) as connection:
         await connection.connect(url(origin, "channel/one"))
         await (await publish(connection, "clip", "record", CLIP)).unpublish()
+        async with asyncio.timeout(20):
+            while not await connection.call("getStreamLength", "clip"):
+                await asyncio.sleep(0.01)  # it is on its way to the disk
     await take_over(origin)
     async with NetConnection(reconnect=False) as connection:
         await connection.connect(url(origin, "channel/one"))
