@@ -183,6 +183,8 @@ class Recording:
 
     def _read_headers(self, at: Cursor) -> list[RecordedTag]:
         """Of the file the cursor is in: those before it. A segment begins with its own."""
+        if not self._files:
+            return []  # it has just begun, or all of it is elsewhere
         described, file = self._files[at.file], self._file(at.file)
         position, found = described.first, {}
         while position < at.position:

@@ -215,3 +215,15 @@ async def test_segments_of_several_places_are_one_recording(
     assert frames_in(await everything(recording)) == [(40 * n, frame(n)) for n in range(10)]
     assert recording.missing == ()
     await recording.close()
+
+
+async def test_a_recording_of_which_nothing_is_here_is_empty(
+    tmp_path: Path, lane: MediaLane
+) -> None:
+    (tmp_path / "s.rec").mkdir()
+    save_manifest(tmp_path / "s.rec", [SegmentInfo("00000001-000001.flv", "A", 1, 1, 0)])
+    recording = await Recording.open(tmp_path / "s", lane)
+    assert recording is not None
+    assert await recording.headers(recording.seek(0)) == []
+    assert await everything(recording) == []
+    await recording.close()
