@@ -66,7 +66,7 @@ async def test_the_programme_goes_on_after_a_takeover(origin: Origin) -> None:
         await connection.connect(url(origin, "channel/one"))
         await (await publish(connection, "clip", "record", CLIP)).unpublish()
         async with asyncio.timeout(20):
-            while not await connection.call("getStreamLength", "clip"):
+            while not await connection.call("getStreamLength", "clip"):  # noqa: ASYNC110 - polled
                 await asyncio.sleep(0.01)  # it is on its way to the disk
     await take_over(origin)
     async with NetConnection(reconnect=False) as connection:
