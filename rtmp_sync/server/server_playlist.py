@@ -150,6 +150,10 @@ class Playlist:
             reason = str(error) or "the disk does not answer"
             self._fail(PLAY_FAILED, f"{item.source} cannot be read: {reason}.")
             return False
+        except Exception as error:  # a mistake of ours: it costs this item, not the stream
+            self._log.error("source_failed", source=item.source, exc_info=error)
+            self._fail(PLAY_FAILED, f"{item.source} cannot be played.")
+            return False
 
     def _cancel(self) -> None:
         if self._task is not None:

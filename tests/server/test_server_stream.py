@@ -9,9 +9,10 @@ import pytest
 
 from rtmp_sync import Origin
 from rtmp_sync.errors import ConnectError
-from rtmp_sync.server import instances
+from rtmp_sync.server import instances, server_playlist
 from rtmp_sync.server.server_stream import ServerStream
 from rtmp_sync.server.standby_object import REPLAYING
+from rtmp_sync.server.timeline import Timeline
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, VIDEO
 from tests.support.joined import Joined, begin, instance, join, play, publish
@@ -85,6 +86,28 @@ async def test_one_picture_is_waited_for_and_is_the_end(origin: Origin) -> None:
     assert METADATA in [payload for _, _, payload in player.heard]
     assert codes == ["NetStream.Play.Start", "NetStream.Play.Complete"]
     assert instance(origin).live.names == ["a"]
+
+
+async def test_a_source_that_fails_in_an_unforeseen_way_costs_only_itself(
+    origin: Origin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Broken(Timeline):
+        def switch(self) -> None:
+            if not failed:
+                failed.append(True)
+                raise LookupError("as no code foresees")
+            super().switch()
+
+    failed: list[bool] = []
+    monkeypatch.setattr(server_playlist, "Timeline", Broken)
+    begin(await publish(origin, "a"))
+    player = await play(origin, "show")
+    show = stream_of(origin, "show")
+    codes = told_by(show)
+    show.play("a")
+    show.play("a", reset=False)
+    await until(lambda: key(b"1") in pictures(player))
+    assert codes[0] == "NetStream.Play.Failed"
 
 
 async def test_what_is_live_is_played_for_the_time_that_was_asked_for(origin: Origin) -> None:
