@@ -16,12 +16,11 @@ from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
+from rtmp_sync.config_apps import AppSection, AppsSection
 from rtmp_sync.config_errors import NOT_GIVEN, WrongConfig, errors_from
 from rtmp_sync.config_sections import (
     AccessLogSection,
     AdminSection,
-    AppSection,
-    AppsSection,
     FailoverSection,
     FirewallSection,
     HealthSection,

@@ -16,8 +16,8 @@ from pydantic.fields import FieldInfo
 
 from rtmp_sync.cluster.timing import PROFILES
 from rtmp_sync.config import Config
+from rtmp_sync.config_apps import AppSection, RelaySection
 from rtmp_sync.config_rules import TIMING_KEYS
-from rtmp_sync.config_sections import AppSection, RelaySection
 from rtmp_sync.config_values import Address, ConfigPath, Network, NodeId, PeerAddress
 
 __all__ = ["reference"]
@@ -25,7 +25,7 @@ __all__ = ["reference"]
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Generated from rtmp_sync/config_sections.py: change the descriptions there, then run
+<!-- Generated from rtmp_sync/config_sections.py and config_apps.py: change the descriptions there, then run
      `rtmp-sync config reference > docs/configuration.md`. -->
 
 One TOML file for each origin. A single origin needs only `node.id`. A pair also needs

@@ -16,7 +16,7 @@ from weakref import WeakSet
 import structlog
 
 from rtmp_sync.app import Application, Client
-from rtmp_sync.config_sections import RelaySection
+from rtmp_sync.config_apps import RelaySection
 from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.client import NetConnection
 from rtmp_sync.server.fanout import Fanout

@@ -14,7 +14,7 @@ from typing import Final, NamedTuple
 
 import structlog
 
-from rtmp_sync.config_sections import RelaySection
+from rtmp_sync.config_apps import RelaySection
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.relay import Remote, path_of
 from rtmp_sync.server.relay_pull import RelayPull
