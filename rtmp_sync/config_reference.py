@@ -25,8 +25,8 @@ __all__ = ["reference"]
 _INTRODUCTION = """\
 # Configuration
 
-<!-- Generated from rtmp_sync/config_sections.py and config_apps.py: change the descriptions there, then run
-     `rtmp-sync config reference > docs/configuration.md`. -->
+<!-- Generated from rtmp_sync/config_sections.py and config_apps.py: change the descriptions there,
+     then run `rtmp-sync config reference > docs/configuration.md`. -->
 
 One TOML file for each origin. A single origin needs only `node.id`. A pair also needs
 `replication.peer`, `replication.secret_file`, `failover.pair_file` (or `etcd` with `nodes`),

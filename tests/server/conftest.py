@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from rtmp_sync import Origin
+from rtmp_sync import Application, Origin
+from tests.support.joined import instance
 from tests.support.origins import running
+from tests.support.peer import Peer
 
 
 @pytest.fixture
@@ -21,6 +23,13 @@ async def origin(tmp_path: Path) -> AsyncIterator[Origin]:
         probe(origin).said.clear()
         probe(origin).release = asyncio.Event()
         yield origin
+
+
+@pytest.fixture
+def application(origin: Origin, peer: Peer) -> Application:
+    """Of the instance that `peer` has joined; that fixture is the module's own."""
+    del peer
+    return instance(origin).application
 
 
 def probe(origin: Origin) -> Any:

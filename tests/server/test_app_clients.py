@@ -41,13 +41,6 @@ async def peer(origin: Origin) -> AsyncIterator[Peer]:
 
 
 @pytest.fixture
-def application(origin: Origin, peer: Peer) -> Application:
-    instance = origin.instances.running(ROOM)
-    assert instance is not None
-    return instance.application
-
-
-@pytest.fixture
 def client(application: Application) -> Client:
     return application.clients[0]
 

@@ -40,13 +40,6 @@ async def peer(origin: Origin) -> AsyncIterator[Peer]:
     peer.close()
 
 
-@pytest.fixture
-def application(origin: Origin, peer: Peer) -> Application:
-    instance = origin.instances.running(ROOM)
-    assert instance is not None
-    return instance.application
-
-
 def set_to(key: str, value: object) -> bytes:
     return so.event_request_change(key, amf0.encode(value))
 
