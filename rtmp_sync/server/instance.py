@@ -123,7 +123,7 @@ class Instance:
         self._standby = standby
         self._connections: WeakSet[NetConnection] = WeakSet()  # the application's, to others
         self._settings: Settings = {}  # of shared objects, for when it is active
-        self.application = serving.application(self)
+        self.application: Application = tasks.call(serving.application, self)
         self.calls = Calls(
             turn,
             tasks,

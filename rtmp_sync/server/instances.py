@@ -79,7 +79,7 @@ class Instances:
         }
         timeout = config.timing().ack_timeout if config.replication.mode == "strict" else None
         self._overdue = Overdue(turn, timeout)
-        self.replays = Replays(self._standby_application, partial(follow, self))
+        self.replays = Replays(self._standby_application, partial(follow, self), tasks.steps)
         self._instances: dict[str, Instance] = {}
         self._stopping: dict[str, Instance] = {}  # whose on_app_stop runs
         # those that replayed calls; None: its object cannot be made

@@ -16,8 +16,10 @@ from typing import TYPE_CHECKING, Any, Final
 import structlog
 
 from rtmp_sync.app import Application
+from rtmp_sync.server.blocked_loop import Steps
 from rtmp_sync.server.client_info import client_of, info_of
 from rtmp_sync.server.standby_object import REPLAYING
+from rtmp_sync.server.tasks import watched
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.limits import STORED
 from rtmp_sync.wire.packing import pack, unpack
@@ -42,6 +44,7 @@ def caller(client: Client) -> bytes:
 class Replays:
     """find: the application object of an instance on this standby; None when there is none.
     reload: reads the code of an application again; calls that come after it wait for it.
+    steps: what a method does is one of them, so that it can be stopped when it blocks the loop.
 
     done, failed, left_out: how many ran, raised or took too long, or were not begun. They begin
     in the order of their calls.
@@ -51,12 +54,14 @@ class Replays:
         self,
         find: Callable[[str], Application | None],
         reload: Callable[[Replay], Coroutine[Any, Any, None]],
+        steps: Steps,
     ) -> None:
         self.done = 0
         self.failed = 0
         self.left_out = 0
         self._find = find
         self._reload = reload
+        self._steps = steps
         self._reloading: asyncio.Task[None] | None = None
         self._running: set[asyncio.Task[None]] = set()
         self._waiting: deque[Replay] = deque()
@@ -116,7 +121,7 @@ class Replays:
         REPLAYING.set(True)
         try:
             async with asyncio.timeout(TIMEOUT_SECONDS):
-                await _call(application, record)
+                await watched(_call(application, record), self._steps)
         except Exception as error:  # the application's: counted, and nothing else
             self.failed += 1
             self._log.warning(

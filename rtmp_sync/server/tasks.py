@@ -12,12 +12,14 @@ import inspect
 import types
 from collections.abc import Callable, Coroutine, Generator
 from contextvars import copy_context
-from typing import Any, Final, cast
+from typing import Any, Final, TypeVar, cast
 
 from rtmp_sync.server.blocked_loop import Steps
 from rtmp_sync.server.clock import now
 
-__all__ = ["RUNNERS", "Done", "Tasks"]
+__all__ = ["RUNNERS", "Done", "Tasks", "watched"]
+
+T = TypeVar("T")
 
 Done = Callable[[Any, BaseException | None], None]
 """Called once with (value, None) or (None, what was raised)."""
@@ -131,6 +133,19 @@ def _go_on(
             return stop.value
         finally:
             steps.end(was)
+
+
+@types.coroutine
+def watched(coroutine: Coroutine[Any, Any, T], steps: Steps) -> Generator[Any, Any, T]:
+    """To be awaited instead of `coroutine`, in a task of whoever does: each step is told."""
+    was = steps.begin()
+    try:
+        waits_for = [coroutine.send(None)]
+    except StopIteration as stop:
+        return cast(T, stop.value)
+    finally:
+        steps.end(was)
+    return cast(T, (yield from _go_on(coroutine, waits_for, steps)))
 
 
 RUNNERS: Final = (Tasks.start.__code__, Tasks.call.__code__, _go_on.__code__)

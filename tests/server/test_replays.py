@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,8 @@ import pytest
 
 from rtmp_sync import CallError, NetConnection, Origin
 from rtmp_sync.server import replays as module
+from rtmp_sync.server.blocked_loop import BlockedLoop
+from rtmp_sync.server.tasks import RUNNERS
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.packing import pack
 from rtmp_sync.wire.records import Replay
@@ -113,6 +115,40 @@ async def test_its_failure_is_counted_and_changes_nothing(
     await until(lambda: replays.done == 1)
     assert (replays.failed, replays.left_out, replays.running) == (1, 0, 0)
     await until(lambda: same(origin, standby))
+
+
+@pytest.fixture
+def watched(pair: tuple[Origin, Standby, NetConnection]) -> Iterator[None]:
+    """The standby's loop is looked at, as a process of its own does."""
+    _, standby, _ = pair
+    blocked = BlockedLoop(standby.tasks.steps, RUNNERS, 0.2)
+    blocked.start()
+    yield
+    blocked.stop()
+
+
+@pytest.mark.usefixtures("watched")
+@pytest.mark.parametrize("method", ["doze", "doze_later"])
+async def test_one_that_blocks_the_loop_of_the_standby_is_stopped(
+    pair: tuple[Origin, Standby, NetConnection], method: str
+) -> None:
+    _, standby, user = pair
+    await user.call(method)
+    await user.call("learn", "after it")
+    replays = standby.instances.replays
+    await until(lambda: replays.done == 1 and replays.failed == 1)
+    assert [one[3] for one in known(standby)] == ["after it"]
+
+
+@pytest.mark.usefixtures("watched")
+async def test_an_object_whose_making_blocks_the_loop_of_the_standby_is_not_made(
+    pair: tuple[Origin, Standby, NetConnection],
+) -> None:
+    origin, standby, _ = pair
+    async with NetConnection(reconnect=False) as user:
+        await user.connect(url(origin, "probe/drowsy"), "ann", "User")
+        await user.call("learn", "nothing")
+        await until(lambda: standby.instances.replays.left_out == 1)
 
 
 async def test_one_that_never_returns_is_bounded_in_time_and_number(

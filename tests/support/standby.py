@@ -39,6 +39,7 @@ class Standby:
     def __init__(self) -> None:
         self.state = ReplicatedState()
         self.proxy = ChaosProxy()
+        self.tasks = Tasks()
         self.instances: Instances
         self.applications: dict[str, Any]
         self.authority = Authority()
@@ -52,7 +53,7 @@ class Standby:
         self.applications = {name: one.application for name, one in applications.items()}
         self.instances = Instances(
             self.turn,
-            Tasks(),
+            self.tasks,
             origin_config,
             applications,
             Recordings(origin_config, epoch=lambda: self.authority.epoch),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from typing import Any, ClassVar, Literal
 
 from rtmp_sync import Application, CallError, Client, Reject, StreamRequest, allow
@@ -20,6 +21,8 @@ class Probe(Application):
         self.made.append(self.instance)
         if self.instance == "lame" and not self.active:
             raise RuntimeError("not on a standby")
+        if self.instance == "drowsy" and not self.active:
+            time.sleep(60)
 
     async def on_app_start(self) -> None:
         self.said.append(("start", self.instance))
@@ -186,6 +189,19 @@ class Probe(Application):
     async def stumble(self, client: Client) -> None:
         if not self.active:
             raise RuntimeError("only there")
+
+    @allow("User", replay=True)
+    def doze(self, client: Client) -> None:
+        """Blocks the loop of a standby."""
+        if not self.active:
+            time.sleep(60)
+
+    @allow("User", replay=True)
+    async def doze_later(self, client: Client) -> None:
+        """The same, after it has waited for something."""
+        await asyncio.sleep(0)
+        if not self.active:
+            time.sleep(60)  # noqa: ASYNC251  # it is what it is about
 
     @allow("User", replay=True)
     async def linger(self, client: Client) -> None:
