@@ -74,6 +74,7 @@ class Pair:
         log = (self._directory.path / "log").open("a")
         configure_logging(stream=log)
         try:
+            self._directory.check_ports()
             self._directory.prepare()
             self._check_ports()
             async with aiohttp.ClientSession() as http:

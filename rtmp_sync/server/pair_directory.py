@@ -20,7 +20,7 @@ import fcntl
 import json
 import os
 import secrets
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
@@ -126,6 +126,20 @@ class PairDirectory:
         node_id = NODE_IDS[slot]
         return PairNode(node_id, rtmp, replication, admin, health, http, self.path / node_id)
 
+    def check_ports(self) -> None:
+        """Whether the ports of both options are different ones; raises ConfigError if not."""
+        front, http = self.front.port, self.front_http
+        if http is None:
+            return
+        taken = [front, *(front + one for one in (*RTMP, *REPLICATION, *ADMIN, *HEALTH))]
+        own = [http.port, *(http.port + one for one in RTMP)]
+        if both := sorted(set(taken) & set(own)):
+            fix = (
+                f"it takes the ports {_ranges(own)}, and --port {front} takes {_ranges(taken)}: "
+                f"{_ranges(both)} would be both; give another --http-port or --port"
+            )
+            raise ConfigError("--http-port", http.port, fix)
+
     def lock(self) -> None:
         """Take the folder, creating it; raises ConfigError when another pair has it."""
         try:
@@ -228,6 +242,17 @@ class PairDirectory:
 def kept_stopped(folder: Path) -> Path:
     """The file that keeps the node of this folder stopped."""
     return folder / "stopped"
+
+
+def _ranges(ports: Iterable[int]) -> str:
+    """Ascending ports, for people: "1935-1937, 1946"."""
+    runs: list[list[int]] = []
+    for port in ports:
+        if runs and port == runs[-1][-1] + 1:
+            runs[-1].append(port)
+        else:
+            runs.append([port])
+    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
 
 
 def _create_secret(path: Path, content: str) -> None:

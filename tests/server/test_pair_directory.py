@@ -59,6 +59,26 @@ def test_browsers_get_a_port_of_each_node_behind_the_front_doors_own(
     assert [node["http"] for node in told["nodes"]] == ["127.0.0.1:8081", "127.0.0.1:8082"]
 
 
+@pytest.mark.parametrize("http_port", [19348, 19350, 19352, 19360, 19380, 19382])
+def test_options_whose_ports_are_the_same_are_both_named(
+    tmp_path: Path, apps: Path, http_port: int
+) -> None:
+    directory = PairDirectory(tmp_path, port=19350, apps=apps, http_port=http_port)
+    with pytest.raises(ConfigError) as refused:
+        directory.check_ports()
+    told = str(refused.value)
+    assert f"--http-port = {http_port}: it takes the ports {http_port}-{http_port + 2}" in told
+    taken = "19350-19352, 19361-19362, 19371-19372, 19381-19382"
+    assert f"and --port 19350 takes {taken}" in told
+
+
+@pytest.mark.parametrize("http_port", [None, 19347, 19353, 19358, 19363, 19383])
+def test_options_whose_ports_are_different_ones_pass(
+    tmp_path: Path, apps: Path, http_port: int | None
+) -> None:
+    PairDirectory(tmp_path, port=19350, apps=apps, http_port=http_port).check_ports()
+
+
 def test_the_first_node_may_dial_the_second_through_another_address(
     tmp_path: Path, apps: Path
 ) -> None:
