@@ -134,8 +134,12 @@ class Situation:
 
     @property
     def key_free(self) -> bool:
-        """Where a claim has to take the holder's key: nobody has it, or this boot."""
-        return not self.view.leases or self.view.holder_key is False or self.i_hold
+        """Where a claim has to take the holder's key: nobody has it, or this boot; and who had it
+        serves no longer, whoever claims and why."""
+        if not self.view.leases or self.i_hold:
+            return True
+        ended = self.released or not self.other_holds or self.lease_ended
+        return self.view.holder_key is False and ended
 
     @property
     def healthy(self) -> bool:

@@ -13,7 +13,7 @@ from rtmp_sync.cluster.observer import Observer, Sighting
 from rtmp_sync.cluster.situation import Situation
 from rtmp_sync.cluster.timing import DEFAULT
 from rtmp_sync.cluster.turn import Turn
-from rtmp_sync.cluster.view import CasResult, Identity, Outcome, Policy, State, View
+from rtmp_sync.cluster.view import CasResult, Identity, Outcome, Policy, Request, State, View
 from tests.cluster.views import (
     A_HOLDS,
     ACTIVE,
@@ -62,6 +62,17 @@ def test_a_holder_that_may_not_know_of_its_revoked_lease_is_waited_for() -> None
     silent = lost(B_HOLDS, peer=B_SERVES, peer_heard_at=NOW - DEFAULT.ttl + 0.1, **GONE)
     assert not decide(DOUBTS, silent, NOW).actions
     assert written(decide(DOUBTS, silent, NOW + 0.2)).epoch == 4
+
+
+@pytest.mark.parametrize("kind", ["force", "force_fenced"])
+def test_an_operator_who_forces_waits_for_it_too(kind: str) -> None:
+    asked = Request(kind, "admin", NOW)
+    silent = lost(B_HOLDS, peer=B_SERVES, peer_heard_at=NOW - 0.1, request=asked, **GONE)
+    assert not decide(DOUBTS, silent, NOW).actions
+    turn = decide(DOUBTS, replace(silent, peer=replace(B_SERVES, gate_open=False)), NOW)
+    assert written(turn).reason == "forced"
+    let_go = replace(silent, record=B_HOLDS.let_go(ME, 10, "x"))
+    assert decide(DOUBTS, let_go, NOW).actions
 
 
 def test_the_key_of_a_record_that_was_not_read_yet_says_nothing() -> None:
