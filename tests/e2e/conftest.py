@@ -14,6 +14,13 @@ from tests.support.single import Single
 
 HERE = Path(__file__).parent
 E2E_TIMEOUT = 300
+CONFIG = """
+[application_object]
+moderator_password = "secret"
+
+[apps.rogue]
+call_timeout = 0.3
+"""
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -44,7 +51,7 @@ class SharedPair:
 
     def take(self) -> Pair:
         if self._pair is None:
-            self._pair = Pair().start()
+            self._pair = Pair(config=CONFIG).start()
         return self._pair
 
     def drop(self) -> None:

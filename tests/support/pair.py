@@ -120,7 +120,7 @@ class Pair:
     `clean_up` ends whatever is left, whatever happened before. link: "host:port" of a proxy
     through which the first node dials the second. failover: keys of `[failover]` for both.
     replication: the same of that table. own_media: each node keeps its recordings to itself, as
-    without a NAS.
+    without a NAS. config: TOML that the configuration of both ends with.
     """
 
     def __init__(
@@ -135,6 +135,7 @@ class Pair:
         replication: Mapping[str, object] | None = None,
         own_media: bool = False,
         http: bool = False,
+        config: str = "",
     ) -> None:
         self.port = port or free_port_range()
         self.directory = directory or Path(tempfile.mkdtemp(prefix="rtmp-sync-pair-"))
@@ -147,6 +148,7 @@ class Pair:
         self._replication = dict(replication or {})
         self._own_media = own_media
         self._http = http
+        self._config = config
         self.process: subprocess.Popen[bytes] | None = None
         self.output = self.directory / "pair-output.txt"
 
@@ -157,9 +159,11 @@ class Pair:
         self.directory.mkdir(parents=True, exist_ok=True)
         (self.directory / "pair.json").unlink(missing_ok=True)
         program = ["rtmp_sync", "pair"]
-        if self._link is not None or self._failover or self._replication or self._own_media:
+        special = (self._link, self._failover, self._replication, self._own_media, self._config)
+        if any(special):
             program = ["tests.support.special_pair", "--failover", json.dumps(self._failover)]
             program += ["--replication", json.dumps(self._replication)]
+            program += ["--config", self._config]
             program += ["--own-media"] if self._own_media else []
             program += ["--link", self._link] if self._link is not None else []
         command = [sys.executable, "-m", *program, "--dir", str(self.directory)]

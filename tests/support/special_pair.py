@@ -5,6 +5,7 @@ python -m tests.support.special_pair --dir DIR --port PORT --apps APPS
     [--failover JSON]    keys of [failover] for both nodes
     [--replication JSON] the same of [replication]
     [--own-media]        each node keeps its recordings to itself
+    [--config TOML]      what the configuration of both nodes ends with
 """
 
 from __future__ import annotations
@@ -20,6 +21,18 @@ from rtmp_sync.server.pair import Pair
 from rtmp_sync.server.pair_directory import PairDirectory
 
 
+class ConfiguredDirectory(PairDirectory):
+    """The configuration of both nodes ends with `more`."""
+
+    more = ""
+
+    def prepare(self) -> None:
+        super().prepare()
+        for node in self.nodes:
+            with node.config.open("a") as config:
+                config.write(f"\n{self.more}")
+
+
 def main() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--dir", type=Path, required=True)
@@ -29,8 +42,9 @@ def main() -> int:
     parser.add_argument("--failover", type=json.loads, default={})
     parser.add_argument("--replication", type=json.loads, default={})
     parser.add_argument("--own-media", action="store_true")
+    parser.add_argument("--config", default="")
     options = parser.parse_args()
-    directory = PairDirectory(
+    directory = ConfiguredDirectory(
         options.dir,
         port=options.port,
         apps=options.apps,
@@ -39,6 +53,7 @@ def main() -> int:
         replication=options.replication,
         own_media=options.own_media,
     )
+    directory.more = options.config
 
     async def ready() -> None:
         print("serving", flush=True)
