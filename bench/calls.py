@@ -19,7 +19,8 @@ from statistics import median
 
 import uvloop
 
-from bench.fanout import cpu_seconds, process
+from bench.fanout import process
+from bench.peers.process import cpu_seconds
 from bench.table import arguments, report
 from rtmp_sync import CallError, NetConnection
 

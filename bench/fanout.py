@@ -25,6 +25,7 @@ from pathlib import Path
 
 import uvloop
 
+from bench.peers.process import cpu_seconds
 from bench.table import arguments, report
 from rtmp_sync.protocol.connection import Connection, Role
 from rtmp_sync.protocol.events import ConnectAnswered, HandshakeCompleted, SharedObjectReceived
@@ -230,11 +231,6 @@ def process(*options: str) -> Iterator[tuple[int, int]]:
         finally:
             child.kill()
             child.wait()
-
-
-def cpu_seconds(pid: int) -> float:
-    """CPU time of another process, all its threads, in the kernel's nanoseconds."""
-    return time.clock_gettime((~pid << 3) | 2)
 
 
 # --- runs

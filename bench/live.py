@@ -14,21 +14,18 @@ from __future__ import annotations
 
 import contextlib
 import os
-import subprocess
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from statistics import median
-from urllib.request import urlopen
 
-from bench.fanout import cpu_seconds
-from bench.peers import nginx_rtmp
-from bench.peers.live_load import Remote, publish, run_players, run_watchers
+from bench.peers import nginx_rtmp, origin
+from bench.peers.live_load import publish, run_players, run_watchers
+from bench.peers.process import cpu_seconds, own_memory
+from bench.peers.remote import Remote
 from bench.table import arguments, report
-from tests.support.single import SERVE, Single
 
 WATCHERS = 8
 APART = 0.37  # seconds between two who look, so that they come at any place of a period
@@ -68,41 +65,6 @@ class Memory:
 
     idle: float
     player: float
-
-
-@contextlib.contextmanager
-def origin(flush_ms: int) -> Iterator[tuple[int, int]]:
-    """Our server as `rtmp-sync serve --no-guard` runs it: (port, process id).
-
-    In this session, like nginx and the players: Linux shares the processors out by session.
-    """
-    single = Single(rtmp={"media_flush_ms": flush_ms})
-    with single.output.open("wb") as output:
-        process = subprocess.Popen(
-            [*SERVE, "--config", str(single.config), "--no-guard"],
-            stdin=subprocess.DEVNULL,
-            stdout=output,
-            stderr=subprocess.STDOUT,
-        )
-    try:
-        deadline = time.monotonic() + 20
-        while not _serves(single.health):
-            if time.monotonic() > deadline or process.poll() is not None:
-                raise SystemExit(f"the origin did not start:\n{single.logs()}")
-            time.sleep(0.05)
-        yield int(single.address.rpartition(":")[2]), process.pid
-    finally:
-        process.terminate()
-        process.wait()
-        single.clean_up()
-
-
-def _serves(health: str) -> bool:
-    try:
-        with urlopen(f"http://{health}/health/active", timeout=1) as answer:
-            return bool(answer.status == 200)
-    except OSError:
-        return False
 
 
 def measure(port: int, pid: int, count: int, seconds: float) -> Figure:
@@ -150,21 +112,20 @@ def measure_memory(port: int, pid: int, count: int) -> Memory:
     with Remote(publish, port) as publisher:
         publisher.hear()
         with Remote(run_players, port) as players:
-            before = _resident(pid)
+            before = _steady_memory(pid)
             players.ask("connect", count)
-            idle = _resident(pid)
+            idle = _steady_memory(pid)
             players.ask("play", count)
-            playing = _resident(pid)
+            playing = _steady_memory(pid)
     return Memory((idle - before) / count / 1024, (playing - before) / count / 1024)
 
 
-def _resident(pid: int) -> float:
-    """Bytes of its own, in the median of two periods of the stream."""
-    status = Path(f"/proc/{pid}/status")
+def _steady_memory(pid: int) -> float:
+    """In the median of two periods of the stream, in bytes."""
     found: list[int] = []
     for _ in range(20):
         time.sleep(0.2)
-        found.append(int(status.read_text().partition("RssAnon:")[2].split()[0]) * 1024)
+        found.append(own_memory(pid))
     return float(median(found))
 
 
@@ -192,8 +153,8 @@ def main() -> None:
     parser.add_argument("--flush", type=int, nargs="*", default=[20], metavar="MS")
     parser.add_argument("--memory", type=int, default=500, metavar="PLAYERS", help="0: leave out")
     options = parser.parse_args()
-    kinds: dict[str, Server] = {"at once": partial(origin, 0)}
-    kinds |= {f"flush {ms} ms": partial(origin, ms) for ms in options.flush}
+    kinds: dict[str, Server] = {"at once": partial(origin.serving, media_flush_ms=0)}
+    kinds |= {f"flush {ms} ms": partial(origin.serving, media_flush_ms=ms) for ms in options.flush}
     if nginx_rtmp.module() is not None:
         kinds[NGINX] = nginx_rtmp.serving
     else:

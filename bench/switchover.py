@@ -69,12 +69,12 @@ class Measured:
         return found + ["both were active"] * bool(self.both_active)
 
 
-async def measure(bench: Bench, runs: int, clients: int, drain_seconds: float) -> Measured:
+async def measure(bench: Bench, runs: int, drain_seconds: float) -> Measured:
     pair = bench.pair
     address = bench.haproxy.address if bench.haproxy is not None else None
     async with (
         HealthSampler(pair) as health,
-        Load(pair.url("proof/switchover", address), writers=clients) as load,
+        Load(pair.url("proof/switchover", address), writers=bench.clients) as load,
     ):
         listening = Told(load)
         result = Measured(load.history, listening.codes, listening.addresses)
@@ -119,8 +119,8 @@ async def _last(pair: Pair, node: Node, name: str) -> dict[str, Any]:
 async def run(
     setting: Setting, runs: int, clients: int, drain_seconds: float, seed: int
 ) -> Measured:
-    async with running(setting, seed) as bench:
-        return await measure(bench, runs, clients, drain_seconds)
+    async with running(setting, clients, None, seed) as bench:
+        return await measure(bench, runs, drain_seconds)
 
 
 COLUMNS = {

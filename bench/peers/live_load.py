@@ -9,7 +9,6 @@ Each runs in a process of its own and is told what to do through a pipe:
 
 from __future__ import annotations
 
-import multiprocessing
 import os
 import secrets
 import select
@@ -17,7 +16,6 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
-from multiprocessing.connection import Connection as Pipe
 from typing import Any
 
 from bench.peers.live_stream import (
@@ -29,6 +27,7 @@ from bench.peers.live_stream import (
     period,
     stamp_of,
 )
+from bench.peers.remote import Pipe, answer_next
 from rtmp_sync.protocol.connection import Connection, Role
 from rtmp_sync.protocol.events import (
     CallAnswered,
@@ -142,10 +141,7 @@ def publish(pipe: Pipe, port: int) -> None:
 
 
 class Crowd:
-    """Connections and what is told of them; `run` answers one call after the other.
-
-    Commands are (name, arguments); the answer is what the method of that name returns.
-    """
+    """Connections and what is told of them; `run` answers one call after the other."""
 
     def __init__(self, pipe: Pipe, port: int) -> None:
         self._pipe = pipe
@@ -178,11 +174,8 @@ class Crowd:
         self._epoll.register(self._pipe, select.EPOLLIN)
         while True:
             self._drain(1.0)
-            if self._pipe.poll():
-                name, arguments = self._pipe.recv()
-                if name == "end":
-                    return
-                self._pipe.send(getattr(self, name)(*arguments))
+            if self._pipe.poll() and not answer_next(self._pipe, self):
+                return
 
     def _drain(self, timeout: float) -> bool:
         """Read what has come; whether anything had."""
@@ -279,34 +272,3 @@ def run_players(pipe: Pipe, port: int) -> None:
 
 def run_watchers(pipe: Pipe, port: int) -> None:
     Watchers(pipe, port).run()
-
-
-class Remote:
-    """One of these processes, seen from the bench; ended by leaving `with`."""
-
-    def __init__(self, target: Callable[[Pipe, int], None], port: int) -> None:
-        context = multiprocessing.get_context("spawn")
-        self._pipe, theirs = context.Pipe()
-        self._process = context.Process(target=target, args=(theirs, port), daemon=True)
-        self._process.start()
-        theirs.close()
-
-    def __enter__(self) -> Remote:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        with suppress(OSError):
-            self._pipe.send(("end", ()))
-        self._process.join(5)
-        self._process.kill()
-        self._process.join()
-
-    def hear(self) -> Any:
-        try:
-            return self._pipe.recv()
-        except EOFError:
-            raise SystemExit("a process of the load has ended; see above") from None
-
-    def ask(self, name: str, *arguments: object) -> Any:
-        self._pipe.send((name, arguments))
-        return self.hear()

@@ -1,6 +1,6 @@
 """nginx with its RTMP module, with what both have by default but for the chunk size.
 
-`worker_connections` is raised as well: the default, 512, is less than the players of a run.
+`worker_connections` is raised as well: the default, 512, is less than what a run has.
 """
 
 from __future__ import annotations
@@ -20,12 +20,15 @@ PROGRAM = "nginx"
 MODULES = (Path("/usr/lib/nginx/modules"), Path("/usr/lib64/nginx/modules"))
 MODULE = "ngx_rtmp_module.so"
 
+SPARE_FILES = 64  # beside those of connections
+
 CONFIGURATION = """\
 load_module {module};
 daemon off;
 pid {folder}/pid;
 error_log {folder}/error.log;
-events {{ worker_connections 4096; }}
+worker_rlimit_nofile {files};
+events {{ worker_connections {connections}; }}
 rtmp {{
     access_log {folder}/access.log;
     server {{
@@ -50,14 +53,14 @@ def version() -> str:
 
 
 @contextmanager
-def serving() -> Iterator[tuple[int, int]]:
+def serving(connections: int = 4096) -> Iterator[tuple[int, int]]:
     """A server with one worker, which is the default: (port, the worker's process id)."""
     (port,) = free_ports(1)
     with tempfile.TemporaryDirectory() as folder:
         configuration = Path(folder, "nginx.conf")
-        configuration.write_text(
-            CONFIGURATION.format(module=module(), folder=folder, port=port), encoding="utf-8"
-        )
+        values = {"module": module(), "folder": folder, "port": port, "connections": connections}
+        text = CONFIGURATION.format(**values, files=connections + SPARE_FILES)
+        configuration.write_text(text, encoding="utf-8")
         log = Path(folder, "error.log")
         command = [PROGRAM, "-e", str(log), "-p", folder, "-c", str(configuration)]
         child = subprocess.Popen(command)
