@@ -162,21 +162,24 @@ class Verdicts:
         claims = self._claims(claim)
         accepted = process.node.forced_copy or self.mode == "async"
         accepted = accepted or any(one.reason in ACCEPTED_LOSS for one in claims)
-        before = self._before(claim)
-        if claim.reason == "cold_start" and before is not None and not empty:
-            # a node that let go because it cannot serve counts less than any copy but an empty
-            accepted = accepted or before.reason in CANNOT_SERVE
+        # A node that let go because it cannot serve counts less than any copy but an empty. That
+        # is decided by the claim, however many it then takes the same node to open.
+        chosen = [
+            self._before(one)
+            for one in claims
+            if one.reason == "cold_start" and one.holder == record.holder and not empty
+        ]
+        accepted = accepted or any(last and last.reason in CANNOT_SERVE for last in chosen)
         trusted, boots = self._trusted(claim)
         for write in missing:
             holding = [copy for copy in trusted if _contains(copy.state, write)]
-            holders = [copy.boot_id for copy in holding]
-            if claim.reason == "cold_start" and holding and not empty:
-                accepted = accepted or all(copy.node.unfit for copy in holding)
-            if not accepted and (holders or process.boot_id in boots):
+            unfit = bool(chosen and holding) and all(copy.node.unfit for copy in holding)
+            if not (accepted or unfit) and (holding or process.boot_id in boots):
+                holders = ", ".join(copy.boot_id for copy in holding) or "it"
                 raise Broken(
                     "lost",
                     f"{process.boot_id} opens epoch {record.epoch} ({claim.reason}) without"
-                    f" {write}, which was shown and which {', '.join(holders) or 'it'} held",
+                    f" {write}, which was shown and which {holders} held",
                 )
             self._stats["excused"] += 1
         self._forget([(write.name, write.key) for write in missing])
