@@ -153,7 +153,7 @@ class HttpSection(Section):
     max_connections: Count = 10_000
     """Connections at once; one more is closed."""
     max_players_per_address: Count | None = None
-    """Streams that one address plays at once; unset: any number."""
+    """Streams that one IPv4 address, or one IPv6 /64, plays at once; unset: any number."""
     tls_certificate: ConfigPath | None = None
     """For `https:` and `wss:`: PEM file with the certificate chain. A PROXY header is not read
     then: a load balancer that tells addresses has to be the one that ends TLS."""

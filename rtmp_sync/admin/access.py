@@ -5,7 +5,6 @@ Whoever may not is told by an HTTP status; FMS's XML has its own words for a wro
 
 from __future__ import annotations
 
-import ipaddress
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -13,13 +12,15 @@ from fnmatch import fnmatchcase
 import structlog
 from aiohttp import web
 
+from rtmp_sync.admin.allowances import API, WRONG_CREDENTIALS_COST
 from rtmp_sync.admin.back_off import BackOff
 from rtmp_sync.admin.credentials import Credentials
-from rtmp_sync.admin.rate_limit import API, WRONG_CREDENTIALS_COST, RateLimit
 from rtmp_sync.admin.tokens import Caller, Tokens
 from rtmp_sync.config import Config
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.networks import Networks, address_of
+from rtmp_sync.server.rate_limit import RateLimit
 
 __all__ = ["ACCESS", "PING", "Access", "Denied"]
 
@@ -47,7 +48,7 @@ class Access:
         self._credentials = Credentials(config)
         self._administrator = Caller(admin.user or "", True)
         self._tokens = Tokens(admin.tokens_file)
-        self._networks = [ipaddress.ip_network(network) for network in admin.allow]
+        self._networks = Networks(admin.allow)
         self._commands = [PING, *admin.commands]
         self._back_off = BackOff()
         self._log = structlog.get_logger("rtmp_sync.admin")
@@ -62,15 +63,16 @@ class Access:
         """A call has looked at so many clients: this costs the address what it cost the loop."""
         self._calls.charge(request.remote or "", clients / CLIENTS_A_REQUEST)
 
+    def charge_refusal(self, request: web.Request) -> None:
+        """Who asks for what its token does not allow costs the history an entry: it asks slowly."""
+        self._calls.charge(request.remote or "", WRONG_CREDENTIALS_COST)
+
     def allows_address(self, address: str) -> bool:
         """Whether `admin.allow` has it; this machine itself always may."""
         if not self._networks:
             return True
-        try:
-            given = ipaddress.ip_address(address)
-        except ValueError:  # its connection has ended already
-            return False
-        return given.is_loopback or any(given in network for network in self._networks)
+        given = address_of(address)
+        return given is not None and (given.is_loopback or address in self._networks)
 
     def allows_command(self, name: str) -> bool:
         """Whether `admin.commands` has the method of FMS's."""

@@ -1,14 +1,16 @@
 """How long an address has to wait that gives wrong passwords, one after the other.
 
 The first few are free (somebody mistyped); then the time doubles with each, up to a limit that
-an operator on the same host can wait for. A right one ends it. Bounded like `rate_limit`.
+an operator on the same host can wait for. A right one ends it. Bounded, and by address, like
+`rate_limit`.
 """
 
 from __future__ import annotations
 
 from collections import OrderedDict
 
-from rtmp_sync.admin.rate_limit import ADDRESSES
+from rtmp_sync.server.networks import address_group
+from rtmp_sync.server.rate_limit import ADDRESSES
 
 __all__ = ["BackOff"]
 
@@ -26,7 +28,7 @@ class BackOff:
 
     def wait(self, address: str, now: float) -> float:
         """Seconds until a password of this address is looked at; 0: now."""
-        count, at = self._failures.get(address, (0, now))
+        count, at = self._failures.get(address_group(address), (0, now))
         if count <= FREE or now - at >= FORGOTTEN_SECONDS:
             return 0.0
         # no larger exponent is needed, and a float has room for no much larger one
@@ -35,13 +37,14 @@ class BackOff:
 
     def failed(self, address: str, now: float) -> None:
         """It gave a wrong password."""
-        count, at = self._failures.pop(address, (0, now))
+        group = address_group(address)
+        count, at = self._failures.pop(group, (0, now))
         if now - at >= FORGOTTEN_SECONDS:
             count = 0
-        self._failures[address] = (count + 1, now)
+        self._failures[group] = (count + 1, now)
         if len(self._failures) > ADDRESSES:
             self._failures.popitem(last=False)
 
     def succeeded(self, address: str) -> None:
         """It gave a right one."""
-        self._failures.pop(address, None)
+        self._failures.pop(address_group(address), None)

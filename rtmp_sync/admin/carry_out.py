@@ -1,4 +1,8 @@
-"""Running a method for somebody; what changes anything is noted, done or not."""
+"""Running a method for somebody; what changes anything is noted.
+
+admin_change   in the history: it was done, or began and failed
+admin_refused  the same of what was refused
+"""
 
 from __future__ import annotations
 
@@ -13,7 +17,7 @@ from rtmp_sync.admin.tokens import Caller
 if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
 
-__all__ = ["carry_out", "note_change"]
+__all__ = ["carry_out", "note_refused"]
 
 TOLD_CHARACTERS: Final = 200  # of one argument: the history is for people
 
@@ -30,19 +34,27 @@ async def carry_out(
     call = Call(origin, rates, arguments)
     if not method.changes:
         return await method.run(call)
-    outcome = "failed: see the log"
+    event, outcome = "admin_change", "failed: see the log"
     try:
         answer = await method.run(call)
         outcome = "done"
     except Refusal as refusal:
-        outcome = f"refused: {refusal.text}"
+        event, outcome = "admin_refused", refusal.text
         raise
     finally:
-        note_change(origin, method, caller, address, outcome, arguments)
+        _note(event, origin, method, caller, address, outcome, arguments)
     return answer
 
 
-def note_change(
+def note_refused(
+    origin: Origin, method: Method, caller: Caller, address: str | None, why: str
+) -> None:
+    """Somebody may not do it at all."""
+    _note("admin_refused", origin, method, caller, address, why, {})
+
+
+def _note(
+    event: str,
     origin: Origin,
     method: Method,
     caller: Caller,
@@ -53,7 +65,7 @@ def note_change(
     """Into the history and the log. Credentials are no arguments, so none are told."""
     told = {name: _short(value) for name, value in arguments.items()}
     origin.history.record(
-        "admin_change",
+        event,
         method=method.name,
         user=caller.name,
         address=address,

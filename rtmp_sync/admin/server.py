@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 from aiohttp import web
 
 from rtmp_sync.admin.access import ACCESS, Access, Denied
+from rtmp_sync.admin.allowances import CHECKS
 from rtmp_sync.admin.endpoint import RATES, Endpoint, answer, found_endpoints
-from rtmp_sync.admin.rate_limit import CHECKS, RateLimit
 from rtmp_sync.admin.rates import Rates
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.rate_limit import RateLimit
 
 if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin

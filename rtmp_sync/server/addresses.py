@@ -7,11 +7,10 @@ what one customer has.
 
 from __future__ import annotations
 
-import ipaddress
 from collections import Counter
 from collections.abc import Iterable
 
-from rtmp_sync.server.networks import Networks
+from rtmp_sync.server.networks import Networks, address_group
 
 __all__ = ["Addresses"]
 
@@ -40,7 +39,7 @@ class Addresses:
         if reason := self.refusal(host):
             return reason
         if self._per_address is not None:
-            place = _place(host)
+            place = address_group(host)
             if self._counts[place] >= self._per_address:
                 return f"{place} has {self._per_address} connections (max_connections_per_address)"
             self._counts[place] += 1
@@ -49,17 +48,7 @@ class Addresses:
     def leave(self, host: str) -> None:
         """A connection that had entered is gone."""
         if self._per_address is not None:
-            place = _place(host)
+            place = address_group(host)
             self._counts[place] -= 1
             if not self._counts[place]:
                 del self._counts[place]
-
-
-def _place(host: str) -> str:
-    try:
-        address = ipaddress.ip_address(host.partition("%")[0])
-    except ValueError:  # a socket without a peer: it was reset before we looked
-        return host
-    if address.version == 4:
-        return host
-    return str(ipaddress.ip_network((address, 64), strict=False))

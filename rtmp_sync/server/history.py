@@ -9,9 +9,10 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections import Counter, deque
+from collections import Counter, OrderedDict, defaultdict, deque
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -24,18 +25,21 @@ from rtmp_sync.server.clock import now
 __all__ = ["History"]
 
 MAX_EVENTS = 1000
+MAX_OF_KIND = 250  # what repeats itself pushes out its own kind, and nothing else
 MAX_FILE_BYTES = 4 * 1024 * 1024  # then the file begins anew with the events in memory
 
 Event = dict[str, Any]
 
 
 class History:
-    """A bounded ring of events; `path` keeps them over a restart."""
+    """A bounded number of events; `path` keeps them over a restart."""
 
     def __init__(self, path: Path | None = None) -> None:
         self.counts: Counter[str] = Counter()  # events of this process, by name
         self._path = path
-        self._events: deque[Event] = deque(maxlen=MAX_EVENTS)
+        self._events: OrderedDict[int, Event] = OrderedDict()  # by number
+        self._kinds: defaultdict[object, deque[int]] = defaultdict(deque)  # their numbers, by name
+        self._numbers = count(1)
         self._unwritten: deque[Event] = deque(maxlen=MAX_EVENTS)  # while the disk hangs
         self._writing: asyncio.Future[None] | None = None
         self._separator = ""  # after a line that a crash cut short
@@ -46,7 +50,7 @@ class History:
         """Never waits and never fails: a full disk does not stop a takeover."""
         entry: Event = {"at": datetime.now(UTC).isoformat(), "clock": now(), "event": event}
         entry.update(fields)
-        self._events.append(entry)
+        self._keep(entry)
         self.counts[event] += 1
         self._log.info(event, **fields)
         if self._path is not None:
@@ -55,12 +59,24 @@ class History:
 
     def events(self) -> list[Event]:
         """Oldest first."""
-        return list(self._events)
+        return list(self._events.values())
 
     async def flush(self) -> None:
         """Return when everything recorded before is in the file, or could not be."""
         while self._writing is not None:
             await asyncio.wait([self._writing])
+
+    def _keep(self, entry: Event) -> None:
+        """In place of the oldest one of its kind, or of all."""
+        kind = self._kinds[entry.get("event")]
+        if len(kind) >= MAX_OF_KIND:
+            del self._events[kind.popleft()]
+        elif len(self._events) >= MAX_EVENTS:
+            _, oldest = self._events.popitem(last=False)
+            self._kinds[oldest.get("event")].popleft()
+        number = next(self._numbers)
+        self._events[number] = entry
+        kind.append(number)
 
     def _load(self) -> None:
         if self._path is None:
@@ -70,9 +86,10 @@ class History:
         except OSError:
             return
         self._separator = "" if text.endswith("\n") or not text else "\n"
-        for line in text.splitlines()[-MAX_EVENTS:]:
+        for line in text.splitlines():
             with contextlib.suppress(ValueError):  # a line that a crash cut short
-                self._events.append(json.loads(line))
+                if isinstance(entry := json.loads(line), dict):
+                    self._keep(entry)
 
     def _begin_writing(self) -> None:
         if self._writing is not None:
@@ -117,7 +134,7 @@ class History:
         crash leaves the old one or the new one."""
         temporary = path.with_name(path.name + ".new")
         async with aiofiles.open(temporary, "w", encoding="utf-8") as file:
-            await file.write(_lines(self._events))
+            await file.write(_lines(self._events.values()))
         await aiofiles.os.replace(temporary, path)
         self._separator = ""
 

@@ -32,7 +32,7 @@ from rtmp_sync.server.http_player import HttpPlayer
 from rtmp_sync.server.http_recorded import send_recording
 from rtmp_sync.server.http_request import Cors, HttpRefused, StreamUrl, forwarded_for
 from rtmp_sync.server.http_stream import HttpStreams
-from rtmp_sync.server.networks import Networks
+from rtmp_sync.server.networks import Networks, address_group
 from rtmp_sync.storage.recording import Recording
 
 if TYPE_CHECKING:
@@ -232,16 +232,16 @@ class HttpDelivery:
     @contextmanager
     def _one_more(self, host: str) -> Iterator[None]:
         """Of what this address plays."""
-        limit = self._config.max_players_per_address
-        if limit is not None and self._per_address[host] >= limit:
+        limit, group = self._config.max_players_per_address, address_group(host)
+        if limit is not None and self._per_address[group] >= limit:
             raise HttpRefused(429, "This address plays as many streams as it may.")
-        self._per_address[host] += 1
+        self._per_address[group] += 1
         try:
             yield
         finally:
-            self._per_address[host] -= 1
-            if not self._per_address[host]:
-                del self._per_address[host]
+            self._per_address[group] -= 1
+            if not self._per_address[group]:
+                del self._per_address[group]
 
     @contextmanager
     def _told(self, viewer: Viewer, url: StreamUrl, kind: str) -> Iterator[None]:

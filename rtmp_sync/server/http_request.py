@@ -6,7 +6,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import math
 from collections.abc import Collection
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from rtmp_sync.server.instances import DEFAULT_INSTANCE
-from rtmp_sync.server.networks import Networks
+from rtmp_sync.server.networks import Networks, address_of
 
 __all__ = ["Cors", "HttpRefused", "StreamUrl", "forwarded_for"]
 
@@ -110,10 +109,9 @@ def forwarded_for(request: web.BaseRequest, proxies: Networks) -> str | None:
     """The address of the client of reverse proxies: the last one that is none of theirs."""
     told = ",".join(request.headers.getall("X-Forwarded-For", []))
     for text in reversed(told.split(",")):
-        try:
-            host = str(ipaddress.ip_address(text.strip()))
-        except ValueError:
+        address = address_of(text.strip())
+        if address is None:
             return None
-        if host not in proxies:
+        if (host := str(address)) not in proxies:
             return host
     return None

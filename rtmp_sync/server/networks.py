@@ -5,7 +5,32 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-__all__ = ["Networks"]
+__all__ = ["Networks", "address_group", "address_of"]
+
+_GROUP_BITS = 64  # of an IPv6 address: what one customer has
+
+
+def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    """The address of a connection. An IPv4 client of a load balancer that listens for both is told
+    as `::ffff:192.0.2.1`: it is 192.0.2.1. None: no address, as of a socket that was reset before
+    we looked."""
+    try:
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return None
+    if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
+        return address.ipv4_mapped
+    return address
+
+
+def address_group(host: str) -> str:
+    """Whom a limit per address counts: an IPv4 address, or an IPv6 /64."""
+    if ":" not in host:
+        return host
+    address = address_of(host.partition("%")[0])
+    if not isinstance(address, ipaddress.IPv6Address):
+        return host if address is None else str(address)
+    return str(ipaddress.ip_network((address, _GROUP_BITS), strict=False))
 
 
 class Networks:
@@ -22,8 +47,5 @@ class Networks:
     def __contains__(self, host: str) -> bool:
         if not self._networks:
             return False
-        try:
-            address = ipaddress.ip_address(host)
-        except ValueError:  # a socket without a peer: it was reset before we looked
-            return False
-        return any(address in network for network in self._networks)
+        address = address_of(host)
+        return address is not None and any(address in network for network in self._networks)

@@ -13,11 +13,11 @@ import pytest
 from rtmp_sync.admin.access import Access
 from rtmp_sync.admin.back_off import FORGOTTEN_SECONDS, FREE, MOST_SECONDS, BackOff
 from rtmp_sync.admin.credentials import basic_header
-from rtmp_sync.admin.rate_limit import ADDRESSES, Allowance
 from rtmp_sync.admin.server import AdminServer
 from rtmp_sync.admin.tokens import Caller, Tokens
 from rtmp_sync.config import Config, WrongConfig
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.rate_limit import ADDRESSES, Allowance
 from tests.admin.calling import CHANGE, READ, TOKENS
 from tests.admin.conftest import PASSWORD, Http, ShownOrigin
 
@@ -56,7 +56,7 @@ def test_without_a_list_every_address_may_ask() -> None:
 
 def test_the_list_has_addresses_and_networks_and_this_machine_always() -> None:
     may = allows(["10.0.0.0/8", "2001:db8::1"])
-    for address in ("10.1.2.3", "2001:db8::1", "127.0.0.1", "::1"):
+    for address in ("10.1.2.3", "::ffff:10.1.2.3", "2001:db8::1", "127.0.0.1", "::1"):
         assert may(address)
     for address in ("11.0.0.1", "2001:db8::2", "", "unknown"):
         assert not may(address)
@@ -123,6 +123,16 @@ def test_a_few_wrong_ones_cost_nothing_and_then_the_wait_doubles() -> None:
         assert not back_off.wait("a", now)
     assert waits == [1.0, 2.0, 4.0, 8.0, 16.0, MOST_SECONDS, MOST_SECONDS, MOST_SECONDS]
     assert not back_off.wait("b", now)
+
+
+def test_who_has_a_whole_ipv6_network_guesses_no_faster() -> None:
+    back_off = BackOff()
+    for number in range(FREE + 1):
+        back_off.failed(f"2001:db8::{number:x}", 0.0)
+    assert back_off.wait("2001:db8::ffff", 0.0) == 1.0
+    assert not back_off.wait("2001:db8:0:1::1", 0.0)
+    back_off.succeeded("2001:db8::ffff")
+    assert not back_off.wait("2001:db8::1", 0.0)
 
 
 def test_a_right_one_or_a_long_time_ends_the_wait() -> None:
@@ -209,6 +219,21 @@ async def test_a_call_costs_the_more_the_more_clients_it_looks_at(
         assert codes == [200] * 5 + [429]  # 41 each
         for path in ("/admin/ping", "/status"):  # theirs is another allowance
             assert (await http.ask(path, params=RIGHT))[0] == 200
+
+
+async def test_asking_for_what_a_token_may_not_costs_ten_requests(
+    origin: ShownOrigin, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtmp_sync.admin.access.API", Allowance(per_second=1e-6, burst=25.0))
+    (tmp_path / "tokens").write_text(TOKENS)
+    configured(origin, tokens_file=tmp_path / "tokens")
+    headers = {"Authorization": f"Bearer {READ}"}
+    async with listening(origin) as http:
+        codes = [
+            (await http.ask("/api/v1/broadcast", method="POST", headers=headers))[0]
+            for _ in range(4)
+        ]
+    assert codes == [403] * 3 + [429]
 
 
 # Tokens

@@ -35,9 +35,9 @@ class Heard:
 def changes(calls: Calls) -> list[dict[str, Any]]:
     """The audit: without times."""
     return [
-        {key: event[key] for key in ("method", "user", "address", "arguments", "outcome")}
+        {key: event[key] for key in ("event", "method", "user", "address", "arguments", "outcome")}
         for event in calls.origin.history.events()
-        if event["event"] == "admin_change"
+        if event["event"].startswith("admin_")
     ]
 
 
@@ -146,6 +146,7 @@ async def test_each_change_is_in_the_history_with_who_and_what(calls: Calls) -> 
     at = {"address": "127.0.0.1"}
     assert noted[0] == {
         **at,
+        "event": "admin_change",
         "method": "broadcastMsg",
         "user": "admin",
         "arguments": {
@@ -157,19 +158,36 @@ async def test_each_change_is_in_the_history_with_who_and_what(calls: Calls) -> 
     }
     assert noted[1] == {
         **at,
+        "event": "admin_refused",
         "method": "unloadApp",
         "user": "scripts",
         "arguments": {"appInst": "probe/nowhere"},
-        "outcome": "refused: There is no instance probe/nowhere.",
+        "outcome": "There is no instance probe/nowhere.",
     }
     assert noted[2] == {
         **at,
+        "event": "admin_refused",
         "method": "broadcastMsg",
         "user": "dashboard",
         "arguments": {},
-        "outcome": "refused: the role of dashboard is read: broadcastMsg needs change",
+        "outcome": "the role of dashboard is read: broadcastMsg needs change",
     }
     assert len(noted) == 3
+
+
+async def test_who_may_only_read_pushes_nothing_else_out_of_the_history(
+    calls: Calls, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However often it tries."""
+    monkeypatch.setattr("rtmp_sync.server.history.MAX_EVENTS", 20)
+    monkeypatch.setattr("rtmp_sync.server.history.MAX_OF_KIND", 5)
+    await calls.code("broadcastMsg", scope="Server", method="notice")
+    before = [one for one in calls.origin.history.events() if one["event"] != "admin_refused"][-15:]
+    for _ in range(25):
+        assert (await calls.ask("/broadcast", token=READ, method="POST", body={}))[0] in (403, 429)
+    kept = calls.origin.history.events()
+    assert len([one for one in kept if one["event"] == "admin_refused"]) == 5
+    assert [one for one in kept if one in before] == before
 
 
 async def test_reading_is_not_noted_and_no_secret_is(calls: Calls) -> None:

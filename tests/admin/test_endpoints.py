@@ -9,7 +9,7 @@ from xml.etree import ElementTree
 import pytest
 
 from rtmp_sync.admin import server
-from rtmp_sync.admin.rate_limit import API
+from rtmp_sync.admin.allowances import API
 from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.probes import understand_ping

@@ -53,7 +53,7 @@ async def test_the_standby_tells_what_is_replicated_and_refuses_changes(tmp_path
                         status, answer = await shown.request(path, password, "POST", body)
                         assert (status, answer["ask"]) == (409, active.node_id), method.name
                         assert answer["code"] == "NetConnection.Admin.CommandFailed"
-                        assert standby.history.events()[-1]["event"] == "admin_change"
+                        assert standby.history.events()[-1]["event"] == "admin_refused"
                 assert len(active.sessions) == 1
     finally:
         for origin in reversed(origins):

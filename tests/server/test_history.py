@@ -31,6 +31,24 @@ def test_only_the_newest_events_are_kept(monkeypatch: pytest.MonkeyPatch) -> Non
     assert names(history) == ["e2", "e3", "e4"]
 
 
+async def test_what_repeats_itself_pushes_out_its_own_kind_only(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    history = History(path)
+    history.record("failover", to="B")
+    for number in range(3 * history_module.MAX_EVENTS):
+        history.record("admin_refused", number=number)
+        if number % 100 == 0:
+            await history.flush()
+    history.record("gate_closed")
+    await history.flush()
+    for kept in (history, History(path)):  # also what is read after a restart
+        assert names(kept)[0] == "failover"
+        assert names(kept)[-1] == "gate_closed"
+        refused = [one["number"] for one in kept.events() if one["event"] == "admin_refused"]
+        last = 3 * history_module.MAX_EVENTS
+        assert refused == list(range(last - history_module.MAX_OF_KIND, last))
+
+
 async def test_events_survive_a_restart(tmp_path: Path) -> None:
     path = tmp_path / "history"
     history = History(path)

@@ -190,6 +190,7 @@ async def test_no_header_is_a_mistake_of_ours(origin: Origin, header: bytes, age
         ("10.9.9.9, 192.0.2.7", "192.0.2.7"),  # what comes before it anybody may have written
         ("192.0.2.7, 127.0.0.1", "192.0.2.7"),
         ("2001:db8::1", "2001:db8::1"),
+        ("::ffff:192.0.2.7, ::ffff:127.0.0.1", "192.0.2.7"),
         ("nonsense", "127.0.0.1:"),
     ],
 )
@@ -278,6 +279,21 @@ async def test_one_address_plays_as_many_streams_as_it_may(tmp_path: Path, kind:
                 assert second.status == 429
         await until(lambda: not origin.http)
         async with HttpPlayer(url(origin, kind=kind)) as third:
+            await third.until(lambda: len(third.media()) == 3)
+
+
+async def test_an_ipv6_network_plays_as_many_streams_as_an_address(tmp_path: Path) -> None:
+    http = {**HTTP, "max_players_per_address": 1, "forwarded_for_from": ["127.0.0.1"]}
+
+    def of(address: str) -> HttpPlayer:
+        return HttpPlayer(url(origin), headers={"X-Forwarded-For": address})
+
+    async with running(tmp_path, http=http) as origin, on_air(origin), of("2001:db8::1") as player:
+        await player.until(lambda: len(player.media()) == 3)
+        async with of("2001:db8::2") as second:
+            await second.over()
+            assert second.status == 429
+        async with of("2001:db8:0:1::1") as third:
             await third.until(lambda: len(third.media()) == 3)
 
 

@@ -15,7 +15,7 @@ from aiohttp import web
 
 from rtmp_sync.admin.access import ACCESS, Denied
 from rtmp_sync.admin.arguments import from_json, from_path, from_query
-from rtmp_sync.admin.carry_out import carry_out, note_change
+from rtmp_sync.admin.carry_out import carry_out, note_refused
 from rtmp_sync.admin.endpoint import RATES, Endpoint
 from rtmp_sync.admin.method import Answer, Method, found_methods
 from rtmp_sync.admin.openapi import PREFIX, Failure
@@ -48,7 +48,8 @@ def _endpoint(method: Method) -> Endpoint:
 def _check_role(origin: Origin, request: web.Request, method: Method, caller: Caller) -> None:
     if method.changes and not caller.may_change:
         text = f"the role of {caller.name} is read: {method.name} needs change"
-        note_change(origin, method, caller, request.remote, f"refused: {text}", {})
+        note_refused(origin, method, caller, request.remote, text)
+        request.app[ACCESS].charge_refusal(request)
         raise Refusal(403, REJECTED, text)
 
 

@@ -20,7 +20,7 @@ from aiohttp import web
 from rtmp_sync.admin import fms_xml
 from rtmp_sync.admin.access import ACCESS, PING
 from rtmp_sync.admin.arguments import from_fms
-from rtmp_sync.admin.carry_out import carry_out, note_change
+from rtmp_sync.admin.carry_out import carry_out, note_refused
 from rtmp_sync.admin.endpoint import RATES, Endpoint
 from rtmp_sync.admin.method import Done, Method, found_methods
 from rtmp_sync.admin.refusal import COMMAND_FAILED, REJECTED, Refusal, bad_value
@@ -63,7 +63,7 @@ def _check_allowed(origin: Origin, request: web.Request, method: Method, caller:
         return
     text = f"{method.name} is not allowed here: admin.commands does not have it."
     if method.changes:
-        note_change(origin, method, caller, request.remote, f"refused: {text}", {})
+        note_refused(origin, method, caller, request.remote, text)
     raise Refusal(403, COMMAND_FAILED, text)
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
-from rtmp_sync.admin.rate_limit import ADDRESSES, API, CHECKS, Allowance, RateLimit
+from rtmp_sync.admin.allowances import API, CHECKS
+from rtmp_sync.server.rate_limit import ADDRESSES, Allowance, RateLimit
 
 FEW = Allowance(per_second=10.0, burst=40.0)
 
@@ -32,6 +33,15 @@ def test_one_address_does_not_use_up_what_others_have() -> None:
     limit = RateLimit(FEW)
     burst(limit, "a", 0.0)
     assert not limit.take("b", 0.0)
+
+
+def test_an_ipv6_customer_is_one_address() -> None:
+    limit = RateLimit(FEW)
+    burst(limit, "2001:db8::1", 0.0)
+    assert limit.take("2001:db8::2", 0.0)
+    assert not limit.take("2001:db8:0:1::1", 0.0)
+    limit.charge("2001:db8:0:1::2", 2 * FEW.burst)
+    assert limit.take("2001:db8:0:1::3", 0.0)
 
 
 def test_a_charge_makes_an_address_wait() -> None:
