@@ -245,7 +245,8 @@ async def _behind(take: Take, path: Path, lane: MediaLane, continued: Continued 
         ends += [known.duration_ms, *(one.start_ms + one.duration_ms for one in known.missing)]
         await known.close()
     end = max(ends, default=0)
-    start = max(end, continued.elapsed_ms) if continued is not None else end
+    least = 1 if ends else 0  # where 0 is, a recording begins
+    start = max(end, least, continued.elapsed_ms if continued is not None else 0)
     return replace(take, start_ms=start, gap_ms=start - end, known=tuple(told))
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from rtmp_sync.errors import RemoteProtocolError
-from rtmp_sync.storage.manifest import SegmentInfo, load_manifest, update_manifest
+from rtmp_sync.storage.manifest import SegmentInfo, describe, load_manifest, update_manifest
 from rtmp_sync.storage.media_folders import FILE, RECORDING
 from rtmp_sync.storage.segment import facts_in, read_metadata, repair
 
-__all__ = ["describe", "discard", "mend", "mend_segment", "recordings_in"]
+__all__ = ["discard", "mend", "mend_segment", "recordings_in"]
 
 
 def recordings_in(root: Path) -> Iterator[Path]:
@@ -65,28 +65,3 @@ def mend_segment(path: Path, node_id: str) -> SegmentInfo | None:
         return describe(path.name, metadata)
     told = {**metadata, "duration": segment.last_ms / 1000, "filesize": float(segment.size)}
     return describe(path.name, told, repaired=True)
-
-
-def describe(
-    file: str, metadata: dict[str, object], *, repaired: bool = False
-) -> SegmentInfo | None:
-    """What a segment says of itself, as a manifest lists it; None for a file that is not ours."""
-    facts = facts_in(metadata)
-    node = facts.get("node")
-    if not isinstance(node, str):
-        return None
-    return SegmentInfo(
-        file,
-        node,
-        _whole(facts.get("epoch")),
-        _whole(facts.get("number")),
-        _whole(facts.get("startMs")),
-        _whole(metadata.get("duration"), 1000),
-        _whole(metadata.get("filesize")),
-        _whole(facts.get("gapMs")),
-        "repaired" if repaired else "closed" if "duration" in metadata else "open",
-    )
-
-
-def _whole(value: object, times: int = 1) -> int:
-    return round(value * times) if isinstance(value, float) else 0

@@ -355,9 +355,10 @@ def _make_ready(take: Take) -> None:
 def _clear(take: Take) -> None:
     """Remove what is there. Raises OSError, too, when an origin of a later epoch records there by
     now: a NAS may have kept this waiting for longer than the takeover took."""
-    if segments_after(take.folder, take.epoch) - take.later:
-        raise OSError("another origin records there by now")
-    for entry in take.folder.iterdir():
+    # what would refuse comes first, so that then all is left as it is
+    for entry in sorted(take.folder.iterdir(), key=_segments_last, reverse=True):
+        if _is_later(entry, take.epoch) and entry.name not in take.later:
+            raise OSError("another origin records there by now")
         if entry.is_dir() and not entry.is_symlink():
             shutil.rmtree(entry)
         else:
@@ -366,5 +367,12 @@ def _clear(take: Take) -> None:
 
 def segments_after(folder: Path, epoch: int) -> frozenset[str]:
     """Names of segments of later epochs. Blocks; raises OSError."""
-    later = segment_file(epoch + 1, 0)
-    return frozenset(path.name for path in folder.glob("*" + FILE) if path.name >= later)
+    return frozenset(path.name for path in folder.glob("*" + FILE) if _is_later(path, epoch))
+
+
+def _segments_last(path: Path) -> tuple[bool, str]:
+    return path.suffix == FILE, path.name
+
+
+def _is_later(path: Path, epoch: int) -> bool:
+    return path.suffix == FILE and path.name >= segment_file(epoch + 1, 0)

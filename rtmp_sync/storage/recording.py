@@ -23,7 +23,7 @@ from struct import Struct
 from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
 
 from rtmp_sync.errors import RemoteProtocolError
-from rtmp_sync.storage.manifest import SegmentInfo, load_manifest
+from rtmp_sync.storage.manifest import SegmentInfo, elsewhere, load_manifest
 from rtmp_sync.storage.media_folders import FILE, RECORDING
 from rtmp_sync.storage.segment import FACTS, TAG_BYTES, facts_in, read_metadata
 from rtmp_sync.wire import media
@@ -285,8 +285,9 @@ def _look_at_segments(folder: Path) -> tuple[list[_File], tuple[SegmentInfo, ...
             files.append(_look_at_file(path))
         except RemoteProtocolError:  # not a word of it came to the disk
             continue
-    here = {file.path.name for file in files}
-    missing = tuple(one for one in load_manifest(folder) if one.file not in here)
+    here = [file.path.name for file in files]
+    begins = [one.path.name for one in files if one.start_ms == 0 and facts_in(one.metadata)]
+    missing = elsewhere(load_manifest(folder), here, begins)
     return sorted(files, key=lambda file: (file.start_ms, file.path.name)), missing
 
 

@@ -31,6 +31,7 @@ _RESERVED_BYTES: Final = 16 * 1024  # for onMetaData: about 800 key frames, half
 _METADATA_BYTES: Final = 8 * 1024  # of the publisher's own; an encoder sends some hundred
 _FLAGS: Final = 4  # where the file header says what is in it
 _READ_BYTES: Final = 1 << 20
+_FIRST_BYTES: Final = 64 * 1024  # at a time, for what a file begins with
 
 # What is said at the end. A publisher may say it, too: of its own file, or as a guess.
 _AT_THE_END: Final = frozenset(
@@ -163,7 +164,9 @@ def read_metadata(file: BinaryIO) -> tuple[Metadata, int]:
     """
     file.seek(0)
     reader = FlvReader()
-    tags = reader.feed(file.read(_READ_BYTES))
+    tags: list[FlvTag] = []
+    while not tags and file.tell() < _READ_BYTES and (data := file.read(_FIRST_BYTES)):
+        tags = reader.feed(data)
     first = tags[0] if tags else None
     if first is None or first.type != DATA:
         return {}, FIRST_TAG

@@ -19,6 +19,7 @@ from rtmp_sync.storage.segment import facts_in, read_metadata
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import AUDIO, DATA, VIDEO
 from rtmp_sync.wire.flv import FlvReader, FlvTag
+from tests.support.origins import until
 
 KEY, INTER, SOUND = b"\x17\1\0\0\0key", b"\x27\1\0\0\0inter", b"\xaf\1sound"
 AVC, AAC = b"\x17\0\0\0\0config", b"\xaf\0\x12\x10"
@@ -232,6 +233,22 @@ async def test_a_deposed_origin_whose_disk_answers_late_removes_nothing_of_the_n
     assert deposed.failures == ["another origin records there by now"]
     assert [info.node for info in load_manifest(folder)] == ["B"]
     assert following.tags("00000004-000001.flv")
+
+
+async def test_a_deposed_origin_that_closes_its_file_late_leaves_no_trace_in_the_next_recording(
+    tmp_path: Path, lane: MediaLane
+) -> None:
+    folder, disk = tmp_path / "s.rec", Stuck(lane, 10)
+    deposed = Recording(folder, disk, take=Take(folder, "s", "A", 3))
+    deposed.film(5)
+    await until(lambda: deposed.told)
+    disk.left = 0
+    following = Recording(folder, lane, take=Take(folder, "s", "B", 4, anew=True))
+    following.film(5)
+    await following.recorder.end()
+    disk.release.set()
+    await deposed.recorder.end()
+    assert [info.node for info in load_manifest(folder)] == ["B"]
 
 
 async def test_what_a_former_pair_recorded_under_later_epochs_is_written_over(

@@ -49,6 +49,14 @@ def recorded(frames: int = 4, *, closed: bool = True, **metadata: Any) -> io.Byt
     return file
 
 
+def test_of_a_long_file_only_the_beginning_is_read() -> None:
+    file = recorded(50_000)
+    assert file.seek(0, 2) > 1 << 20
+    metadata, _ = read_metadata(file)
+    assert metadata["duration"] == 49_999 * 0.04 + 0.001
+    assert file.tell() <= 128 * 1024
+
+
 def test_a_closed_segment_tells_its_length_its_sizes_and_where_it_can_be_entered() -> None:
     file = recorded(width=320.0)
     content = file.getvalue()
