@@ -334,8 +334,11 @@ class LiveStreams:
     def _begin(self, channel: Channel, kind: str, publisher: Publisher, take: Take | None) -> None:
         name = channel.name
         continued = self._registry.continues(name)
+        if continued is not None and take is not None and not continued.is_recorded:
+            self._registry.end(name)  # a recording of its own: nothing of what is listed is of it
+        listed = self._registry.continues(name)
         start_ms = take.start_ms if take is not None else 0
-        self._registry.begin(name, continued or self._registry.new(kind, start_ms))
+        self._registry.begin(name, listed or self._registry.new(kind, start_ms))
         channel.begin(publisher, continues=continued is not None)
         if take is not None:
             self._recording.begin(channel, take, publisher.status)

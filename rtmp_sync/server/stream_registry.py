@@ -41,6 +41,11 @@ class ListedStream(NamedTuple):
     kind: str
     begun: float
 
+    @property
+    def is_recorded(self) -> bool:
+        """Whether its publisher had it recorded."""
+        return self.kind != "live"
+
 
 class StreamRegistry:
     """Of one instance. fanout: makes its shared objects. wall: the time of day, in seconds."""
@@ -119,9 +124,10 @@ class StreamRegistry:
         return _read(raw) if raw is not None else None
 
     def continued(self, name: str) -> Continued | None:
-        """The same, for its recording."""
+        """The same, for its recording; None when its publisher had none made: who asks for one
+        now begins it, and "record" writes over what there was."""
         stream = self.continues(name)
-        if stream is None:
+        if stream is None or not stream.is_recorded:
             return None
         # never less than nothing, whatever the clocks of two hosts say
         elapsed_ms = max(0, round((self._wall() - stream.begun) * 1000))

@@ -49,6 +49,37 @@ async def test_who_was_lost_and_comes_back_goes_on_with_its_recording(tmp_path: 
         assert second.gap_ms == second.start_ms - first.duration_ms
 
 
+@pytest.mark.parametrize(
+    ("kind", "segments"), [("record", [(5, 0, 0)]), ("append", [(3, 0, 0), (5, 80, 0)])]
+)
+async def test_who_published_live_and_comes_back_to_record_begins_a_recording_of_its_own(
+    tmp_path: Path, kind: str, segments: list[tuple[int, int, int]]
+) -> None:
+    async with studio(tmp_path) as origin:
+        peer = await recording(origin)
+        film(peer, 3)
+        await leave(origin, peer)  # what was recorded once
+        await closed(tmp_path, 1)
+        peer = await publish(origin, "live")
+        await peer.until(lambda: START in peer.statuses())
+        film(peer, 5)
+        await leave(origin, peer, cleanly=False)
+        peer = await recording(origin, kind)
+        film(peer, 5)
+        await leave(origin, peer, cleanly=False)
+        await closed(tmp_path, len(segments))
+        assert [
+            (len(frames_in(folder(tmp_path) / one.file)), one.start_ms, one.gap_ms)
+            for one in load_manifest(folder(tmp_path))
+        ] == segments
+        peer = await recording(origin, kind)  # of this one it is the next segment
+        film(peer, 5)
+        await leave(origin, peer)
+        await closed(tmp_path, len(segments) + 1)
+        last = load_manifest(folder(tmp_path))[-1]
+        assert last.start_ms >= segments[-1][1] + 160
+
+
 async def test_a_recording_goes_on_after_a_restart_of_the_origin_and_its_file_is_repaired(
     tmp_path: Path,
 ) -> None:
