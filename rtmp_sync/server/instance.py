@@ -26,6 +26,7 @@ from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.overdue import Overdue
 from rtmp_sync.server.recorded import RecordedStreams
 from rtmp_sync.server.recordings import Recordings
+from rtmp_sync.server.relay_keys import RelayKeys
 from rtmp_sync.server.relays import Relays
 from rtmp_sync.server.running_calls import RunningCalls
 from rtmp_sync.server.server_stream import ServerStream, ServerStreams
@@ -50,7 +51,8 @@ class Serving(NamedTuple):
     """One application as this origin serves it. config: the `[application_object]`.
     grace_seconds: that lost clients have to come back. stream_keys: for "publish" and "play",
     where the configuration has some. hooks: web addresses that are asked. recordings: this
-    origin's. call_timeout: seconds that a method may run. relays: that its instances have."""
+    origin's. call_timeout: seconds that a method may run. relays: that its instances have.
+    relay_secret: what their keys are made of."""
 
     name: str
     application: type[Application]
@@ -65,6 +67,7 @@ class Serving(NamedTuple):
     recordings: Recordings
     call_timeout: float
     relays: Sequence[RelaySection]
+    relay_secret: bytes
     object_limits: ObjectLimits
 
 
@@ -108,6 +111,7 @@ class Instance:
             serving.recordings,
             gop_cache_bytes=serving.gop_cache_bytes,
             on_unpublished=self._unpublished,
+            relay_keys=RelayKeys(serving.relay_secret, self.scope),
         )
         self.relays = Relays(self.live, name, serving.relays)
         self._streams = ServerStreams(self)

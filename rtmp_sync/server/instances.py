@@ -11,6 +11,7 @@ replayed call  ─► standby: an application object without hooks and timers, u
 from __future__ import annotations
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from itertools import count
@@ -68,6 +69,8 @@ class Instances:
         self._recordings = recordings
         self.hooks = HttpHooks(config.hooks)
         self._log = structlog.get_logger("rtmp_sync.app")
+        # with one of its own, a single origin that was restarted waits until it is forgotten
+        self._relay_secret = config.secrets()[0] if config.is_pair else secrets.token_bytes(32)
         classes = {name: one.application for name, one in applications.items()}
         self.whitelists = Whitelists(turn, config, classes)
         self.code = ApplicationCode(turn, config, applications)
@@ -358,5 +361,6 @@ class Instances:
             self._recordings,
             section.call_timeout,
             section.relays,
+            self._relay_secret,
             ObjectLimits(section.max_shared_objects, section.max_slots, section.max_object_bytes),
         )

@@ -23,6 +23,7 @@ from rtmp_sync.server.live_player import LivePlayer
 from rtmp_sync.server.live_recording import LiveRecording
 from rtmp_sync.server.peer_stream import PeerStream, StreamPeer
 from rtmp_sync.server.recordings import Recordings
+from rtmp_sync.server.relay_keys import RelayKeys
 from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.transition import Transition
 from rtmp_sync.server.turn import Turn
@@ -57,7 +58,7 @@ class LiveStreams:
     publishes which stream no longer. on_change: told the name of a stream that somebody began or
     ceased to publish, play or hear. on_begun, on_ending: told the name of one that is
     published from now on, or in a moment no longer. hop: names these streams, of all in the
-    world, in the paths of relays."""
+    world, in the paths of relays. relay_keys: what these are known by where they publish."""
 
     def __init__(
         self,
@@ -67,11 +68,13 @@ class LiveStreams:
         *,
         gop_cache_bytes: int,
         on_unpublished: Callable[[Client, str], None],
+        relay_keys: RelayKeys,
     ) -> None:
         self.on_change: Callable[[str], None] = lambda _: None
         self.on_begun: Callable[[str], None] = lambda _: None
         self.on_ending: Callable[[str], None] = lambda _: None
         self.hop = secrets.token_hex(8)
+        self.relay_keys = relay_keys
         self._turn = turn
         self._registry = registry
         self._recording = LiveRecording(recordings, registry)

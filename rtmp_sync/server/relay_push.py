@@ -10,7 +10,6 @@ What waits for a server that is too slow is bounded, and never waited for by any
 from __future__ import annotations
 
 import asyncio
-import secrets
 from collections.abc import Callable
 from typing import Final
 
@@ -57,7 +56,7 @@ class RelayPush:
         self._name = name
         self._remote = remote
         self._on_status = on_status
-        self._session_key = secrets.token_bytes(16)
+        self._session_key = live.relay_keys.take(name, remote)
         self._queue = RelayQueue(_QUEUE_BYTES)
         self._published = False
         self._listens = False  # while the other server takes what comes
@@ -74,6 +73,7 @@ class RelayPush:
     def close(self) -> None:
         """Publish there no longer."""
         self._live.untap(self._name, self)
+        self._live.relay_keys.give_back(self._session_key)
         self._task.cancel()
 
     # Tap

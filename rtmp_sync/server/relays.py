@@ -77,7 +77,8 @@ class Relays:
             urls = [one.push for one in self._sections if one.push and _matches(name, one.streams)]
             if urls and self._room(name):
                 self._pushes[name] = [
-                    RelayPush(self._live, name, Remote(url, name), _untold) for url in urls
+                    RelayPush(self._live, name, Remote(url, name), _untold)
+                    for url in dict.fromkeys(urls)
                 ]
 
     def _end_pushes(self, name: str) -> None:
