@@ -68,6 +68,13 @@ def allow(*user_types: str, name: str | None = None, replay: bool = False) -> Ca
     a connection to it; for memory of the application outside of shared objects and `vars`.
     There writes to shared objects do nothing, the result is dropped, and `active` is False.
     A call that failed is not run again, and what the standby missed while it was away neither.
+
+    The method may be a coroutine function or not; it gets the client and the arguments, which must
+    be what its type hints say. CallError is its answer of an error; whatever else it raises is
+    "Method failed" for its caller, and in the log. TypeError where `allow` is used in a wrong way.
+
+    Source: in FMS a client calls methods of its own `Client` object; the whitelists by type of user
+    are those of the article. Calls are the NetConnection commands of RTMP 1.0, 7.2.1.2.
     """
     if not all(isinstance(user_type, str) for user_type in user_types):
         raise TypeError('user types are missing: @allow("Type1")')
@@ -111,7 +118,13 @@ class Surroundings(ObjectSource, Protocol):
 
 
 class Application:
-    """Base of all applications; every hook may be left out."""
+    """Base of all applications; every hook may be left out. One object is one instance.
+
+    Hooks and methods run on the event loop: they may wait, and must not block. What a hook, a timer
+    or a listener raises ends that alone and is in the log.
+
+    Source: the object `application` of FMS's server-side scripts, and Red5's ApplicationAdapter.
+    """
 
     public_types: ClassVar[frozenset[str] | set[str]] = frozenset()
     """User types that a client may claim by itself; anything else `on_connect` must grant."""
@@ -160,7 +173,8 @@ class Application:
         return self._surroundings.log
 
     def broadcast(self, name: str, *arguments: object) -> None:
-        """Call a method of every client, without an answer."""
+        """Call a method of every client, without an answer. LocalProtocolError for arguments that
+        AMF cannot express."""
         made: dict[Any, bytes] = {}
         for client in self.clients:
             client.notify(name, *arguments, made=made)
@@ -188,24 +202,27 @@ class Application:
 
     def clear_shared_objects(self, pattern: str = "*") -> int:
         """Empty all shared objects whose name matches (with "*" and "?"), temporary and persistent
-        ones; persistent ones that nobody uses are deleted. How many there were."""
+        ones; persistent ones that nobody uses are deleted. Returns how many there were."""
         return self._surroundings.clear_shared_objects(pattern)
 
     async def committed(self) -> None:
-        """Wait until everything done so far survives the loss of this origin."""
+        """Wait until everything done so far survives the loss of this origin. Should that stop
+        serving meanwhile, this does not return: what awaits it is cancelled."""
         await self._surroundings.committed()
 
     def every(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]:
-        """Run something again and again, on the active origin only; returns how to stop it.
+        """Run a function or coroutine function every so many seconds, the first time after as many,
+        on the active origin only; returns how to stop it.
 
-        Call it in `on_app_start` and in `on_promote`.
+        A takeover and a reload stop it: call it in `on_app_start`, `on_promote` and `on_reload`. A
+        coroutine that takes longer than that runs beside the next one.
         """
         return self._surroundings.every(seconds, run)
 
     def after(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]:
-        """Run something once, in so many seconds, on the active origin only; returns how to call
-        it off. A takeover calls it off: what must happen then belongs into `self.vars`, for
-        `on_promote` to see."""
+        """Run a function or coroutine function once, in so many seconds, on the active origin only;
+        returns how to call it off. A takeover and a reload do so, too: what must happen then
+        belongs into `self.vars`, for `on_promote` to see."""
         return self._surroundings.after(seconds, run)
 
     def connection(self, reconnect: bool = True) -> NetConnection:
@@ -224,7 +241,8 @@ class Application:
         """Runs once in the history of an instance, before its first client; not on takeovers."""
 
     async def on_promote(self) -> None:
-        """This origin has taken over, and the instance goes on here."""
+        """This origin has taken over, and the instance goes on here: begin timers, connections,
+        server-side streams and listeners of shared objects anew. Nobody comes in before it ends."""
 
     async def on_reload(self, old: Application) -> None:
         """A class that defines this is put in the place of the former one by `rtmp-sync reload`
@@ -236,7 +254,8 @@ class Application:
         """
 
     async def on_connect(self, client: Client, user_name: str, user_type: str) -> None:
-        """A client asks to come in; raise Reject to refuse it."""
+        """A client asks to come in; raise Reject to refuse it, and any other error does so, too.
+        Meanwhile it waits, and others do not."""
 
     async def on_disconnect(self, client: Client, reason: str) -> None:
         """A client is gone. reason: "closed" by itself or by `client.disconnect`, "lost", or

@@ -37,13 +37,18 @@ class Client:
     """One accepted NetConnection.
 
     id: unique in the pair's life. user_name and user_type: the first two user arguments of
-    connect. agent: its flashVer. params: its connect object. arguments: all user arguments.
-    transport: how it came; over "http" and "websocket" it plays one stream and has no methods.
+    connect. agent: its flashVer. address: "ip:port", the client's own where a load balancer tells
+    it. page_url: the page that its player is on. params: its connect object. arguments: all user
+    arguments. transport: how it came; over "http" and "websocket" it plays one stream and has no
+    methods.
     since: when it came, in seconds of wall time.
     read_access, write_access: shared objects and streams it may use, as name prefixes
     separated by ";" ("/" allows all, "" none), as in FMS. audio_sample_access,
     video_sample_access: streams whose raw sound and pictures its player may look into, likewise.
     attributes: whatever the application wants to keep of it; memory of this process.
+
+    Source: FMS's server-side class Client; agent, params and arguments are what it sends in
+    `connect` (RTMP 1.0, 7.2.1.1) and nobody has checked them.
     """
 
     __slots__ = (
@@ -148,9 +153,10 @@ class Client:
         return self._granted
 
     async def call(self, name: str, *arguments: object) -> Any:
-        """Call a method of the client; its result.
+        """Call a method of the client; its result, as long as that takes: use `asyncio.timeout`.
 
-        Raises CallError when it answers with an error, ConnectionLost when it goes away.
+        Raises CallError when it answers with an error, ConnectionLost when it goes away or is gone,
+        LocalProtocolError for arguments that AMF cannot express.
         """
         return await self._linked().call(name, arguments)
 
@@ -160,6 +166,7 @@ class Client:
         """Call a method of the client without an answer; nothing happens if it is gone.
 
         made: one dict for the same call to several clients: it is then encoded once.
+        LocalProtocolError for arguments that AMF cannot express.
         """
         if self._link is not None:
             self._link.notify(name, arguments, {} if made is None else made)

@@ -38,6 +38,10 @@ class SharedObject(MutableMapping[str, Any]):
 
     A value read is a fresh copy: to change it, set it again. None deletes a slot. It may be
     kept: it is the object of that name at any time, also when this origin has taken over.
+    Setting a value that AMF0 cannot express is LocalProtocolError, reading or deleting a slot that
+    is not there KeyError. What is set is told to clients once the other origin has it.
+
+    Source: FMS's server-side class SharedObject. The names of its codes are those of its `onSync`.
     """
 
     __slots__ = ("_key", "_source")
@@ -90,7 +94,7 @@ class SharedObject(MutableMapping[str, Any]):
 
     @property
     def version(self) -> int:
-        """Goes up with every change."""
+        """A number that goes up with every change, also over a takeover."""
         return self._fanout.obj.version
 
     @property
@@ -107,7 +111,7 @@ class SharedObject(MutableMapping[str, Any]):
         self[name] = value
 
     def delete(self, name: str) -> None:
-        """Delete a slot; nothing happens if there is none."""
+        """Delete a slot; nothing happens if there is none, where `del` is KeyError."""
         self._fanout.delete(None, name, self._fanout.next_version())
 
     def clear(self) -> None:
@@ -115,7 +119,7 @@ class SharedObject(MutableMapping[str, Any]):
         self._fanout.clear(self._fanout.next_version())
 
     def send(self, handler: str, *arguments: object) -> None:
-        """Call `handler` of every client that uses the object."""
+        """Call `handler` of every client that uses the object, in order with its changes."""
         self._fanout.send(amf0.encode(handler, *arguments), None)
 
     # Several changes as one
@@ -182,8 +186,9 @@ class SharedObject(MutableMapping[str, Any]):
             score = self.shared_object("score").typed(Score)
             score.points += 1
 
-        A slot that is not there has the field's default. ValueError for a value that is not what
-        the field's type hint says, also for one that a client has set.
+        A slot that is not there has the field's default, or is AttributeError. ValueError for a
+        value that is not what the field's type hint says, also for one that a client has set.
+        TypeError for a class that is no dataclass.
         """
         return slots_of(self, kind)
 

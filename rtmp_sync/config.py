@@ -43,7 +43,12 @@ __all__ = ["Address", "AppSection", "Config", "ConfigError", "WrongConfig", "loa
 
 
 class Config(Section):
-    """Everything that one origin is told."""
+    """Everything that one origin is told: `Config(node={"id": "A"})`, or `load_config` of a file.
+    Each table is an attribute and each key one of that; their types, units and defaults are in
+    docs/configuration.md. WrongConfig, a ConfigError, for what is not so.
+
+    Source: a TOML file; what FMS's XML files call the same is in `rtmp_sync/fms`.
+    """
 
     node: NodeSection
     rtmp: RtmpSection = RtmpSection()

@@ -63,11 +63,11 @@ class ConfigError(RtmpSyncError):
 
 
 class Reject(RtmpSyncError):
-    """Raised in `Application.on_connect` to refuse the client.
+    """Raised in `Application.on_connect` to refuse the client: NetConnection.Connect.Rejected; in
+    `on_publish` and `on_play` to refuse a stream.
 
-    description: text for the client. info: a value put into the answer as `ex`-free
-    `application` member. redirect: an rtmp:// address the client should try instead
-    (answered as `ex: {code: 302, redirect: …}`).
+    description: text for the client. info: any value, which it gets as `application` of the answer.
+    redirect: an rtmp:// address that it should try instead (FMS's `ex: {code: 302, redirect: …}`).
     """
 
     def __init__(
@@ -80,7 +80,12 @@ class Reject(RtmpSyncError):
 
 
 class CallError(RtmpSyncError):
-    """A remote call was answered with `_error`; `code` is e.g. NetConnection.Call.Failed."""
+    """A remote call was answered with `_error`, or a request for a stream or an object with an
+    error's status; raised by a method, it is the answer to its caller.
+
+    code: e.g. "NetConnection.Call.Failed". description: a sentence. info: the whole value that
+    came.
+    """
 
     def __init__(self, code: str, description: str = "", info: object = None) -> None:
         self.code = code
@@ -90,7 +95,11 @@ class CallError(RtmpSyncError):
 
 
 class ConnectError(RtmpSyncError):
-    """The server refused the connection (`code` is its status code) or it could not be made."""
+    """The server refused the connection, or it could not be made.
+
+    code: the server's, or "NetConnection.Connect.Failed". description: a sentence. info: the whole
+    information object that came, None if none did.
+    """
 
     def __init__(self, code: str, description: str = "", info: object = None) -> None:
         self.code = code

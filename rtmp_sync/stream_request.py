@@ -15,7 +15,10 @@ MAX_FIELDS = 100  # of a query; more is no request of a person
 class StreamRequest:
     """name: without its query. query: of the stream's name and, where that does not say it, of
     the application's (`rtmp://host/app?key=…`); the first value of each field. kind: "live",
-    "record", "append" or "appendWithGap" of who publishes, "play" of who plays."""
+    "record", "append" or "appendWithGap" of who publishes, "play" of who plays.
+
+    Source: the arguments of `publish` and `play` (RTMP 1.0, 7.2.2), with queries as FMS has them.
+    """
 
     name: str
     kind: str

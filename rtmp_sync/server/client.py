@@ -72,10 +72,17 @@ class NetConnection:
     had: its calls' results would be the answers.
     digest_scheme: 0 or 1 for a handshake with digest, which old servers want for H.264.
 
+    state: "closed", "connecting", "connected" or "reconnecting". properties, info: the two objects
+    of the server's last answer to `connect`. reconnects: how many there were.
     client: an object whose public methods the server may call. on_status: called with the
     information object of each onStatus of the connection. on_reconnect: called after each
     reconnect. on_closed: called once with the reason, when there will be no next attempt.
     Callables may be coroutine functions.
+
+    Arguments that AMF cannot express are LocalProtocolError, as is a session key of another length.
+
+    Source: the class of this name in ActionScript, client-side and server-side. That it connects
+    again and numbers its calls is of this project.
     """
 
     def __init__(
@@ -118,8 +125,9 @@ class NetConnection:
         """Connect to rtmp://host[:port]/application[/instance]; the information object.
 
         arguments: for the application. params: more properties of the command object.
-        ConnectError if the server refuses (its `info` is the information object) or does not
-        answer; redirects are followed.
+        object_encoding: 0 or 3, the version of AMF. ConnectError if the server refuses (its `info`
+        is the information object), does not answer, or the address is none, and for a NetConnection
+        that is not closed; redirects are followed.
         """
         if self.state != "closed":
             raise ConnectError(CONNECT_FAILED, f"this NetConnection is {self.state}")
@@ -208,7 +216,7 @@ class NetConnection:
     # --- calls
 
     async def call(self, name: str, *arguments: object, timeout: float | None = None) -> Any:
-        """Call a method of the application; its result.
+        """Call a method of the application; its result. timeout: seconds, None for any time.
 
         CallError: it was refused or failed. ConnectionLost: the connection ended, and there is
         no reconnect. TimeoutError: no answer in time; whether it ran is unknown.
@@ -243,7 +251,8 @@ class NetConnection:
     # --- shared objects and streams
 
     async def shared_object(self, name: str, persistent: bool = False) -> RemoteSharedObject:
-        """Use a shared object; it is in sync when this returns. CallError if it is refused."""
+        """Use a shared object; it is in sync when this returns. CallError if it is refused,
+        ConnectionLost if the connection is closed."""
         self._check()
         key = (name, persistent)
         found = self._shared_objects.get(key)
@@ -263,7 +272,8 @@ class NetConnection:
         self._shared_objects.pop((released.name, released.persistent), None)
 
     async def create_stream(self) -> RemoteStream:
-        """A new message stream, on the present connection only."""
+        """A new message stream, on the present connection only. ConnectionLost if that is closed or
+        ends meanwhile."""
         self._check()
         link = self._link
         msid = await self._answer(RemoteCalls.unnumbered("createStream", ()))

@@ -65,7 +65,11 @@ MAX_TOLD_CALLS = 100  # of the 1,000 events that a node's history keeps
 
 
 class Origin:
-    """`start`, then `stop`; or `run`, which ends on SIGTERM. Both raise ConfigError."""
+    """`start`, then `stop`; or `run`, which ends on SIGTERM. Both raise ConfigError. Its other
+    attributes are its parts, and no promise.
+
+    Source: the origin server of FMS and of the article, in its pair.
+    """
 
     instances: Instances
     sessions: Sessions

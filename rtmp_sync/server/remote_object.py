@@ -53,9 +53,15 @@ class _Write:
 class RemoteSharedObject(Mapping[str, Any]):
     """Made by `NetConnection.shared_object`. A mapping of slot names to values.
 
+    name, persistent: as they were asked for. version: the number of the server's last change.
     on_sync: called with a list of {code, name} after each message of the server, code being
     "change", "delete", "clear", "success" or "reject" ("clear" has no name).
     on_message: called with handler name and arguments of each `send`.
+
+    Writes raise CallError with the server's code if it refuses, ConnectionLost once the object is
+    released or the connection is closed; over a reconnect they wait, and are written again.
+
+    Source: ActionScript's class SharedObject (`getRemote`), and the codes of its `onSync`.
     """
 
     def __init__(
@@ -97,7 +103,7 @@ class RemoteSharedObject(Mapping[str, Any]):
     # --- writing
 
     async def set(self, key: str, value: object) -> int:
-        """Set a slot; its version when the server confirmed it. CallError if it refused."""
+        """Set a slot; the object's version, once the server has confirmed it."""
         write = self._write(key, amf0.encode(value))
         return await self._confirmed(write.waiting)
 
@@ -106,13 +112,13 @@ class RemoteSharedObject(Mapping[str, Any]):
         self._write(key, amf0.encode(value))
 
     async def delete(self, key: str) -> int:
-        """Delete a slot; a slot that is not there is deleted already."""
+        """Delete a slot; the object's version then. One that is not there is deleted already."""
         if key not in self._raw and key not in self._under_way:
             return self.version
         return await self._confirmed(self._write(key, None).waiting)
 
     async def clear(self) -> int:
-        """Delete all slots."""
+        """Delete all slots; the object's version then. Not repeated."""
         link = self._open_link()
         link.write(self._message(link, wire.EVENT_REQUEST_CLEAR))
         return await self._confirmed(self._clears)

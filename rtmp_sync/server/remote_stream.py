@@ -33,7 +33,12 @@ class RemoteStream:
     Iterating gives the media of a stream that plays. At most `max_messages` and `max_bytes`
     wait for the iteration; beyond that the oldest are dropped and counted, so that a slow
     reader delays nothing else on the connection. With `on_media` set nothing waits.
-    on_status: called with each information object. on_signal: with user control events.
+    on_status: called with each information object. on_signal: with the numbers of user control
+    events. msid: the number of its message stream. dropped_messages: how many were dropped.
+
+    Everything but `close` raises ConnectionLost once it has ended.
+
+    Source: ActionScript's class NetStream; what is sent is in RTMP 1.0, 7.2.2.
     """
 
     def __init__(
@@ -66,11 +71,13 @@ class RemoteStream:
     # --- publishing
 
     async def publish(self, name: str, kind: str = "live") -> None:
-        """Publish; returns when the server said so. CallError if it refused."""
+        """Publish; returns when the server said so. CallError if it refused. kind: "live", "record"
+        or "append"."""
         await self._ask(PUBLISH_START, "publish", name, kind)
 
     def send(self, type: int, timestamp: int, payload: bytes) -> None:
-        """Send audio (8), video (9) or data (18). Call `drain` now and then."""
+        """Send audio (8), video (9) or data (18), a payload as in FLV. timestamp: milliseconds.
+        Call `drain` now and then."""
         self._check()
         self._link.write(
             self._link.connection.message(type, payload, msid=self.msid, timestamp=timestamp)
@@ -102,17 +109,17 @@ class RemoteStream:
         await self._ask(PLAY_TRANSITION, "play2", {"streamName": name, "transition": "switch"})
 
     async def seek(self, position_ms: float) -> None:
-        """Go on from there; returns when the server has agreed. CallError if there is no such
-        place."""
+        """Go on from there, in milliseconds; returns when the server has agreed. CallError if there
+        is no such place."""
         await self._ask(SEEK_NOTIFY, "seek", position_ms)
 
     def set_buffer(self, ms: int) -> None:
-        """How far ahead of time a recording may be sent."""
+        """How far ahead of time a recording may be sent, in milliseconds."""
         self._check()
         self._link.write(self._link.connection.user_control(SET_BUFFER_LENGTH, self.msid, ms))
 
     def pause(self, paused: bool, position_ms: float = 0) -> None:
-        """Pause or go on."""
+        """Pause or go on, at this place of a recording, in milliseconds."""
         self._command("pause", paused, position_ms)
 
     def receive_video(self, flag: bool) -> None:

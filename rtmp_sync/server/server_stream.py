@@ -54,8 +54,11 @@ class Studio(Protocol):
 class ServerStream:
     """One name among the live streams of the instance. Made by `Application.stream`.
 
-    on_status: called with {"code", "level", "description"} of whatever becomes of it; may be a
-    coroutine function.
+    name: that of the stream. on_status: called with {"code", "level", "description"} of whatever
+    becomes of it; may be a coroutine function. In a call that a standby replays its methods do
+    nothing.
+
+    Source: FMS's server-side class Stream, its NetStream for `publish_to`, and their codes.
     """
 
     def __init__(self, studio: Studio, name: str, on_closed: Callable[[str], object]) -> None:
@@ -76,7 +79,7 @@ class ServerStream:
 
     @property
     def current_time(self) -> float:
-        """Seconds that `play` has played."""
+        """How many seconds `play` has played."""
         return self._playlist.current_ms / 1000
 
     @property
@@ -96,7 +99,8 @@ class ServerStream:
         return self._studio.live.is_published(self.name)
 
     async def length(self) -> float:
-        """Seconds of its recording; 0 if there is none. Raises OSError, RemoteProtocolError."""
+        """How many seconds its recording has; 0 if there is none. OSError if the disk cannot be
+        read, RemoteProtocolError if what is there is no recording."""
         recording = await self._studio.recording_of(self.name)
         if recording is None:
             return 0.0
@@ -108,7 +112,8 @@ class ServerStream:
 
         start: -2 what is live or else recorded (or live, once somebody publishes it), -1 only what
         is live, from 0 on so many seconds into a recording. length: seconds, -1 for all, 0 for one
-        picture. reset: now, instead of what plays; else after it.
+        picture. reset: now, instead of what plays; else after it. What cannot be played is told to
+        `on_status` and left out.
         """
         if self._active:
             self._playlist.play(Item(source, start, length), reset=reset)
@@ -118,7 +123,8 @@ class ServerStream:
         self._playlist.stop()
 
     def record(self, how: Literal["record", "append", False] = "record") -> None:
-        """Record the stream, whoever publishes it, now and later; False: no longer."""
+        """Record the stream, whoever publishes it, now and later; "record" writes over what there
+        was, "append" goes on behind it; False: no longer. What fails is told to `on_status`."""
         if self._recording is not None:
             self._recording.close()
             self._recording = None
@@ -131,7 +137,8 @@ class ServerStream:
         """Publish it at another server too, whenever it is published here; returns how to stop
         that. url: rtmp://host[:port]/application[/instance]. name: there, if not the same.
 
-        ConnectError for what is no such address.
+        ConnectError for what is no such address, LocalProtocolError above 100 servers. A server
+        that is away is dialled again.
         """
         RtmpUrl.parse(url)
         if not self._active:

@@ -9,8 +9,12 @@ __all__ = ["Tally", "Traffic"]
 
 @dataclass(slots=True)
 class Traffic:
-    """Bytes of chunk stream with the handshake, and RTMP messages; what is sent to a client in
-    one piece counts as one message. dropped: frames that a slow client did not get."""
+    """bytes_in, bytes_out: of chunk stream with the handshake. messages_in, messages_out: RTMP
+    messages; what is sent to a client in one piece counts as one. dropped: frames that a slow
+    client did not get.
+
+    Source: FMS's `Client.getStats`.
+    """
 
     bytes_in: int = 0
     bytes_out: int = 0
