@@ -50,8 +50,10 @@ def write(
 
 def claim(s: Situation, reason: str, *, waits: bool = True, lossy: bool = False) -> Turn:
     """Step 3 of the claim rule; every claim by whatever row is this one. Where the holder has
-    a lease, the claim lands only when that is over: there is nothing left to wait for."""
+    a lease, the claim lands only when that is over: there is nothing left to wait for. An epoch
+    of mine that never began may have been claimed over a loss: then so is the next."""
     above, ends = s.view.position  # an epoch that was served by the operator's word, perhaps
+    lossy = lossy or (s.i_hold and not s.has_recorded_epoch)
     record = s.the_record.claimed(s.view.author, ends, reason, above=above)
     turn = write(s, record, f"claiming epoch {record.epoch}: {reason}", state=State.CLAIMING)
     claim = Claim(

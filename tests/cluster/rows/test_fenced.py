@@ -67,3 +67,12 @@ def test_otherwise_it_stays_closed(facts: dict[str, Any]) -> None:
     turn = decide(IS_FENCED, view(A_ALONE, **facts), NOW)
     assert turn.state is State.FENCED
     assert not turn.actions
+
+
+def test_an_epoch_of_its_own_that_never_began_may_have_lost_something() -> None:
+    served = decide(IS_FENCED, view(A_ALONE), NOW + 1).node.claim
+    assert served is not None
+    assert not served.lossy
+    never_began = decide(IS_FENCED, view(replace(A_ALONE, epoch=4)), NOW + 1).node.claim
+    assert never_began is not None
+    assert never_began.lossy
