@@ -154,6 +154,9 @@ class HttpSection(Section):
     """Connections at once; one more is closed."""
     max_players_per_address: Count | None = None
     """Streams that one IPv4 address, or one IPv6 /64, plays at once; unset: any number."""
+    max_request_rate: Count | None = None
+    """Requests that it makes in a second, whatever comes of them; a second's worth may come at
+    once, more are told 429. Unset: any number."""
     tls_certificate: ConfigPath | None = None
     """For `https:` and `wss:`: PEM file with the certificate chain. A PROXY header is not read
     then: a load balancer that tells addresses has to be the one that ends TLS."""

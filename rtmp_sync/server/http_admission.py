@@ -1,8 +1,10 @@
 """Who may come in over HTTP: the same questions as over RTMP, to the same application.
 
 on_connect   user name and user type are "", the address's query is in `params["app"]`
-joined       a client of the instance like any other one, until its response has ended
+in           a client of the instance like any other one, until its response has ended
 on_play      with the query in `request.query`; access paths and keys before it
+registered   the pair knows of it, once it has something to play: a request that comes to nothing
+             changes nothing
 """
 
 from __future__ import annotations
@@ -111,16 +113,16 @@ class HttpAdmission:
             info = refused.values[1]
             failed = isinstance(info, dict) and info.get("code") == CONNECT_FAILED
             raise HttpRefused(503 if failed else 403, refused.reason) from None
-        try:
-            self._instances.join(admitted.instance, admitted.client, None)
-        except Deposed:
-            unwanted(admitted)
-            raise
+        self._instances.enter(admitted.instance, admitted.client)
         viewer = Viewer(admitted.instance, admitted.client, player)
         if player.ended.done():
             self.leave(viewer)
             raise HttpRefused(403, "The application has ended this connection.")
         return viewer
+
+    def register(self, viewer: Viewer) -> None:
+        """It is about to play. Raises Deposed."""
+        self._instances.register(viewer.instance, viewer.client, None)
 
     def leave(self, viewer: Viewer) -> None:
         """Its response has ended."""

@@ -33,6 +33,7 @@ from rtmp_sync.server.http_recorded import send_recording
 from rtmp_sync.server.http_request import Cors, HttpRefused, StreamUrl, forwarded_for
 from rtmp_sync.server.http_stream import HttpStreams
 from rtmp_sync.server.networks import Networks, address_group
+from rtmp_sync.server.rate_limit import Allowance, RateLimit
 from rtmp_sync.storage.recording import Recording
 
 if TYPE_CHECKING:
@@ -68,6 +69,8 @@ class HttpDelivery:
         self._connections: set[HttpConnection] = set()
         self._viewers: set[Viewer] = set()
         self._per_address: Counter[str] = Counter()
+        rate = http.max_request_rate
+        self._requests = RateLimit(Allowance(rate, rate)) if rate is not None else None
         self._looking: asyncio.TimerHandle | None = None
         self._log = structlog.get_logger("rtmp_sync.http")
 
@@ -141,13 +144,16 @@ class HttpDelivery:
         peer = self._from(request)[1]
         self._log.info("http_refused", path=request.path, peer=peer, status=status, reason=text)
         headers = {**cors, **_HEADERS}
-        if status == 503:
+        if status in (429, 503):
             headers["Retry-After"] = str(_RETRY_SECONDS)
         if status == 405:
             headers["Allow"] = "GET, HEAD, OPTIONS"
         return web.Response(status=status, text=text + "\n", headers=headers)
 
     async def _serve(self, request: web.BaseRequest, cors: dict[str, str]) -> web.StreamResponse:
+        host, address = self._from(request)
+        if self._requests is not None and self._requests.take(host, now()):
+            raise HttpRefused(429, "This address asks too often.")
         url = StreamUrl.of(request)
         turn = self._turn
         if not turn.authorised:
@@ -156,7 +162,6 @@ class HttpDelivery:
             raise HttpRefused(503, "Nobody is let in for a moment.")
         headers = {**cors, **_HEADERS, "X-Accel-Buffering": "no"}  # nginx would collect it
         body = body_for(request, headers)
-        host, address = self._from(request)
         if reason := self._sessions.addresses.refusal(host):
             raise HttpRefused(403, f"{reason}.")
         player = HttpPlayer(_connection(request).writer, body.frame, self._outbox_bytes)
@@ -193,6 +198,7 @@ class HttpDelivery:
         with self._streams.at(viewer.instance.live, url.stream) as stream:
             if not await stream.published(self._config.publisher_wait):
                 raise HttpRefused(404, f"Nobody publishes {url.stream}.")
+            await self._register(viewer)
             with self._told(viewer, url, "live"):
                 await body.open()
                 stream.add(player)
@@ -207,6 +213,7 @@ class HttpDelivery:
     ) -> None:
         start_ms = round(max(0.0, url.start) * 1000)
         try:
+            await self._register(viewer)
             with self._told(viewer, url, "recorded"):
                 await send_recording(body, recording, start_ms, viewer.player)
                 await body.finish()
@@ -219,6 +226,11 @@ class HttpDelivery:
             recording.abandon()
 
     # Inside
+
+    async def _register(self, viewer: Viewer) -> None:
+        """Nothing is shown to a viewer of whom the pair does not know. Raises Deposed."""
+        self._admission.register(viewer)
+        await self._turn.committed()
 
     def _from(self, request: web.BaseRequest) -> tuple[str, str]:
         """The client's address, without and with its port where that is known."""

@@ -204,8 +204,16 @@ class Instances:
 
     def join(self, instance: Instance, client: Client, session_key: bytes | None) -> None:
         """An accepted client is in. Raises Deposed."""
+        self.register(instance, client, session_key)
+        self.enter(instance, client)
+
+    def register(self, instance: Instance, client: Client, session_key: bytes | None) -> None:
+        """The pair knows of a client: after a takeover it is an orphan. Raises Deposed."""
         state = self._turn.writable()
         state.join_client(instance.scope, client.id, info_of(client, session_key))
+
+    def enter(self, instance: Instance, client: Client) -> None:
+        """An accepted client is in on this origin, whether the pair knows of it or not."""
         instance.clients[client.id] = client
         instance.tally.connects += 1
         idle = self._idle.pop(instance.scope, None)
@@ -219,7 +227,10 @@ class Instances:
             return
         if not self._turn.authorised:
             return
-        self._turn.writable().leave_client(instance.scope, client.id)
+        state = self._turn.writable()
+        stored = state.instances.get(instance.scope)
+        if stored is not None and client.id in stored.clients:
+            state.leave_client(instance.scope, client.id)
         instance.disconnected(client, reason)
         self._watch_idle(instance)
 

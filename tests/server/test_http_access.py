@@ -15,6 +15,7 @@ import pytest
 from rtmp_sync import Client, Origin
 from rtmp_sync.errors import CallError
 from rtmp_sync.server import http_connection
+from rtmp_sync.server.rate_limit import Allowance, RateLimit
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import VIDEO
 from rtmp_sync.wire.proxy_protocol import encode
@@ -85,6 +86,46 @@ async def test_a_refusal_has_a_status_of_its_own(
         await player.over()
         assert player.status == status
     await until(lambda: len(origin.http or ()) == 0)
+
+
+@KINDS
+async def test_a_request_that_comes_to_nothing_changes_nothing_of_the_pair(
+    origin: Origin, session: aiohttp.ClientSession, kind: str
+) -> None:
+    async with on_air(origin):  # the instance is there
+        before = origin.state.journal.head
+        for path in ("probe/live/nobody.flv", "probe/live/refused.flv", "probe/live/crash.flv"):
+            async with HttpPlayer(url(origin, path, kind)) as player:
+                await player.over()
+                assert player.status in (403, 404)
+        async with session.head(url(origin)) as response:
+            assert response.status == 200
+        await until(lambda: not origin.http)
+        assert origin.state.journal.head == before
+        said = probe(origin).said
+        assert said.count(("connect", "")) == 1 + 4  # the publisher is one
+        assert said.count(("disconnect", "", "closed")) == 4
+        async with HttpPlayer(url(origin, kind=kind)) as player:
+            await player.until(lambda: len(player.media()) == 3)
+            (client,) = viewers(origin)
+            assert client.id in origin.state.instances["probe/live"].clients
+        await until(lambda: not origin.http)
+        assert client.id not in origin.state.instances["probe/live"].clients
+        assert origin.state.journal.head == before + 2
+
+
+@KINDS
+async def test_an_address_that_asks_too_often_is_told_so(tmp_path: Path, kind: str) -> None:
+    http = {**HTTP, "max_request_rate": 2}
+    async with running(tmp_path, http=http) as origin:
+        assert origin.http is not None
+        origin.http._requests = RateLimit(Allowance(1e-6, 2.5))  # of a slow machine, too
+        statuses = []
+        for path in ("probe/live/nobody.flv", "nothing", "probe/live/nobody.flv"):
+            async with HttpPlayer(url(origin, path, kind)) as player:
+                await player.over()
+                statuses.append(player.status)
+        assert statuses == [404, 404, 429]
 
 
 async def test_a_refusal_says_why_to_any_page(
