@@ -10,13 +10,13 @@ Both raise `WrongConfig` with every error found, each one line: key, value and f
 from __future__ import annotations
 
 import tomllib
-from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from pydantic import Field, ValidationError
 
 from rtmp_sync.config_apps import AppSection, AppsSection
+from rtmp_sync.config_environments import Environments
 from rtmp_sync.config_errors import NOT_GIVEN, WrongConfig, errors_from
 from rtmp_sync.config_sections import (
     AccessLogSection,
@@ -64,13 +64,15 @@ class Config(Section):
     access_log: AccessLogSection = AccessLogSection()
     environments: dict[str, dict[str, Any]] = Field(
         default={},
-        description="`[environments.NAME]` holds the same tables again; the one that "
-        "`node.environment` names overrides the rest.",
+        description="`[environments.NAME]` holds the same tables again. The one that "
+        "`node.environment` names, or the variable `RTMP_SYNC_ENVIRONMENT`, is laid over the rest: "
+        "tables key by key, lists as a whole. A name without a table is an error. "
+        "`config show` prints what comes of it.",
     )
     application_object: dict[str, Any] = Field(
         default={},
-        description="Free keys (`dept_name`, `server_name`, …) that applications read as "
-        "`app.config`.",
+        description="Free keys (`dept_name`, `server_name`, `env_name`, …) that applications "
+        "read as `app.config`.",
     )
 
     @property
@@ -165,45 +167,27 @@ def load_config(path: str | Path) -> Config:
         fix = f"is not valid TOML: {error}"
         raise WrongConfig([ConfigError("--config", str(path), fix)]) from None
     # Present, so that their default paths count from the file, too.
-    data = {"apps": {}, "storage": {}} | _with_environment(data)
-    try:
-        config = Config.model_validate(data, context={"directory": path.absolute().parent})
-    except ValidationError as error:
-        raise WrongConfig(errors_from(error, Config)) from None
-    if errors := broken_rules(config):
+    environments = Environments({"apps": {}, "storage": {}} | data)
+    config = _understood(environments, environments.in_force, path)
+    errors = [] if isinstance(config, Config) else config
+    for name in environments.others:
+        other = _understood(environments, name, path)
+        if not isinstance(other, Config):
+            errors += [one for one in other if one.key.startswith(f"environments.{name}.")]
+    if errors or not isinstance(config, Config):
         raise WrongConfig(errors)
+    if broken := broken_rules(config):
+        raise WrongConfig(broken)
     return config
 
 
-def _with_environment(data: dict[str, Any]) -> dict[str, Any]:
-    """Lay the table that `node.environment` names over the others."""
-    node = data.get("node")
-    name = node.get("environment", "") if isinstance(node, dict) else ""
-    if not isinstance(name, str) or not name:
-        return data
-    environments = data.get("environments")
-    tables = environments if isinstance(environments, dict) else {}
-    # An operator writes "Production" for [environments.production]: the same to us.
-    found = {key.casefold(): value for key, value in tables.items()}.get(name.casefold())
-    if not isinstance(found, dict):
-        known = ", ".join(repr(key) for key in tables) or "none"
-        fix = f"there is no [environments.{name}] table (known: {known})"
-        raise WrongConfig([ConfigError("node.environment", name, fix)])
-    if "environments" in found:
-        fix = "an environment cannot hold environments; remove it"
-        raise WrongConfig([ConfigError(f"environments.{name}.environments", NOT_GIVEN, fix)])
-    return _merged(data, found)
-
-
-def _merged(base: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
-    """`over` laid over `base`: tables are merged key by key, everything else is replaced."""
-    result = dict(base)
-    for key, value in over.items():
-        old = result.get(key)
-        if isinstance(old, dict) and isinstance(value, dict):
-            value = _merged(old, value)
-        result[key] = value
-    return result
+def _understood(environments: Environments, name: str, path: Path) -> Config | list[ConfigError]:
+    """The file `path` in one environment, or what is wrong with it."""
+    context = {"directory": path.absolute().parent}
+    try:
+        return Config.model_validate(environments.laid_over(name), context=context)
+    except ValidationError as error:
+        return list(environments.blamed(name, errors_from(error, Config)))
 
 
 def _read_password(key: str, path: Path | None) -> str:

@@ -60,7 +60,8 @@ class NodeSection(Section):
     id: NodeId
     """The origin's name: the one it has in the pair file."""
     environment: str = ""
-    """Which `[environments.NAME]` table overrides the rest, for example `"production"`."""
+    """Which `[environments.NAME]` table is laid over the rest, for example `"production"`; the
+    variable `RTMP_SYNC_ENVIRONMENT` comes before it."""
 
 
 class RtmpSection(Section):
@@ -128,6 +129,9 @@ class RtmpSection(Section):
     """Bytes waiting for one client; a player loses frames before, the rest disconnect."""
     send_timeout: Seconds = 30.0
     """Seconds after which a client is disconnected that takes nothing of what waits for it."""
+    stop_timeout: Annotated[float, Field(ge=0, le=86_400)] = 5.0
+    """Seconds that clients get to leave by themselves when this origin is told to stop and no
+    other one can take over. They are served meanwhile, and nobody new is let in."""
     media_flush_ms: Annotated[int, Field(ge=0, le=1000)] = 0
     """Milliseconds for which a live stream's messages are gathered and then sent to each player
     in one write: less CPU for so much delay. 0 sends each one at once."""

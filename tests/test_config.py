@@ -105,6 +105,42 @@ def test_the_environment_of_the_node_overrides_the_rest(folder: Path) -> None:
     assert config.rtmp.chunk_size == 1000
 
 
+ARTICLE = (
+    '[node]\nid = "A"\nenvironment = "{name}"\n'
+    '[replication]\npeer = "127.0.0.1:19362"\nsecret_file = "secret"\n'
+    '[failover]\npeer_admin = "127.0.0.1:19442"\n'
+    '[admin]\nuser = "admin"\npassword_file = "password"\n'
+    '[application_object]\ndept_name = "News"\nenv_name = "none"\n'
+    '[environments.staging.failover]\npair_file = "staging/MainOriginConfig.txt"\n'
+    '[environments.staging.application_object]\nenv_name = "staging"\n'
+    '[environments.production.failover]\npair_file = "production/MainOriginConfig.txt"\n'
+    '[environments.production.application_object]\nenv_name = "production"\n'
+)
+
+
+@pytest.mark.parametrize("name", ["staging", "production"])
+@pytest.mark.parametrize("by_variable", [False, True])
+def test_an_environment_has_its_own_pair_file_and_free_keys(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, name: str, by_variable: bool
+) -> None:
+    if by_variable:
+        monkeypatch.setenv("RTMP_SYNC_ENVIRONMENT", name)
+    text = ARTICLE.format(name="staging" if by_variable else name)
+    config = load(folder, text)
+    assert config.node.environment == name
+    assert config.failover.pair_file == folder / name / "MainOriginConfig.txt"
+    assert config.application_object == {"dept_name": "News", "env_name": name}
+
+
+def test_a_variable_that_names_no_environment_is_wrong(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RTMP_SYNC_ENVIRONMENT", "prod")
+    fix = r"there is no \[environments.prod\] table \(known: 'staging', 'production'\)"
+    with pytest.raises(WrongConfig, match=f"RTMP_SYNC_ENVIRONMENT = 'prod': {fix}"):
+        load(folder, ARTICLE.format(name="staging"))
+
+
 def test_an_application_reads_its_overrides_and_free_keys(folder: Path) -> None:
     text = SINGLE + (
         '[apps.text]\npublic_types = ["Type1"]\n'
@@ -188,6 +224,28 @@ def test_an_application_reads_its_overrides_and_free_keys(folder: Path) -> None:
             [
                 "node.environment = 'prod': there is no [environments.prod] table "
                 "(known: 'production')"
+            ],
+        ),
+        (  # two that differ by case: neither is meant by a third spelling
+            '[node]\nid = "A"\nenvironment = "PROD"\n[environments.prod]\n[environments.Prod]\n',
+            [
+                "node.environment = 'PROD': there is no [environments.PROD] table "
+                "(known: 'prod', 'Prod')"
+            ],
+        ),
+        (  # in force or not
+            '[node]\nid = "A"\nenvironment = "a"\n[environments.a.rtmp]\nlisten = 5\n'
+            "[environments.b.rtmp]\nlisen = 1\n",
+            [
+                'environments.a.rtmp.listen = 5: give "host:port" in quotes',
+                "environments.b.rtmp.lisen = 1: unknown key; did you mean rtmp.listen?",
+            ],
+        ),
+        (
+            SINGLE + "[environments.a]\nrtpm = 1\n[environments.a.environments]\n",
+            [
+                "environments.a.environments = (not given): "
+                "an environment cannot hold environments; remove it"
             ],
         ),
         (

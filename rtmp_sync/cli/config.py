@@ -1,6 +1,8 @@
-"""`config`: its check, its reference, the repair of the store."""
+"""`config`: its check, what it says, its reference, the repair of the store."""
 
 from __future__ import annotations
+
+from typing import Annotated
 
 import typer
 
@@ -9,7 +11,8 @@ from rtmp_sync.cli.top_level import DONE, EXIT_CODES, LOOK, app
 from rtmp_sync.commands.pair_options import Nodes, on_pair
 
 config_app = typer.Typer(
-    help="Check a configuration; print the reference; repair the store.", no_args_is_help=True
+    help="Check or show a configuration; print the reference; repair the store.",
+    no_args_is_help=True,
 )
 app.add_typer(config_app, name="config")
 
@@ -25,6 +28,20 @@ def config_check(config: ConfigOption, as_json: JsonOption = False) -> int:
 app.command(
     "check-config", help="The same as `config check`.", rich_help_panel=LOOK, epilog=EXIT_CODES
 )(config_check)
+
+
+@config_app.command("show", epilog=EXIT_CODES)
+def config_show(
+    config: ConfigOption,
+    with_defaults: Annotated[
+        bool, typer.Option("--all", help="Also what the file does not say: the defaults.")
+    ] = False,
+    as_json: JsonOption = False,
+) -> int:
+    """Print what an origin goes by: the file with its environment laid over it."""
+    from rtmp_sync.commands.show_config import show_config
+
+    return show_config(config, with_defaults=with_defaults, as_json=as_json)
 
 
 @config_app.command("repair", epilog=EXIT_CODES)
