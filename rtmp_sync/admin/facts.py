@@ -47,6 +47,7 @@ def status(origin: Origin) -> dict[str, Any]:
         "mode": origin.config.replication.mode,
         "coordinator": origin.config.coordinator,
         "store": origin.watchdog.store,
+        "stopping": origin.departure.status,
         "paused": record.paused if record is not None else False,
         "history_id": journal.history_id,
         "complete": complete(origin),

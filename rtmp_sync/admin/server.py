@@ -34,6 +34,7 @@ _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 MAX_REQUEST_BYTES = 16 * 1024  # no endpoint takes more than a few words
 # For a request to come. Clients of aiohttp keep a connection for 15 seconds: they close it first.
 IDLE_SECONDS = 30.0
+END_SECONDS = 2.0  # for requests under way when the origin stops
 
 
 class AdminServer:
@@ -59,7 +60,11 @@ class AdminServer:
             for endpoint in served:
                 app.router.add_route(endpoint.method, endpoint.path, _bound(endpoint, self._origin))
             runner = web.AppRunner(
-                app, access_log=None, handle_signals=False, keepalive_timeout=IDLE_SECONDS
+                app,
+                access_log=None,
+                handle_signals=False,
+                keepalive_timeout=IDLE_SECONDS,
+                shutdown_timeout=END_SECONDS,
             )
             await runner.setup()
             self._runners.append(runner)

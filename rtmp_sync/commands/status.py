@@ -68,7 +68,17 @@ def _tables(answers: Sequence[Status]) -> Group:
     for name, fact in _FACTS.items():
         cells = ["-" if "error" in answer else fact(answer) for answer in answers]
         table.add_row(name, *cells)
-    return Group(table, *_alarms(answers), *_last_move(answers))
+    return Group(table, *_stopping(answers), *_alarms(answers), *_last_move(answers))
+
+
+def _stopping(answers: Sequence[Status]) -> Iterator[Text]:
+    """Who was told to stop and still serves clients."""
+    from rich.text import Text
+
+    for answer in answers:
+        if stopping := answer.get("stopping"):
+            text = f"{stopping['clients']} clients, {stopping['seconds']:.0f} s at most"
+            yield Text(f"{answer['id']}: stopping: waits for {text}", style="yellow")
 
 
 def _alarms(answers: Sequence[Status]) -> Iterator[Text]:

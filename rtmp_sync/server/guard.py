@@ -26,6 +26,7 @@ from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls import make_closer
 from rtmp_sync.firewalls.base import Closer
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.departure import departure_seconds
 from rtmp_sync.server.guard_child import CLEAN, GuardChild
 from rtmp_sync.server.guard_release import GuardRelease
 from rtmp_sync.server.orphans import adopt_orphans
@@ -49,19 +50,34 @@ def run_guard(config_path: str | Path) -> int:
         *("--config", str(config_path), "--no-guard"),
     )
     coordinator = make_coordinator(config, owner=f"{config.node.id}-guard")
-    guard = Guard(command, coordinator, make_closer(config), config.timing())
+    guard = Guard(
+        command,
+        coordinator,
+        make_closer(config),
+        config.timing(),
+        leave_seconds=departure_seconds(config),
+    )
     return asyncio.run(guard.run())
 
 
 class Guard:
-    """Starts `command` again and again. Its exit code 2 is passed on, 0 ends the guard."""
+    """Starts `command` again and again. Its exit code 2 is passed on, 0 ends the guard.
+    leave_seconds: that its clients may keep it when it is told to stop."""
 
     def __init__(
-        self, command: Sequence[str], coordinator: Coordinator, closer: Closer, timing: Timing
+        self,
+        command: Sequence[str],
+        coordinator: Coordinator,
+        closer: Closer,
+        timing: Timing,
+        *,
+        leave_seconds: float = 0.0,
     ) -> None:
         self._command = command
         self._coordinator = coordinator
         self._timing = timing
+        self._leave_seconds = leave_seconds
+        self._child: GuardChild | None = None
         self._release = GuardRelease(
             coordinator,
             closer,
@@ -77,7 +93,7 @@ class Guard:
         adopt_orphans()
         loop = asyncio.get_running_loop()
         for number in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(number, self._stopping.set)
+            loop.add_signal_handler(number, self._told_to_stop)
         # The helper's process is started now, so that a release takes milliseconds later. What
         # is wrong with the store is the child's to say.
         with contextlib.suppress(ConfigError):
@@ -92,6 +108,14 @@ class Guard:
             await self._coordinator.stop()
             self._systemd.close()
 
+    def _told_to_stop(self) -> None:
+        """Each signal goes on to the origin: it takes the second one for a reason to hurry."""
+        if not self._stopping.is_set():
+            self._systemd.leaving(self._leave_seconds)
+        self._stopping.set()
+        if self._child is not None:
+            self._child.ask_to_stop(self._leave_seconds)
+
     async def _beat(self) -> None:
         """This loop runs, whatever it waits for."""
         while True:
@@ -101,7 +125,7 @@ class Guard:
     async def _keep_running(self) -> int:
         failures, former_life = 0, ""
         while True:
-            child = GuardChild(self._command, former_life, self._systemd)
+            child = self._child = GuardChild(self._command, former_life, self._systemd)
             code = await self._watch(child)
             await self._release.release(child.gate, child.killed or "process_exit")
             former_life = child.former_life
@@ -121,8 +145,6 @@ class Guard:
         """Until the child and its whole group are reaped; its exit code, 1 for a signal."""
         interval = self._timing.guard_interval
         while not child.exited.is_set():
-            if self._stopping.is_set():
-                child.ask_to_stop()
             ticked = now()
             await self._pause(interval, child.exited)
             if now() - ticked > interval + LATE_TICK_SECONDS:

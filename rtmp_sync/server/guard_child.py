@@ -35,7 +35,8 @@ class GuardChild:
         self.gate: tuple[int, str] | None = None  # (epoch, boot_id), about to be opened
         self.well = False  # it reached READY or ACTIVE
         self.killed = ""  # why the guard killed it
-        self.stop_by: float | None = None  # a clean stop is under way until then
+        self.stop_by: float | None = None  # it was told to stop, and must have ended by then
+        self._ending = False  # it beats no more
         self._systemd = systemd
         self._last_sign = now()
         self._beaten = False
@@ -75,19 +76,19 @@ class GuardChild:
 
     # -- what the guard does to it --------------------------------------------------------
 
-    def ask_to_stop(self) -> None:
-        """Once; it has its time from then on."""
+    def ask_to_stop(self, leave_seconds: float) -> None:
+        """It has its time from the first call on; another one has it wait for nobody."""
         if self.stop_by is None:
-            self.stop_by = now() + STOP_SECONDS
-            self._process.terminate()
+            self.stop_by = now() + leave_seconds + STOP_SECONDS
+        self._process.terminate()
 
     def count_again(self) -> None:
         """Its silence so far tells nothing: the guard itself did not run."""
         self._last_sign = now()
 
     def is_silent(self, deadline: float) -> bool:
-        """For longer than it may be; a stop has no beats, and a start takes what it takes."""
-        if self.stop_by is not None:
+        """For longer than it may be; an end has no beats, and a start takes what it takes."""
+        if self._ending:
             return False
         patience = deadline if self._beaten else START_SECONDS
         return now() - self._last_sign > patience
@@ -148,6 +149,7 @@ class GuardChild:
             case ["started"]:
                 self._systemd.started()
             case ["stopping"]:
-                self.stop_by = self.stop_by or now() + STOP_SECONDS
+                self._ending = True
+                self.stop_by = now() + STOP_SECONDS
             case _:  # a beat: that it came is all it says
                 return

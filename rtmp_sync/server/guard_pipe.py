@@ -46,6 +46,9 @@ class GuardPipe:
     def state(self, name: str) -> None:
         self._write(f"state {name}")
 
+    def leaving(self, seconds: float) -> None:
+        """It is the guard that asked for it."""
+
     def stopping(self) -> None:
         self._write("stopping")
 

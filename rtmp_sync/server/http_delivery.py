@@ -78,6 +78,11 @@ class HttpDelivery:
         """How many are in."""
         return len(self._viewers)
 
+    @property
+    def connected(self) -> int:
+        """How many connections there are."""
+        return len(self._connections)
+
     def port(self) -> PublicPort:
         """For the gate."""
         tls = self._certificates.context if self._certificates is not None else None
@@ -96,6 +101,13 @@ class HttpDelivery:
         if self._certificates is not None:
             self._certificates.stop()
         self.cut()
+
+    def part(self) -> None:
+        """End every stream, and each connection after it."""
+        for viewer in list(self._viewers):
+            viewer.player.end()
+        for connection in list(self._connections):
+            connection.close()
 
     def cut(self) -> None:
         """End every connection now."""

@@ -17,16 +17,16 @@ from rtmp_sync.server.instances import split_app
 if TYPE_CHECKING:
     from rtmp_sync.server.session import Session
 
-__all__ = ["MOVING", "begin_admission"]
+__all__ = ["LEAVING", "begin_admission"]
 
-MOVING = "The service moves to another server: connect again, to the same address."
+LEAVING = "This server goes out of service: connect again, to the same address."
 _MAX_TOLD_CHARS: Final = 200  # of what a client that is not let in has chosen, in the log
 
 
 def begin_admission(session: Session, request: ConnectRequested) -> None:
     """Hold everything else of the client until the application has decided."""
     if session.sessions.draining:
-        _refuse(session, request, Refused(replies.connect_app_shutdown(MOVING), "draining"))
+        _refuse(session, request, Refused(replies.connect_app_shutdown(LEAVING), "draining"))
         return
 
     def decided(result: Admitted, error: BaseException | None) -> None:

@@ -34,6 +34,7 @@ from rtmp_sync.server.blocked_loop import BlockedLoop
 from rtmp_sync.server.certificates import Certificates
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.commit import CommitPoint
+from rtmp_sync.server.departure import Departure
 from rtmp_sync.server.guard_pipe import FORMER_LIFE
 from rtmp_sync.server.history import History
 from rtmp_sync.server.http_delivery import HttpDelivery
@@ -65,8 +66,8 @@ MAX_TOLD_CALLS = 100  # of the 1,000 events that a node's history keeps
 
 
 class Origin:
-    """`start`, then `stop`; or `run`, which ends on SIGTERM. Both raise ConfigError. Its other
-    attributes are its parts, and no promise.
+    """`start`, then `stop`; or `run`, which on SIGTERM gives its clients time to leave. Both raise
+    ConfigError. Its other attributes are its parts, and no promise.
 
     Source: the origin server of FMS and of the article, in its pair.
     """
@@ -102,6 +103,7 @@ class Origin:
         self._pair_link: PairLink | None = None
         self._housekeeping: asyncio.TimerHandle | None = None
         self._wrong: ConfigError | None = None
+        self.departure = Departure(self)
         self._stop_asked = asyncio.Event()
         self._gate_tried = asyncio.Event()
         self._gate_error = ""
@@ -189,7 +191,7 @@ class Origin:
         self.overseer.started()
 
     async def stop(self) -> None:
-        """Close the gate, give the service up, and end everything that runs."""
+        """Close the gate, give the service up, and end everything that runs, at once."""
         self.authority.end()
         await self.watchdog.stop()
         await self.gate.stop()
@@ -223,14 +225,18 @@ class Origin:
         try:
             await self.start()
             await self._stop_asked.wait()
+            await self.departure.run()
             await self.stop()
+            self._log.info("stopped")
         finally:
             blocked.stop()
         if self._wrong is not None:
             raise self._wrong
 
     def request_stop(self) -> None:
-        """End `run`."""
+        """End `run`, in an orderly way; asked again, without waiting for anybody."""
+        if self._stop_asked.is_set():
+            self.departure.hurry()
         self._stop_asked.set()
 
     def found_wrong(self, error: ConfigError) -> None:
@@ -294,7 +300,8 @@ class Origin:
 
     def drain(self, on: bool) -> int | None:
         """Ask every client to leave and let nobody new in, or go on; how many are still here."""
-        return self.sessions.drain(on)
+        clients = self.sessions.drain(on or self.departure.under_way)
+        return clients if on else None
 
     async def promote(self, epoch: int, history_id: str, *, lossy: bool) -> None:
         """The promotion point: from here on this copy is the pair's."""

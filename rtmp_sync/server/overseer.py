@@ -31,6 +31,9 @@ class Overseer(Protocol):
     def state(self, name: str) -> None:
         """The failover state."""
 
+    def leaving(self, seconds: float) -> None:
+        """Clients are asked to leave, which may take so long; beats go on."""
+
     def stopping(self) -> None:
         """A clean stop has begun: no more beats, for a while."""
 

@@ -64,12 +64,13 @@ class Pair:
         self._on_news = on_news
         self._published: dict[str, tuple[int, int]] = {}
         self._stop = asyncio.Event()
+        self._hurry = asyncio.Event()
 
     async def run(self) -> int:
         """Returns the exit code; raises ConfigError before anything has been started."""
         loop = asyncio.get_running_loop()
         for sign in (signal.SIGINT, signal.SIGTERM):
-            loop.add_signal_handler(sign, self._stop.set)
+            loop.add_signal_handler(sign, self._told_to_stop)
         self._directory.lock()
         log = (self._directory.path / "log").open("a")
         configure_logging(stream=log)
@@ -85,6 +86,12 @@ class Pair:
             configure_logging()
             log.close()
             self._directory.unlock()
+
+    def _told_to_stop(self) -> None:
+        """The second signal has nobody wait for clients."""
+        if self._stop.is_set():
+            self._hurry.set()
+        self._stop.set()
 
     def _check_ports(self) -> None:
         directory = self._directory
@@ -127,7 +134,7 @@ class Pair:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
-            await _stop(members)
+            await self._end(members)
             for one in doors:
                 await one.stop()
 
@@ -179,17 +186,17 @@ class Pair:
             self._directory.publish(pids)
             self._published = pids
 
+    async def _end(self, members: list[PairMember]) -> None:
+        """The standby first: else the active one would hand over to an origin that stops next."""
+        for member in sorted(members, key=lambda member: member.role == "active"):
+            self._on_news(f"stopping {member.node.id}")
+            await member.stop(self._hurry, self._on_news)
+
     async def _stopped_within(self, seconds: float) -> bool:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):
                 await self._stop.wait()
         return self._stop.is_set()
-
-
-async def _stop(members: list[PairMember]) -> None:
-    """The standby first, so that it does not take over from the one that stops."""
-    for member in sorted(members, key=lambda member: member.role == "active"):
-        await member.stop()
 
 
 def _why_it_ended(member: PairMember) -> str:

@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,10 @@ from rtmp_sync.server.pair_directory import PairNode
 __all__ = ["PairMember", "is_alive"]
 
 RESTART_SECONDS = 5.0
-STOP_SECONDS = 10.0  # a clean stop takes well under one
+# For a clean stop. Without clients it takes well under a second, and a guard ends an origin that
+# takes too long.
+STOP_SECONDS = 60.0
+HURRY_SECONDS = 0.2  # two signals that come together are one
 ASK_SECONDS = 0.5
 WRONG_CONFIGURATION = 2  # the exit code that a restart cannot mend
 
@@ -110,11 +114,16 @@ class PairMember:
         except (aiohttp.ClientError, TimeoutError, OSError):
             return None
 
-    async def stop(self) -> None:
-        """Ask for a clean stop; kill what does not follow. Nothing is left afterwards."""
+    async def stop(self, hurry: asyncio.Event, tell: Callable[[str], None]) -> None:
+        """Ask for a clean stop; kill what does not follow. Nothing is left afterwards.
+
+        hurry: clients are not waited for. tell: called with who is waited for.
+        """
         guard = self._guard
         if guard is not None and guard.returncode is None:
             guard.terminate()
+            watching = asyncio.create_task(self._tell_of_clients(tell))
+            hurrying = asyncio.create_task(self._hurry(guard, hurry))
             try:
                 async with asyncio.timeout(STOP_SECONDS):
                     await guard.wait()
@@ -122,8 +131,30 @@ class PairMember:
                 _log.error("guard_killed", id=self.node.id)
                 guard.kill()
                 await guard.wait()
+            finally:
+                watching.cancel()
+                hurrying.cancel()
         if is_alive(self.origin_pid):
             await self._stop_origin()
+
+    async def _hurry(self, guard: asyncio.subprocess.Process, hurry: asyncio.Event) -> None:
+        await asyncio.sleep(HURRY_SECONDS)
+        await hurry.wait()
+        with contextlib.suppress(ProcessLookupError):
+            guard.terminate()
+
+    async def _tell_of_clients(self, tell: Callable[[str], None]) -> None:
+        """Until cancelled."""
+        told = ""
+        while True:
+            status = await self._get(f"http://{self.node.admin}/status")
+            stopping = status.get("stopping") if isinstance(status, dict) else None
+            if stopping:
+                who = f"{self.node.id} waits for {stopping['clients']} clients to leave"
+                if who != told:
+                    tell(f"{who}, {stopping['seconds']:.0f} s at most; Ctrl-C again: for nobody")
+                told = who
+            await asyncio.sleep(HURRY_SECONDS)
 
     async def _stop_origin(self) -> None:
         """End an origin whose guard is gone."""

@@ -10,7 +10,7 @@ from rtmp_sync.errors import ConnectionLost
 from rtmp_sync.protocol import replies
 from rtmp_sync.server.admission import knows_reconnect
 from rtmp_sync.server.clock import now
-from rtmp_sync.server.joining import MOVING
+from rtmp_sync.server.joining import LEAVING
 from rtmp_sync.server.traffic import Traffic
 from rtmp_sync.wire.constants import CONNECT_CLOSED, CONNECT_IDLE_TIMEOUT, LEVEL_STATUS
 
@@ -85,14 +85,14 @@ class RtmpLink:
         self._part(replies.connect_app_shutdown(description), description)
 
     def ask_to_leave(self) -> None:
-        """The service is about to move: say so in the way that the client understands.
+        """This origin is about to serve no longer: say so in the way that the client understands.
 
         No address is told: the load balancer's leads to whoever serves.
         """
         if knows_reconnect(self._session.client.params):
-            values = replies.reconnect_request(description=MOVING)
+            values = replies.reconnect_request(description=LEAVING)
         else:
-            values = replies.connect_app_shutdown(MOVING)
+            values = replies.connect_app_shutdown(LEAVING)
         # It says nothing of the state, so it waits for nobody's acknowledgement.
         self._session.outbox.put_at_once(self._session.connection.command("onStatus", 0, *values))
         self._session.turn.schedule()

@@ -151,9 +151,14 @@ class Sessions:
         for session in list(self._all):
             session.end(reason)
 
+    def part(self, reason: str) -> None:
+        """End every connection when what was written to it has left."""
+        for session in list(self._all):
+            session.end(reason, clean=True)
+
     def drain(self, draining: bool) -> int | None:
-        """Before a switchover: ask every client to leave and let nobody new in; or go on. How
-        many clients are still here; None when they may stay."""
+        """Before a switchover or a stop: ask every client to leave and let nobody new in; or go
+        on. How many clients are still here; None when they may stay."""
         begins, self.draining = draining and not self.draining, draining
         if not draining:
             return None

@@ -20,6 +20,8 @@ from rtmp_sync.server.clock import now
 
 __all__ = ["VARIABLES", "Systemd"]
 
+END_SECONDS = 20.0  # for everything after that, the guard's part too
+
 VARIABLES = ("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID")
 
 
@@ -53,6 +55,10 @@ class Systemd:
     def state(self, name: str) -> None:
         """For `systemctl status`."""
         self._say(f"STATUS={name}")
+
+    def leaving(self, seconds: float) -> None:
+        """The time that clients get to leave does not count against TimeoutStopSec."""
+        self._say(f"STOPPING=1\nEXTEND_TIMEOUT_USEC={round((seconds + END_SECONDS) * 1_000_000)}")
 
     def stopping(self) -> None:
         self._say("STOPPING=1")

@@ -7,7 +7,9 @@ say LINE
 note-environment  note which of systemd's variables there are
 sleep SECONDS
 serve           beat until SIGTERM, then exit 0
+serve-long      the same until the second one
 deaf            beat for ever, whatever comes
+beat-once       the same, and beat no more
 hang            beat no more, and do not end
 helper          start a process of the same group that sleeps; note its pid
 exit N
@@ -21,6 +23,7 @@ import subprocess
 import sys
 import time
 
+SERVING = {"serve": 1, "serve-long": 2, "deaf": 1_000_000, "beat-once": 1_000_000}  # signals
 PIPE = int(os.environ["RTMP_SYNC_GUARD_FD"])
 
 
@@ -56,15 +59,23 @@ def main(words: list[str]) -> None:
         elif word == "helper":
             helper = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(600)"])
             note(f"helper {helper.pid}")
-        elif word in ("serve", "deaf"):
-            signal.signal(
-                signal.SIGTERM,
-                (lambda *_: sys.exit(0)) if word == "serve" else signal.SIG_IGN,
-            )
+        elif word in SERVING:
+            signals = SERVING[word]
+
+            def on_signal(*_: object) -> None:
+                nonlocal signals
+                signals -= 1
+                note("signal")
+                if not signals:
+                    sys.exit(0)
+
+            signal.signal(signal.SIGTERM, on_signal)
             note("serving")
+            say("beat")
             while True:
-                say("beat")
                 time.sleep(0.02)
+                if word != "beat-once":
+                    say("beat")
         elif word == "hang":
             while True:
                 time.sleep(600)

@@ -59,9 +59,10 @@ class Bench:
         self.coordinator = FileCoordinator(self.pair_file, "A", deadline_seconds=10)
         self.closer: Closer = GoneListener()
 
-    def guard(self, *words: str) -> Guard:
+    def guard(self, *words: str, leave_seconds: float = 0.0) -> Guard:
         owner = FileCoordinator(self.pair_file, "A", deadline_seconds=10, owner="A-guard")
-        return Guard((sys.executable, str(CHILD), *words), owner, self.closer, TIMING)
+        command = (sys.executable, str(CHILD), *words)
+        return Guard(command, owner, self.closer, TIMING, leave_seconds=leave_seconds)
 
     @property
     def notes(self) -> list[str]:
@@ -127,6 +128,24 @@ async def test_a_signal_is_passed_on_as_a_clean_stop(bench: Bench, number: int) 
     os.kill(os.getpid(), number)
     assert await running == 0
     assert bench.starts == 1
+
+
+async def test_a_second_signal_is_passed_on_too(bench: Bench) -> None:
+    guard = bench.guard("serve-long", leave_seconds=600.0)
+    running = asyncio.ensure_future(guard.run())
+    await until(lambda: "serving" in bench.notes)
+    os.kill(os.getpid(), signal.SIGTERM)
+    await until(lambda: "signal" in bench.notes)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 0
+    assert len(bench.noted("signal")) == 2
+
+
+async def test_a_child_that_hangs_while_clients_leave_is_killed(bench: Bench) -> None:
+    running = asyncio.ensure_future(bench.guard("beat-once", leave_seconds=600.0).run())
+    await until(lambda: "serving" in bench.notes)
+    os.kill(os.getpid(), signal.SIGTERM)
+    assert await running == 1
 
 
 async def test_a_child_that_does_not_stop_is_killed(
@@ -301,4 +320,4 @@ async def test_under_systemd_the_guard_speaks_for_the_child(
         assert not systemd.heard("STOPPING=1")
         os.kill(os.getpid(), signal.SIGTERM)
         assert await running == 0
-        assert systemd.heard("STOPPING=1")
+        assert systemd.heard("STOPPING=1\nEXTEND_TIMEOUT_USEC=20000000")

@@ -1,0 +1,150 @@
+"""How an origin that is told to stop leaves its clients.
+
+    another origin can serve   a planned switchover: nothing is lost, clients go there at once
+    nobody else can            clients are asked to leave, nobody new is let in; who has not left
+                               after `rtmp.stop_timeout` is parted from in an orderly way
+
+Those that stay are served until then, and for as long it is looked whether the other origin has
+become able to serve. Whatever comes of it, `Origin.stop` follows: recordings are completed, the
+journal is written, the record is released.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import math
+from typing import TYPE_CHECKING, Final
+
+import structlog
+
+from rtmp_sync.server.clock import now
+
+if TYPE_CHECKING:
+    from rtmp_sync.config import Config
+    from rtmp_sync.server.origin import Origin
+
+__all__ = ["Departure", "departure_seconds"]
+
+BY: Final = "stop"  # who asks for the switchover, in the history
+_LOOK_SECONDS: Final = 0.1
+_AGAIN_SECONDS: Final = 2.0  # from one attempt to hand over to the next
+_TELL_SECONDS: Final = 5.0  # how often it is told who is still here
+_HAND_OVER_SECONDS: Final = 10.0  # at most, besides the time that clients get to leave
+_PART_SECONDS: Final = 1.0  # for the last bytes of all clients
+
+
+def departure_seconds(config: Config) -> float:
+    """How long clients may keep a stopping origin at most, before it ends itself."""
+    return config.rtmp.stop_timeout + config.failover.drain_seconds + _HAND_OVER_SECONDS
+
+
+class Departure:
+    """`run` once; `hurry` ends its waiting, also before it."""
+
+    def __init__(self, origin: Origin) -> None:
+        self._origin = origin
+        self._hurried = asyncio.Event()
+        self._until: float | None = None  # clients may stay
+        self._hand_over_at = -math.inf
+        self._told = (-1, -math.inf)  # clients, when
+        self._why = ""  # it was not handed over, as told last
+        self._log = structlog.get_logger("rtmp_sync.origin").bind(node=origin.node_id)
+
+    @property
+    def under_way(self) -> bool:
+        """Clients were asked to leave, and nobody new is let in."""
+        return self._until is not None
+
+    @property
+    def status(self) -> dict[str, float] | None:
+        """For `/status`: how many are waited for, and for how many seconds yet."""
+        if self._until is None:
+            return None
+        left = max(0.0, self._until - now())
+        return {"clients": self._origin.counts()["clients"], "seconds": round(left, 1)}
+
+    def hurry(self) -> None:
+        """Wait for nobody any more."""
+        self._hurried.set()
+
+    async def run(self) -> None:
+        """Return when nobody is served here any more."""
+        origin = self._origin
+        origin.history.record("stopping", role=origin.watchdog.role, **origin.counts())
+        origin.overseer.leaving(departure_seconds(origin.config))
+        until = now() + origin.config.rtmp.stop_timeout
+        while self._serves and not self._hurried.is_set():
+            if await self._hand_over():
+                return
+            clients = self._ask_to_leave(until)
+            if not clients or now() >= until:
+                break
+            self._tell(clients, until)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._hurried.wait()
+        if self._serves:
+            self._ask_to_leave(until)
+            await self._part()
+
+    @property
+    def _serves(self) -> bool:
+        return self._origin.watchdog.role == "active"
+
+    @property
+    def _connected(self) -> int:
+        http = self._origin.http
+        return len(self._origin.sessions) + (http.connected if http is not None else 0)
+
+    async def _hand_over(self) -> bool:
+        """Whether the other origin holds the service now."""
+        watchdog = self._origin.watchdog
+        if not self._origin.config.is_pair or now() < self._hand_over_at:
+            return False
+        if watchdog.record is not None and watchdog.record.paused:
+            return self._not_handed_over("the pair is paused")
+        asking = asyncio.ensure_future(watchdog.request("switchover", BY))
+        hurried = asyncio.ensure_future(self._hurried.wait())
+        await asyncio.wait({asking, hurried}, return_when=asyncio.FIRST_COMPLETED)
+        hurried.cancel()
+        if not asking.done():
+            asking.cancel()
+            return False
+        result = asking.result()
+        return True if result.done else self._not_handed_over(result.text)
+
+    def _not_handed_over(self, why: str) -> bool:
+        self._hand_over_at = now() + _AGAIN_SECONDS
+        if why != self._why:
+            self._why = why
+            self._log.warning("not_handed_over", why=why)
+        return False
+
+    def _ask_to_leave(self, until: float) -> int:
+        """How many are still here."""
+        origin, self._until = self._origin, until
+        viewers = len(origin.http) if origin.http is not None else 0
+        return (origin.sessions.drain(True) or 0) + viewers
+
+    def _tell(self, clients: int, until: float) -> None:
+        count, at = self._told
+        if clients == count and now() - at < _TELL_SECONDS:
+            return
+        self._told = clients, now()
+        seconds = round(until - now(), 1)
+        hint = "a second signal stops at once"
+        self._log.info("waiting_for_clients", clients=clients, seconds=seconds, hint=hint)
+
+    async def _part(self) -> None:
+        """What was written is still delivered; nothing more is taken from anybody."""
+        origin, http = self._origin, self._origin.http
+        if origin.counts()["clients"]:
+            self._log.info("parting", **origin.counts())
+        origin.sessions.part("the origin stops")
+        if http is not None:
+            http.part()
+        origin.authority.end()
+        until = now() + _PART_SECONDS
+        while self._connected and now() < until:  # noqa: ASYNC110  # each ends by itself
+            await asyncio.sleep(_LOOK_SECONDS / 10)
