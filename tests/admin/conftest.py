@@ -79,6 +79,7 @@ class ShownOrigin:
             held_by=lambda node, boot_id: self.watchdog.record.holder == node,
         )
         self.authority = SimpleNamespace(gate_open=True)
+        self.departure: Any = SimpleNamespace(status=None)
         journal = SimpleNamespace(
             epoch=3, head=17, taken=17, history_id="h3", backlog_start=5, backlog_bytes=100
         )

@@ -36,6 +36,15 @@ def test_each_alarm_comes_with_what_to_do(
     assert "nobody" in printed
 
 
+def test_status_says_whom_a_stopping_origin_waits_for(
+    directory: Path, apis: tuple[Api, Api], capsys: pytest.CaptureFixture[str]
+) -> None:
+    apis[0].says(stopping={"clients": 3, "seconds": 4.2})
+    assert cli.run(["status", "--dir", str(directory)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "A: stopping: waits for 3 clients, 4 s at most" in lines
+
+
 def test_status_tells_the_newest_move_of_the_service_with_its_steps(
     directory: Path, apis: tuple[Api, Api], capsys: pytest.CaptureFixture[str]
 ) -> None:

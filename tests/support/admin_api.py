@@ -40,6 +40,7 @@ STATUS: dict[str, Any] = {
     "alarms": {"store_slow": "the store answered after 0.3 s"},
     "holder": "A",
     "complete": True,
+    "stopping": None,
     "paused": False,
     "last_moves": [],
     "replication": {"full_resyncs": 1},
