@@ -285,11 +285,12 @@ class Exchange:
             raise LinkRefused(Reason.OUT_OF_TURN, f"{type(record).__name__} out of turn")
 
     def _receive_from_source(self, record: Record, epoch: int, now: float) -> None:
-        if self.role.serving or self.sink.following is Following.IDLE or epoch < self.role.epoch:
+        sink = self.sink
+        over = epoch < max(self.role.epoch, sink.epoch)
+        if self.role.serving or sink.following is Following.IDLE or over:
             # What a deposed node sent, or what was on its way to a standby.
             self._fence(epoch, f"{type(record).__name__} of epoch {epoch}")
             return
-        sink = self.sink
         if isinstance(record, Delta):
             self._delta_at = now
             sink.receive_delta(record, now)

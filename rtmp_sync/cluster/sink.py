@@ -92,6 +92,7 @@ class Sink:
         self._held_records: list[Delta | DigestRequest | Replay] = []
         self._request_id = 0
         self._next_chunk = 0
+        self._copied_to = 0  # by the whole copy that was asked for last
         self._ack_due = False
         self._digest_asked: int | None = None
 
@@ -119,6 +120,7 @@ class Sink:
         self.stop()
         self.epoch = epoch
         self.following = Following.REQUESTED
+        self._copied_to = 0
         self._request_id += 1
         self._send(
             SyncRequest(self._request_id, journal.history_id or "?", journal.epoch, journal.head)
@@ -216,6 +218,8 @@ class Sink:
             return
         if self.following is not Following.LIVE:
             raise RemoteProtocolError("DELTA without a copy to apply it to")
+        if record.first_seq <= self._copied_to:
+            return  # sent before the copy, which came by a faster lane
         batch = self._state.apply_batch(record.first_seq, record.changes)
         self._events.applied.append(batch)
         self._ack_due = True
@@ -262,6 +266,7 @@ class Sink:
 
     def _install(self, copy: ReplicatedState) -> None:
         self._state.install(copy)
+        self._copied_to = self._state.journal.head
         self._events.installed = True
         self.full_copies += 1
         self.following = Following.LIVE

@@ -9,6 +9,7 @@ from rtmp_sync.cluster.sink import Following
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.state.change import encode_changes
 from rtmp_sync.wire.records import (
+    LANE_DELTA,
     Ack,
     Delta,
     Hello,
@@ -141,6 +142,42 @@ def test_an_active_whose_gate_was_closed_for_a_moment_feeds_its_standby_again(as
     pair.assert_same()
     assert pair.a.link.source.caught_up
     assert pair.b.link.sink.in_sync
+
+
+@pytest.mark.parametrize("epoch", [1, 2])
+def test_what_was_sent_before_a_copy_and_comes_behind_it_is_let_go(epoch):
+    pair = following_pair()
+    pair.a.write(count=3)
+    pair.collect()
+    late = [message for message in pair.wire["B"] if message[0] == LANE_DELTA]
+    assert late
+    pair.wire["B"].clear()
+    pair.a.set_role(1, "A", serving=False)
+    pair.a.link.distrusted = True  # so that what it lacks does not come in the lane of `late`
+    pair.a.set_role(epoch, "A", serving=True)
+    pair.settle()
+    assert pair.b.installed == 2
+    pair.wire["B"].extend(late)
+    pair.settle()
+    pair.a.write()
+    pair.settle()
+    pair.assert_same()
+
+
+@pytest.mark.parametrize("known", [1, 2])
+def test_what_the_same_node_sent_in_an_epoch_before_is_not_taken(known):
+    pair = following_pair()
+    pair.b.set_role(known, "A", serving=False)
+    pair.a.set_role(2, "A", serving=True)
+    pair.settle()
+    pair.a.write()
+    pair.settle()
+    journal = pair.b.state.journal
+    (*_, last) = journal.since(journal.history_id, journal.head - 1) or ()
+    hears(pair, pair.b, Delta(journal.head + 1, last.data), epoch=1)
+    pair.a.write()
+    pair.settle()
+    pair.assert_same()
 
 
 def test_a_deposed_node_is_promised_nothing_and_told_why():
