@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from rtmp_sync.config_errors import nearest
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server import descriptors
 from rtmp_sync.server.networks import Networks
 
 if TYPE_CHECKING:
@@ -57,6 +58,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
     _check_proxies(config, findings)
     _check_addresses(config, findings)
     _check_commands(config, findings)
+    _check_descriptors(config, findings)
     return findings.errors, findings.warnings
 
 
@@ -242,6 +244,22 @@ def _check_folders(config: Config, findings: _Findings) -> None:
     for key, path in folders.items():
         if path is not None and not path.is_dir():
             findings.error(key, str(path), "there is no such folder; create it")
+
+
+def _check_descriptors(config: Config, findings: _Findings) -> None:
+    """Each client holds a file open."""
+    clients = config.rtmp.max_connections
+    if config.http.listen is not None:
+        clients += config.http.max_connections
+    allowed = descriptors.allowed()
+    if allowed is not None and clients + descriptors.SPARE > allowed:
+        what = f"{clients} clients" if config.http.listen is None else f"{clients} with browsers"
+        fix = (
+            f"{what} are more than a process may have here: {allowed} open files, of which "
+            f"{descriptors.SPARE} are for other things; raise `ulimit -Hn` (systemd: LimitNOFILE), "
+            "or allow fewer clients"
+        )
+        findings.warn("rtmp.max_connections", config.rtmp.max_connections, fix)
 
 
 def _check_commands(config: Config, findings: _Findings) -> None:

@@ -96,7 +96,8 @@ class RtmpSection(Section):
     deny: list[Network] = []
     """Addresses and networks that may not, whatever `allow` says."""
     max_connections: Count = 10_000
-    """Clients at once; one more is refused."""
+    """Clients at once; one more is refused. Each needs an open file: the process takes as many as
+    the system lets it (`ulimit -Hn`), and warns when that is less."""
     max_connections_per_address: Count | None = None
     """The same of one IPv4 address, or one IPv6 /64; unset: any number."""
     max_byte_rate: Bytes | None = None

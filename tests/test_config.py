@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 
 from rtmp_sync.config import Address, Config, ConfigError, WrongConfig, load_config
+from rtmp_sync.server import descriptors
 
 SINGLE = '[node]\nid = "A"\n'
+HTTP = '[http]\nlisten = "127.0.0.1:8081"\nmax_connections = 800\n'
 
 PAIR = """
 [node]
@@ -397,6 +399,23 @@ def test_the_other_origin_among_the_load_balancers_is_a_warning(folder: Path) ->
         "rtmp.proxy_protocol_from = ['10.0.0.0/24', '127.0.0.1/32']: holds the other origin "
         "(127.0.0.1), whose probes send no header; list load balancers"
     ]
+
+
+@pytest.mark.parametrize(
+    ("http", "allowed", "clients"), [("", 500, "400 clients"), (HTTP, 1300, "1200 with browsers")]
+)
+def test_more_clients_than_open_files_are_a_warning(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, http: str, allowed: int, clients: str
+) -> None:
+    monkeypatch.setattr(descriptors, "allowed", lambda: allowed)
+    config = load(folder, f"{SINGLE}[rtmp]\nmax_connections = 400\n{http}")
+    assert config.check() == [
+        f"rtmp.max_connections = 400: {clients} are more than a process may have here: {allowed} "
+        "open files, of which 200 are for other things; raise `ulimit -Hn` (systemd: "
+        "LimitNOFILE), or allow fewer clients"
+    ]
+    monkeypatch.setattr(descriptors, "allowed", lambda: allowed + 100)
+    assert config.check() == []
 
 
 def test_a_file_that_is_missing_or_not_toml_is_refused(tmp_path: Path) -> None:

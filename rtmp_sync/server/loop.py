@@ -8,6 +8,8 @@ import gc
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
+from rtmp_sync.server.descriptors import raise_limit
+
 __all__ = ["run"]
 
 T = TypeVar("T")
@@ -19,7 +21,7 @@ GC_THRESHOLDS = (20_000, 20, 100)
 
 def run(main: Coroutine[Any, Any, T]) -> T:
     """Run `main` to its end with as many file descriptors as the system lets us have."""
-    _raise_descriptor_limit()
+    raise_limit()
     gc.freeze()  # what was imported stays: nothing to look through again
     gc.set_threshold(*GC_THRESHOLDS)
     factory = None
@@ -29,12 +31,3 @@ def run(main: Coroutine[Any, Any, T]) -> T:
         factory = uvloop.new_event_loop
     with asyncio.Runner(loop_factory=factory) as runner:
         return runner.run(main)
-
-
-def _raise_descriptor_limit() -> None:
-    """The soft limit is often 1,024: less than the clients of one origin."""
-    with contextlib.suppress(ImportError, ValueError, OSError):  # Windows; or not permitted
-        import resource
-
-        _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
