@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
+from functools import lru_cache
 
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.protocol import replies, stream_commands
@@ -53,6 +54,7 @@ from rtmp_sync.wire.constants import (
     CSID_CONTROL,
     DATA,
     DATA_AMF3,
+    DEFAULT_CHUNK_SIZE,
     PING_REQUEST,
     PING_RESPONSE,
     REPLICATION,
@@ -128,9 +130,9 @@ class Connection(Composer):
         self._handshake: ServerHandshake | ClientHandshake | None
         time_ms = _milliseconds(now)
         if role is Role.SERVER:
-            self._handshake = ServerHandshake(random_bytes(3032), time_ms)
+            self._handshake = ServerHandshake(random_bytes, time_ms)
         else:
-            self._handshake = ClientHandshake(random_bytes(3032), time_ms, digest_scheme)
+            self._handshake = ClientHandshake(random_bytes, time_ms, digest_scheme)
             self._send(self._handshake.hello)
 
     # --- in
@@ -197,14 +199,14 @@ class Connection(Composer):
 
     # --- connect
 
-    def accept_connect(self, request: ConnectRequested, **information: object) -> bytes:
-        """[server] StreamBegin 0, success and onBWDone. information: into its object."""
+    def accept_connect(self, request: ConnectRequested) -> bytes:
+        """[server] StreamBegin 0, success and onBWDone."""
         self.object_encoding = request.object_encoding
-        values = replies.connect_success(request.params, request.object_encoding, **information)
-        return (
-            self.user_control(STREAM_BEGIN, 0)
-            + self.plain_command("_result", request.transaction, values)
-            + self.command("onBWDone", 0, None)
+        return _connect_accepted(
+            request.transaction,
+            replies.ENHANCED_KEYS.intersection(request.params),
+            self.object_encoding,
+            self.chunk_size,
         )
 
     def reject_connect(self, request: ConnectRequested, values: replies.Values) -> bytes:
@@ -254,7 +256,7 @@ class Connection(Composer):
             raise RemoteProtocolError("too many control messages to answer")
 
     def _control(self, type: int, payload: bytes) -> None:
-        self._send(encode_message(type, 0, 0, payload, CSID_CONTROL, self.chunk_size))
+        self._send(_control(type, payload))
 
     def _shake_hands(
         self, handshake: ServerHandshake | ClientHandshake, data: bytes, now: float
@@ -273,10 +275,7 @@ class Connection(Composer):
         return handshake.rest
 
     def _announce_sizes(self) -> None:
-        self._control(WINDOW_ACKNOWLEDGEMENT_SIZE, messages.encode_u32(self._window))
-        if self.role is Role.SERVER:
-            self._control(SET_PEER_BANDWIDTH, messages.encode_peer_bandwidth(self._window))
-        self._control(SET_CHUNK_SIZE, messages.encode_u32(self._chunk_size_wanted))
+        self._send(_sizes(self.role, self._window, self._chunk_size_wanted))
         self.chunk_size = self._chunk_size_wanted
 
     def _acknowledge(self) -> None:
@@ -417,6 +416,36 @@ class Connection(Composer):
         arguments = self._values(message, header)[1:]
         self._events.extend(parse(self.streams, message.msid, header.transaction, arguments))
         return True
+
+
+# What servers say first is the same for nearly all clients, and thousands may come at once. Some
+# of the keys are the client's to choose, so there are few places.
+@lru_cache(maxsize=64)
+def _connect_accepted(
+    transaction: float, capabilities: frozenset[str], object_encoding: int, chunk_size: int
+) -> bytes:
+    composer = Composer()
+    composer.object_encoding, composer.chunk_size = object_encoding, chunk_size
+    values = replies.connect_success(capabilities, object_encoding)
+    return (
+        composer.user_control(STREAM_BEGIN, 0)
+        + composer.plain_command("_result", transaction, values)
+        + composer.command("onBWDone", 0, None)
+    )
+
+
+@lru_cache(maxsize=64)
+def _sizes(role: Role, window: int, chunk_size: int) -> bytes:
+    said = [(WINDOW_ACKNOWLEDGEMENT_SIZE, messages.encode_u32(window))]
+    if role is Role.SERVER:
+        said.append((SET_PEER_BANDWIDTH, messages.encode_peer_bandwidth(window)))
+    said.append((SET_CHUNK_SIZE, messages.encode_u32(chunk_size)))
+    return b"".join(_control(type, payload) for type, payload in said)
+
+
+def _control(type: int, payload: bytes) -> bytes:
+    """A message of at most 10 bytes, which no chunk size cuts."""
+    return encode_message(type, 0, 0, payload, CSID_CONTROL, DEFAULT_CHUNK_SIZE)
 
 
 def _command_received(message: Message, header: CommandHeader) -> CommandReceived:

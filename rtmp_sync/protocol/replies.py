@@ -26,6 +26,7 @@ from rtmp_sync.wire.constants import (
 )
 
 __all__ = [
+    "ENHANCED_KEYS",
     "call_failed",
     "connect_app_shutdown",
     "connect_invalid_app",
@@ -44,7 +45,7 @@ _CAPABILITIES = 31  # what FMS 3.5 says
 
 # We forward any codec, and know multitrack and ModEx well enough to forward them.
 _CAPS_EX = CAPS_RECONNECT | CAPS_MULTITRACK | CAPS_MODEX
-_ENHANCED_KEYS = ("fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx")
+ENHANCED_KEYS = frozenset({"fourCcList", "videoFourCcInfoMap", "audioFourCcInfoMap", "capsEx"})
 
 Values = tuple[object, ...]
 
@@ -59,27 +60,27 @@ def result(value: object) -> Values:
     return None, value
 
 
-def _enhanced(params: dict[str, object]) -> dict[str, object]:
+def _enhanced(capabilities: frozenset[str]) -> dict[str, object]:
     """What we can do with E-RTMP, in the same properties that the client used."""
-    if not any(key in params for key in _ENHANCED_KEYS):
+    if not capabilities:
         return {}
     said: dict[str, object] = {"capsEx": _CAPS_EX}
-    if "fourCcList" in params:
+    if "fourCcList" in capabilities:
         said["fourCcList"] = ["*"]
-    if "videoFourCcInfoMap" in params:
+    if "videoFourCcInfoMap" in capabilities:
         said["videoFourCcInfoMap"] = {"*": CAN_FORWARD}
-    if "audioFourCcInfoMap" in params:
+    if "audioFourCcInfoMap" in capabilities:
         said["audioFourCcInfoMap"] = {"*": CAN_FORWARD}
     return said
 
 
-def connect_success(params: dict[str, object], object_encoding: int, **more: object) -> Values:
-    """params: the client's command object. more: into the information object."""
+def connect_success(capabilities: frozenset[str], object_encoding: int) -> Values:
+    """capabilities: those of ENHANCED_KEYS that are in the client's command object."""
     properties: dict[str, object] = {
         "fmsVer": FMS_VERSION,
         "capabilities": _CAPABILITIES,
         "mode": 1,
-        **_enhanced(params),
+        **_enhanced(capabilities),
     }
     information: dict[str, object] = {
         "level": LEVEL_STATUS,
@@ -87,7 +88,6 @@ def connect_success(params: dict[str, object], object_encoding: int, **more: obj
         "description": "Connection succeeded.",
         "objectEncoding": object_encoding,
         "data": pyamf.MixedArray({"version": _VERSION}),
-        **more,
     }
     return properties, information
 

@@ -42,16 +42,17 @@ class Timers:
     def next_deadline(self, partial: bool) -> float | None:
         """partial: whether a message is unfinished. None: nothing is being waited for."""
         limits = self._limits
-        deadlines: list[float] = []
+        deadline: float | None = None
         if self._opening_since is not None:
-            deadlines.append(self._opening_since + limits.handshake_timeout)
+            deadline = self._opening_since + limits.handshake_timeout
         elif self._ping_sent is not None:
-            deadlines.append(self._ping_sent + limits.ping_timeout)
+            deadline = self._ping_sent + limits.ping_timeout
         elif limits.ping_interval > 0:
-            deadlines.append(self._last_received + limits.ping_interval)
+            deadline = self._last_received + limits.ping_interval
         if partial:
-            deadlines.append(self._last_received + limits.message_timeout)
-        return min(deadlines, default=None)
+            message = self._last_received + limits.message_timeout
+            return message if deadline is None else min(deadline, message)
+        return deadline
 
     def ping_due(self, now: float, partial: bool) -> bool:
         """Whether to send a ping now. RemoteProtocolError when a deadline has passed."""

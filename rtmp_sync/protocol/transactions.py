@@ -10,7 +10,7 @@ class Transactions:
 
     def __init__(self) -> None:
         self._last = 1
-        self._open: set[int] = set()
+        self._open: dict[int, None] = {}  # one that is empty is smaller than an empty set
 
     def __len__(self) -> int:
         return len(self._open)
@@ -18,12 +18,12 @@ class Transactions:
     def begin(self) -> int:
         """A new id, above all others of this connection."""
         self._last += 1
-        self._open.add(self._last)
+        self._open[self._last] = None
         return self._last
 
     def begin_connect(self) -> int:
         """The id of connect."""
-        self._open.add(1)
+        self._open[1] = None
         return 1
 
     def answer(self, transaction: float) -> int | None:
@@ -31,9 +31,9 @@ class Transactions:
         number = int(transaction) if transaction.is_integer() else 0
         if number not in self._open:
             return None
-        self._open.remove(number)
+        del self._open[number]
         return number
 
     def forget(self, transaction: int) -> None:
         """Nobody waits any more; a late answer is ignored."""
-        self._open.discard(transaction)
+        self._open.pop(transaction, None)

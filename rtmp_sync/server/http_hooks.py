@@ -50,6 +50,8 @@ class HttpHooks:
 
     async def ask_connect(self, instance: Instance, client: Client) -> None:
         """Raises Reject."""
+        if self._urls["connect"] is None:
+            return
         app = client.params.get("app")
         query = StreamRequest.parse("", "", app if isinstance(app, str) else "").query
         await self._ask("connect", instance, client, query)

@@ -17,7 +17,6 @@ Always holds:
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
@@ -155,20 +154,20 @@ class Outbox:
         self._held_limit = limit + _HELD_BYTES
         self._transport: Transport | None = None
         self._ready: list[bytes] = []
-        self._waiting: deque[tuple[int, int, bytes]] = deque()
+        self._waiting: list[tuple[int, int, bytes]] = []
         self._waiting_streams: dict[int, int] = {}  # msid -> how many of its messages wait
         self._size = 0  # of what is ready
         self._held = 0  # of what waits
         self._dirty = False
         self._paused = False
-        self._dropping: set[int] = set()  # message streams that wait for a key frame
+        self._dropping: frozenset[int] = frozenset()  # streams that wait for a key frame
         self.dropped_frames = 0
         self.bytes_out = 0  # handed to the transport
         self.messages_out = 0
         self.on_stuck = on_stuck
         self.on_behind: Callable[[int], None] = lambda msid: None
         self._on_sent: Callable[[], None] | None = None
-        self._to_wake: set[Callable[[], None]] = set()
+        self._to_wake: frozenset[Callable[[], None]] = frozenset()
 
     @property
     def limit(self) -> int:
@@ -196,7 +195,7 @@ class Outbox:
 
     def when_less(self, wake: Callable[[], None]) -> None:
         """Have `wake` called once when something of what is ready or waits has left."""
-        self._to_wake.add(wake)
+        self._to_wake |= {wake}
 
     def close(self) -> None:
         """Forget everything; later puts go nowhere."""
@@ -204,7 +203,7 @@ class Outbox:
         self._ready.clear()
         self._waiting.clear()
         self._waiting_streams.clear()
-        self._to_wake.clear()
+        self._to_wake = frozenset()
         self._size = self._held = 0
 
     def put(self, barrier: int, msid: int, data: bytes) -> None:
@@ -266,13 +265,17 @@ class Outbox:
                 self.messages_out += 1
                 self._transport.write(data)
                 return False
-        while waiting and waiting[0][0] <= level:
-            _, msid, data = waiting.popleft()
+        count = 0
+        for barrier, msid, data in waiting:
+            if barrier > level:
+                break
+            count += 1
             ready.append(data)
             self._held -= len(data)
             self._size += len(data)
             if msid:
                 self._one_less(msid)
+        del waiting[:count]
         if ready:
             self.flush()
         return bool(waiting)
@@ -291,7 +294,7 @@ class Outbox:
             self._size -= len(data)
             self._transport.write(data)
             if self._to_wake:
-                to_wake, self._to_wake = self._to_wake, set()
+                to_wake, self._to_wake = self._to_wake, frozenset()
                 for wake in to_wake:
                     wake()
         if self._on_sent is not None and not self._waiting:
@@ -342,13 +345,13 @@ class Outbox:
             return behind > self._limit // 2  # small, and missed more than a picture
         if behind > self._limit // 4:
             if msid not in self._dropping:
-                self._dropping.add(msid)
+                self._dropping |= {msid}
                 self.on_behind(msid)
             return True
         if msid in self._dropping:
             if not flags & media.KEY_FRAME:
                 return True
-            self._dropping.discard(msid)
+            self._dropping -= {msid}
         return False
 
     def _overflow(self) -> None:

@@ -11,7 +11,6 @@ whose bytes are wrong is told nothing; its connection ends with the reason in th
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from collections.abc import Coroutine
 from typing import TYPE_CHECKING, Any, Literal, cast
 
@@ -62,6 +61,36 @@ _SIGNS_OF_LIFE = (PingAnswered, Acknowledged)  # events that any client's machin
 class Session(asyncio.Protocol):
     """The asyncio side of one client. `sessions` is what all of them share."""
 
+    __slots__ = (  # there are thousands
+        "_asked",
+        "_deadlines",
+        "_deciding",
+        "_entered",
+        "_events",
+        "_header",
+        "_host",
+        "_inflow",
+        "_is_probe",
+        "_reading",
+        "_stall",
+        "_transport",
+        "_turn",
+        "address",
+        "bandwidth",
+        "calls",
+        "client",
+        "connection",
+        "ended",
+        "instance",
+        "joined",
+        "link",
+        "log",
+        "outbox",
+        "session_key",
+        "sessions",
+        "subscriber",
+    )
+
     instance: Instance
     client: Client
     subscriber: Subscriber
@@ -84,7 +113,7 @@ class Session(asyncio.Protocol):
         self._host = ""  # of the other end of the connection
         self._header: ProxyHeaderReader | None = None  # of a load balancer, while it is read
         self._is_probe = False  # this origin looks whether it answers: no client
-        self._events: deque[Event] = deque()  # those that wait until this client is read again
+        self._events: list[Event] = []  # those that wait until this client is read again
         self._deciding = False  # the application has something of the client's before it
         self._reading = True
         self._deadlines = DeadlineTimer(sessions.loop, connection, self._ring)
@@ -390,13 +419,16 @@ class Session(asyncio.Protocol):
 
     def _handle(self) -> None:
         """What has happened, in order; what comes after this client was paused waits."""
-        events = self._events
-        while events and self._reading and not self.ended:
-            event = events.popleft()
+        handled = 0
+        for event in self._events:
+            if not self._reading or self.ended:
+                break
+            handled += 1
             self._asked += not isinstance(event, _SIGNS_OF_LIFE)
             dispatch(self, event)
             if isinstance(event, _ASKING) and self._turn.congested:
                 self.sessions.hold_back(self)
+        del self._events[:handled]
 
     def _pause(self) -> None:
         if self._reading and self._transport is not None:

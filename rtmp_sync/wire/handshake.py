@@ -17,10 +17,11 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+from collections.abc import Callable
 from struct import Struct
 from typing import Final, final
 
-from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
+from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.wire.constants import HANDSHAKE_SIZE, RTMP_VERSION
 
 _TAIL: Final = bytes.fromhex("f0eec24a8068bee82e00d0d1029e7e576eec5d2d29806fab93b8e636cfeb31ae")
@@ -38,6 +39,8 @@ _OFFSET_FIELDS: Final = (772, 8)
 _DIGEST_BYTES: Final = 32
 _TLS_HANDSHAKE: Final = 22  # RFC 8446, 5.1: how a client's first record begins
 _DIGEST_PLACES: Final = 728
+_PACKET_RANDOM_BYTES: Final = HANDSHAKE_SIZE - 8  # of C1 and S1
+_SIGNED_RANDOM_BYTES: Final = HANDSHAKE_SIZE - _DIGEST_BYTES  # of C2 and S2
 
 _U32_PAIR: Final = Struct(">II")
 
@@ -100,13 +103,12 @@ def _check_version(version: int) -> None:
 class ServerHandshake:
     """The server's half. Feed it until `done`; then `rest` holds the first chunk bytes."""
 
-    __slots__ = ("_buffer", "_random", "_time_ms", "answered", "done", "rest", "scheme")
+    __slots__ = ("_buffer", "_random_bytes", "_time_ms", "answered", "done", "rest", "scheme")
 
-    def __init__(self, random: bytes, time_ms: int = 0) -> None:
-        """random: 3032 unpredictable bytes (1528 for S1, 1504 for S2)."""
-        if len(random) != 3032:
-            raise LocalProtocolError(f"{len(random)} random bytes; a server uses 3032")
-        self._random = random
+    def __init__(self, random_bytes: Callable[[int], bytes], time_ms: int = 0) -> None:
+        """random_bytes(n): n unpredictable bytes; asked for when there is something to answer, so
+        that who says nothing costs nothing."""
+        self._random_bytes = random_bytes
         self._time_ms = time_ms
         self._buffer = b""
         self.answered = False
@@ -134,11 +136,12 @@ class ServerHandshake:
 
     def _answer(self, c1: bytes) -> bytes:
         found = find_digest(c1, PLAYER_KEY) if c1[4:8] != b"\0\0\0\0" else None
-        for_s1, for_s2 = self._random[:1528], self._random[1528:]
+        for_s1 = self._random_bytes(_PACKET_RANDOM_BYTES)
         if found is None:
             return b"\x03" + make_simple_packet(self._time_ms, for_s1) + c1
         self.scheme, offset = found
         s1 = make_packet(self._time_ms, SERVER_VERSION, for_s1, self.scheme, SERVER_KEY)
+        for_s2 = self._random_bytes(_SIGNED_RANDOM_BYTES)
         return b"\x03" + s1 + sign(for_s2, SERVER_KEY_FULL, c1[offset : offset + _DIGEST_BYTES])
 
 
@@ -146,22 +149,23 @@ class ServerHandshake:
 class ClientHandshake:
     """The client's half. Send `hello` first, then feed it until `done`."""
 
-    __slots__ = ("_buffer", "_random", "_with_digest", "done", "hello", "rest", "scheme")
+    __slots__ = ("_buffer", "_random_bytes", "_with_digest", "done", "hello", "rest", "scheme")
 
-    def __init__(self, random: bytes, time_ms: int = 0, scheme: int = -1) -> None:
-        """random: 3032 unpredictable bytes. scheme: 0 or 1 with a digest, -1 simple."""
-        if len(random) != 3032:
-            raise LocalProtocolError(f"{len(random)} random bytes; a client uses 3032")
-        self._random = random[1528:]
+    def __init__(
+        self, random_bytes: Callable[[int], bytes], time_ms: int = 0, scheme: int = -1
+    ) -> None:
+        """random_bytes(n): n unpredictable bytes. scheme: 0 or 1 with a digest, -1 simple."""
+        self._random_bytes = random_bytes
         self._buffer = b""
         self._with_digest = scheme >= 0
         self.done = False
         self.rest = b""
         self.scheme = -1  # of the server's digest; -1: it answered the simple way
+        random = random_bytes(_PACKET_RANDOM_BYTES)
         if scheme >= 0:
-            c1 = make_packet(time_ms, PLAYER_VERSION, random[:1528], scheme, PLAYER_KEY)
+            c1 = make_packet(time_ms, PLAYER_VERSION, random, scheme, PLAYER_KEY)
         else:
-            c1 = make_simple_packet(time_ms, random[:1528])
+            c1 = make_simple_packet(time_ms, random)
         self.hello = b"\x03" + c1
 
     def receive(self, data: bytes) -> bytes:
@@ -179,4 +183,5 @@ class ClientHandshake:
         if found is None:
             return s1
         self.scheme, offset = found
-        return sign(self._random, PLAYER_KEY_FULL, s1[offset : offset + _DIGEST_BYTES])
+        random = self._random_bytes(_SIGNED_RANDOM_BYTES)
+        return sign(random, PLAYER_KEY_FULL, s1[offset : offset + _DIGEST_BYTES])

@@ -197,7 +197,7 @@ def test_a_server_answers_each_captured_client_in_its_scheme(vector: Vector) -> 
     c1 = packets(vector)[0]
     expected = -1 if vector["as_c1"] is None else vector["as_c1"]["scheme"]
     for way, pieces in feedings(b"\x03" + c1 + bytes(1536) + b"chunks", vector["name"]):
-        server = handshake.ServerHandshake(bytes(3032))
+        server = handshake.ServerHandshake(bytes)
         reply = b"".join(server.receive(piece) for piece in pieces if not server.done)
         assert len(reply) == 3073, way
         assert server.scheme == expected, way
