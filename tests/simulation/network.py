@@ -106,7 +106,7 @@ class Wire:
             late = [message for message in messages if message[0] == LANE_DELTA]
             messages = [message for message in messages if message[0] != LANE_DELTA]
             if late:  # behind the deltas that are still on the common way
-                self._busy_until[2 + side] = max(self._busy_until[side :: 2])
+                self._busy_until[2 + side] = max(self._busy_until[side::2])
                 self._put(2 + side, late, epoch, network.delay() + network.lag)
         if messages:
             self._put(side, messages, epoch, network.delay())
