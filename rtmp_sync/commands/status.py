@@ -77,8 +77,8 @@ def _stopping(answers: Sequence[Status]) -> Iterator[Text]:
 
     for answer in answers:
         if stopping := answer.get("stopping"):
-            text = f"{stopping['clients']} clients, {stopping['seconds']:.0f} s at most"
-            yield Text(f"{answer['id']}: stopping: waits for {text}", style="yellow")
+            text = f"{stopping['clients']}, {stopping['seconds']:.0f} s at most"
+            yield Text(f"{answer['id']}: stopping: clients still here: {text}", style="yellow")
 
 
 def _alarms(answers: Sequence[Status]) -> Iterator[Text]:

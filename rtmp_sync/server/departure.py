@@ -46,6 +46,7 @@ class Departure:
         self._origin = origin
         self._hurried = asyncio.Event()
         self._until: float | None = None  # clients may stay
+        self._clients = 0  # that are waited for
         self._hand_over_at = -math.inf
         self._told = (-1, -math.inf)  # clients, when
         self._why = ""  # it was not handed over, as told last
@@ -59,10 +60,10 @@ class Departure:
     @property
     def status(self) -> dict[str, float] | None:
         """For `/status`: how many are waited for, and for how many seconds yet."""
-        if self._until is None:
+        if self._until is None or not self._clients:
             return None
         left = max(0.0, self._until - now())
-        return {"clients": self._origin.counts()["clients"], "seconds": round(left, 1)}
+        return {"clients": self._clients, "seconds": round(left, 1)}
 
     def hurry(self) -> None:
         """Wait for nobody any more."""
@@ -77,10 +78,10 @@ class Departure:
         while self._serves and not self._hurried.is_set():
             if await self._hand_over():
                 return
-            clients = self._ask_to_leave(until)
-            if not clients or now() >= until:
+            self._ask_to_leave(until)
+            if not self._clients or now() >= until:
                 break
-            self._tell(clients, until)
+            self._tell(self._clients, until)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(_LOOK_SECONDS):
                     await self._hurried.wait()
@@ -121,11 +122,11 @@ class Departure:
             self._log.warning("not_handed_over", why=why)
         return False
 
-    def _ask_to_leave(self, until: float) -> int:
-        """How many are still here."""
+    def _ask_to_leave(self, until: float) -> None:
+        """Once; and count who is still here. Viewers over HTTP cannot be asked."""
         origin, self._until = self._origin, until
         viewers = len(origin.http) if origin.http is not None else 0
-        return (origin.sessions.drain(True) or 0) + viewers
+        self._clients = (origin.sessions.drain(True) or 0) + viewers
 
     def _tell(self, clients: int, until: float) -> None:
         count, at = self._told
@@ -139,8 +140,9 @@ class Departure:
     async def _part(self) -> None:
         """What was written is still delivered; nothing more is taken from anybody."""
         origin, http = self._origin, self._origin.http
-        if origin.counts()["clients"]:
-            self._log.info("parting", **origin.counts())
+        if self._clients:
+            self._log.info("parting", clients=self._clients)
+        self._clients = 0
         origin.sessions.part("the origin stops")
         if http is not None:
             http.part()

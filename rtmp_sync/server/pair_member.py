@@ -150,9 +150,10 @@ class PairMember:
             status = await self._get(f"http://{self.node.admin}/status")
             stopping = status.get("stopping") if isinstance(status, dict) else None
             if stopping:
-                who = f"{self.node.id} waits for {stopping['clients']} clients to leave"
+                who = f"{self.node.id} waits until its clients have left: {stopping['clients']}"
                 if who != told:
-                    tell(f"{who}, {stopping['seconds']:.0f} s at most; Ctrl-C again: for nobody")
+                    seconds = f"{stopping['seconds']:.0f} s at most"
+                    tell(f"{who}, {seconds}; Ctrl-C again stops at once")
                 told = who
             await asyncio.sleep(HURRY_SECONDS)
 

@@ -42,7 +42,7 @@ def test_status_says_whom_a_stopping_origin_waits_for(
     apis[0].says(stopping={"clients": 3, "seconds": 4.2})
     assert cli.run(["status", "--dir", str(directory)]) == 0
     lines = capsys.readouterr().out.splitlines()
-    assert "A: stopping: waits for 3 clients, 4 s at most" in lines
+    assert "A: stopping: clients still here: 3, 4 s at most" in lines
 
 
 def test_status_tells_the_newest_move_of_the_service_with_its_steps(

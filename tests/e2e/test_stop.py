@@ -103,7 +103,7 @@ async def test_a_single_origin_waits_for_its_clients_until_it_is_told_twice() ->
                 return "waiting_for_clients" in origin.logs()
 
             await within(20, "it waits for the client", waits)
-            assert await user.call("setText", "still served") is None
+            assert await user.call("setText", "still served") == "still served"
             assert origin.stop() == 0
     finally:
         origin.clean_up()
