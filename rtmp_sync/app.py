@@ -30,6 +30,7 @@ from rtmp_sync.stream_request import StreamRequest
 if TYPE_CHECKING:
     from rtmp_sync.server.client import NetConnection
     from rtmp_sync.server.server_stream import ServerStream
+    from rtmp_sync.server.traffic import Traffic
 
 __all__ = ["Application", "Client", "Method", "SharedObject", "allow"]
 
@@ -106,6 +107,9 @@ class Surroundings(ObjectSource, Protocol):
     @property
     def clients(self) -> Mapping[str, Client]: ...
 
+    @property
+    def traffic(self) -> Traffic: ...
+
     def clear_shared_objects(self, pattern: str) -> int: ...
 
     def every(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]: ...
@@ -166,6 +170,12 @@ class Application:
     def clients(self) -> list[Client]:
         """Everyone connected to this instance now."""
         return list(self._surroundings.clients.values())
+
+    @property
+    def traffic(self) -> Traffic:
+        """What all connections to this instance have moved since it began on this origin, those
+        that are gone included, in bytes and messages."""
+        return self._surroundings.traffic
 
     @property
     def log(self) -> BoundLogger:

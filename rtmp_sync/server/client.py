@@ -117,6 +117,12 @@ class NetConnection:
         self._tasks: set[asyncio.Task[Any]] = set()
         self._redialling: asyncio.Task[None] | None = None
 
+    @property
+    def uri(self) -> str:
+        """The address that `connect` was given, or that a server's request to reconnect has named
+        since; "" before the first `connect`."""
+        return self._url.text if self._url is not None else ""
+
     # --- connect and close
 
     async def connect(

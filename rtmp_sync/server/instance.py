@@ -35,7 +35,7 @@ from rtmp_sync.server.standby_object import REPLAYING, Settings, StandbyObject
 from rtmp_sync.server.stream_keys import StreamKeys
 from rtmp_sync.server.stream_registry import StreamRegistry
 from rtmp_sync.server.tasks import Tasks
-from rtmp_sync.server.traffic import Tally
+from rtmp_sync.server.traffic import Tally, Traffic
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.server.whitelists import Access
 from rtmp_sync.state.live_stream import LiveStream
@@ -143,6 +143,14 @@ class Instance:
     def clients(self) -> dict[str, Client]:
         """Everyone connected, by client id."""
         return self._clients
+
+    @property
+    def traffic(self) -> Traffic:
+        """Of all connections since it began here."""
+        total = Traffic()
+        for one in (self.tally.ended, *(client.traffic for client in self._clients.values())):
+            total.add(one)
+        return total
 
     @property
     def at_work(self) -> bool:

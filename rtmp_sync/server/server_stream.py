@@ -21,6 +21,7 @@ from rtmp_sync.server.server_playlist import Item, Playlist
 from rtmp_sync.server.server_recording import ServerRecording
 from rtmp_sync.storage.recorder import Take
 from rtmp_sync.storage.recording import Recording
+from rtmp_sync.storage.segment import metadata_of
 from rtmp_sync.wire import amf0
 
 __all__ = ["ServerStream", "ServerStreams", "Studio"]
@@ -97,6 +98,14 @@ class ServerStream:
     def published(self) -> bool:
         """Whether anybody publishes it."""
         return self._studio.live.is_published(self.name)
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The `onMetaData` of who publishes it, as the encoder named it (`width`, `framerate`, …);
+        {} until it has come."""
+        channel = self._studio.live.channel(self.name)
+        message = channel.stream.metadata if channel is not None else None
+        return dict(metadata_of(message.payload)) if message is not None else {}
 
     async def length(self) -> float:
         """How many seconds its recording has; 0 if there is none. OSError if the disk cannot be

@@ -81,7 +81,7 @@ def _spelled(there: str) -> str:
 
 
 def _is_code(there: str) -> bool:
-    return all(re.fullmatch(r"(new )?\w+(\(\))?", name) for name in there.split(", "))
+    return all(re.fullmatch(r"(new )?[\w.]+(\(\))?", name) for name in there.split(", "))
 
 
 def _data(which: str) -> dict[str, Any]:

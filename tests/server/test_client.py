@@ -76,8 +76,10 @@ async def test_a_redirect_is_followed(server: SmallServer) -> None:
     async with SmallServer() as other:
         server.refusal = replies.connect_rejected(redirect=other.url)
         async with NetConnection() as client:
+            assert client.uri == ""
             await client.connect(server.url)
             assert len(other.peers) == 1
+            assert client.uri == server.url
 
 
 async def test_a_circle_of_redirects_ends(server: SmallServer) -> None:
@@ -283,6 +285,7 @@ async def test_a_reconnect_request_is_followed_to_its_address(
         peer.write(peer.connection.command("onStatus", 0, *values))
         await reconnected.wait()
         assert len(other.peers) == 1
+        assert client.uri == other.url
         await client.close()
 
 

@@ -71,6 +71,16 @@ async def test_a_playlist_of_live_streams_is_one_stream_that_goes_on_at_key_fram
     assert codes == ["NetStream.Play.Start", "NetStream.Play.Switch", "NetStream.Play.Complete"]
 
 
+async def test_the_metadata_of_whoever_publishes_it_is_told(origin: Origin) -> None:
+    publisher = await publish(origin, "a")
+    stream = stream_of(origin, "a")
+    assert stream.metadata == stream_of(origin, "nothing").metadata == {}
+    begin(publisher)
+    await until(lambda: stream.metadata == {"width": 320.0})
+    await publisher.stream.unpublish()
+    await until(lambda: stream.metadata == {})
+
+
 async def test_one_picture_is_waited_for_and_is_the_end(origin: Origin) -> None:
     player = await play(origin, "show")
     show = stream_of(origin, "show")

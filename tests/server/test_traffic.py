@@ -6,6 +6,7 @@ from rtmp_sync import NetConnection, Origin
 from rtmp_sync.server.commit import CommitPoint
 from rtmp_sync.server.outbox import Outbox, Outlets
 from rtmp_sync.server.traffic import Tally, Traffic
+from tests.support.joined import instance
 from tests.support.origins import until, url
 
 
@@ -61,13 +62,16 @@ async def test_a_connection_and_its_client_tell_the_same(origin: Origin) -> None
     async with NetConnection(reconnect=False) as connection:
         await connection.connect(url(origin, "probe"), "ann", "User")
         await connection.call("echo", "x" * 2000)
-        (client,) = next(iter(origin.instances)).clients.values()
+        (client,) = instance(origin).clients.values()
         (session,) = origin.sessions
         traffic = client.traffic
         assert traffic == session.traffic
         # the handshake is 1 + 1536 + 1536 bytes each way
         assert traffic.bytes_in > 3073 + 2000 < traffic.bytes_out
         assert 2 <= traffic.messages_in < 20
+        running = instance(origin)
+        assert running.application.traffic == client.traffic
     await until(lambda: not client.connected)
     assert client.traffic == Traffic()
+    assert running.application.traffic.bytes_in >= traffic.bytes_in
     assert origin.sessions.tally.ended.bytes_in >= traffic.bytes_in
