@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Awaitable, Hashable, Mapping
+from ipaddress import ip_address
 from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
@@ -114,7 +115,10 @@ class Client:
     @property
     def ip(self) -> str:
         """Its address without the port."""
-        return self.address.rpartition(":")[0].strip("[]")
+        try:
+            return str(ip_address(self.address))  # a reverse proxy tells no port
+        except ValueError:
+            return self.address.rpartition(":")[0].strip("[]")
 
     @property
     def uri(self) -> str:

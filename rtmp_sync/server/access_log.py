@@ -184,7 +184,7 @@ class AccessLog:
                 event=event,
                 category="stream" if stream else "session",
                 at=datetime.now(UTC),
-                address=_ip(client.address),
+                address=client.ip,
                 transport=client.transport,
                 app=instance.app_name,
                 instance=instance.name,
@@ -210,7 +210,7 @@ def _ip(address: str) -> str:
     """Without the port, which an address that a reverse proxy tells does not have."""
     with contextlib.suppress(ValueError):
         return str(ipaddress.ip_address(address))
-    return address.rpartition(":")[0] or address
+    return address.rpartition(":")[0].strip("[]") or address
 
 
 def _cut(value: object) -> object:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, cast
 from aiohttp import web
 
 from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.server.networks import endpoint
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
@@ -86,4 +87,4 @@ class HttpConnection(web.RequestHandler):
             self.transport.abort()
 
     def _is(self, host: str, port: int) -> None:
-        self.host, self.address = host, f"{host}:{port}"
+        self.host, self.address = host, endpoint(host, port)

@@ -82,7 +82,7 @@ class HttpHooks:
             "call": act,
             "app": instance.app_name,
             "instance": instance.name,
-            "addr": client.address,
+            "addr": client.ip,
             "clientid": client.id,
             "user": client.user_name,
             "usertype": client.user_type,

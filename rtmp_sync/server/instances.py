@@ -88,6 +88,7 @@ class Instances:
         # those that replayed calls; None: its object cannot be made
         self._standing_by: dict[str, Instance | None] = {}
         self._behind: dict[str, Mark] = {}  # reloads that this standby has not done
+        self.reloading = asyncio.Lock()  # an older file does not go over a newer one
         self._client_numbers = count(1)
         self._idle: dict[str, asyncio.TimerHandle] = {}
         self._orphans: dict[tuple[str, bytes], str] = {}  # (scope, session key) -> client id

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 
-__all__ = ["Networks", "address_group", "address_of"]
+__all__ = ["Networks", "address_group", "address_of", "endpoint"]
 
 _GROUP_BITS = 64  # of an IPv6 address: what one customer has
 
@@ -21,6 +21,11 @@ def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | Non
     if isinstance(address, ipaddress.IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped
     return address
+
+
+def endpoint(host: str, port: int) -> str:
+    """As people and `Client.address` have it: "192.0.2.1:50000", "[2001:db8::1]:50000"."""
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
 
 
 def address_group(host: str) -> str:

@@ -68,6 +68,11 @@ async def reload(
 
     Raises ConfigError for what is wrong with the file, NotReloaded, Deposed.
     """
+    async with instances.reloading:
+        return await _reload(instances, sessions, app, name)
+
+
+async def _reload(instances: Instances, sessions: Sessions, app: str, name: str | None) -> Reloaded:
     loaded = await instances.code.load(app)
     serving = await instances.version(app, loaded.application)
     if not instances.serves:

@@ -39,6 +39,7 @@ from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.inflow import Inflow
 from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.networks import endpoint
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
 from rtmp_sync.server.rtmp_link import RtmpLink
 from rtmp_sync.server.stall import StallWatch
@@ -175,7 +176,7 @@ class Session(asyncio.Protocol):
         self._transport = transport
         address = transport.get_extra_info("peername")
         self._host = str(address[0]) if address else ""
-        self.address = f"{address[0]}:{address[1]}" if address else "unknown"
+        self.address = endpoint(*address[:2]) if address else "unknown"
         self.log = self.log.bind(peer=self.address)
         if self._host in self.sessions.proxies and self.protocol == "rtmp":
             self._header = ProxyHeaderReader()
@@ -411,8 +412,9 @@ class Session(asyncio.Protocol):
         self._header = None
         if reader.header.source is not None:
             host, port = reader.header.source
-            self.log = self.log.bind(peer=f"{host}:{port}", proxy=self.address)
-            self.address = f"{host}:{port}"
+            told = endpoint(host, port)
+            self.log = self.log.bind(peer=told, proxy=self.address)
+            self.address = told
             if not self._enter(host):
                 return b""
         return rest

@@ -85,6 +85,8 @@ class Whitelists:
             name: Access(one, make_whitelist(config, name, one, self._texts[name], strict=True))
             for name, one in applications.items()
         }
+        # One after the other: files that were read before do not go over newer ones.
+        self._reloading = asyncio.Lock()
         # Of code that an instance goes on with though there is newer code.
         self._older: dict[str, WeakSet[Access]] = {name: WeakSet() for name in applications}
 
@@ -138,6 +140,10 @@ class Whitelists:
 
         Raises ConfigError, Deposed.
         """
+        async with self._reloading:
+            return await self._reload()
+
+    async def _reload(self) -> Reloaded:
         texts = await self._read()
         # not on the loop: each of many rules is held against each of many methods
         made, made_of = {}, None
@@ -148,13 +154,13 @@ class Whitelists:
             )
         seq = 0
         self._turn.writable()  # from here on nothing waits: it is one step
+        changed = [name for name, text in texts.items() if text != self._in_force(name)]
         if self._config.is_pair:
             stored = self._stored()
             self._store(
                 {name: text for name, text in texts.items() if text != stored.get(name, "")}
             )
             seq = self._turn.barrier
-        changed = [name for name, text in texts.items() if text != self._texts[name]]
         self._texts = texts
         for name, whitelist in made.items():
             self._replace(name, whitelist, texts[name])

@@ -108,6 +108,13 @@ async def test_an_unloaded_instance_ends_for_everybody(calls: Calls, scope: str)
     ]
 
 
+async def test_the_default_instance_is_unloaded_however_fms_spells_it(calls: Calls) -> None:
+    async with client_of(calls, "probe") as client:
+        heard = Heard(client)
+        assert await calls.code("unloadApp", appInst="probe/_defInst_") == SUCCESS
+        await heard.closed.wait()
+
+
 async def test_who_does_not_go_is_cut_off(calls: Calls, monkeypatch: pytest.MonkeyPatch) -> None:
     """What it would be told waits for an acknowledgement that does not come."""
     monkeypatch.setattr("rtmp_sync.server.unload._LEAVE_SECONDS", 0.05)

@@ -223,6 +223,7 @@ async def test_what_xml_cannot_hold_is_replaced(calls: Calls) -> None:
         ("getUsers", {}, "appInst is missing"),
         ("getApps", {"verbose": "perhaps"}, "verbose: give true or false"),
         ("broadcastMsg", {"scope": "Nobody", "method": "x"}, "scope: give Server, App:name or "),
+        ("broadcastMsg", {"scope": "", "method": "x"}, "scope: give Server, App:name or "),
     ],
 )
 async def test_what_cannot_be_understood_is_a_bad_value(

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from rtmp_sync.server.networks import Networks, address_group
+from rtmp_sync import Client
+from rtmp_sync.server.networks import Networks, address_group, endpoint
 
 
 @pytest.mark.parametrize(
@@ -22,6 +23,13 @@ from rtmp_sync.server.networks import Networks, address_group
 )
 def test_a_limit_counts_an_ipv4_address_or_an_ipv6_64(host: str, group: str) -> None:
     assert address_group(host) == group
+
+
+@pytest.mark.parametrize("host", ["192.0.2.1", "2001:db8::1", "::1"])
+def test_an_address_with_its_port_and_one_without_are_read_for_what_they_are(host: str) -> None:
+    """`2001:db8::1:5000` is another address; a reverse proxy tells no port."""
+    for address in (host, endpoint(host, 5000), endpoint(host, 50000)):
+        assert Client("1-1", address=address).ip == host
 
 
 def test_an_ipv4_network_has_its_addresses_however_they_are_written() -> None:

@@ -238,6 +238,32 @@ async def test_one_instance_alone_is_reloaded_and_others_keep_their_rules_with_t
         assert await bob.call("new") == "new"
 
 
+async def test_a_reload_that_read_an_older_file_does_not_undo_a_newer_one(
+    origin: Origin, apps: Path, ann: NetConnection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    code = origin.instances.code
+    load, has_read, go_on = code.load, asyncio.Event(), asyncio.Event()
+
+    async def load_slowly(app: str) -> Any:
+        loaded = await load(app)
+        if not has_read.is_set():
+            has_read.set()
+            await go_on.wait()
+        return loaded
+
+    monkeypatch.setattr(code, "load", load_slowly)
+    write(apps, "older")
+    older = asyncio.create_task(again(origin))
+    await has_read.wait()
+    write(apps, "newer")
+    newer = asyncio.create_task(again(origin))
+    await asyncio.wait([newer], timeout=0.2)  # it may not get anywhere yet
+    go_on.set()
+    await older
+    await newer
+    assert await ann.call("version") == "newer"
+
+
 async def test_a_file_that_does_not_come_to_an_end_is_waited_for_only_so_long(
     origin: Origin, apps: Path, ann: NetConnection, monkeypatch: pytest.MonkeyPatch
 ) -> None:

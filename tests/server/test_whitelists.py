@@ -109,6 +109,31 @@ async def test_the_file_counts_from_the_start_and_from_a_reload_on(
     ]
 
 
+async def test_a_reload_that_read_an_older_file_does_not_undo_a_newer_one(
+    origin: Origin, file: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whitelists = origin.instances.whitelists
+    read, has_read, go_on = whitelists._read, asyncio.Event(), asyncio.Event()
+
+    async def read_slowly() -> dict[str, str]:
+        texts = await read()
+        if not has_read.is_set():
+            has_read.set()
+            await go_on.wait()
+        return texts
+
+    monkeypatch.setattr(whitelists, "_read", read_slowly)
+    older = asyncio.create_task(whitelists.reload())
+    await has_read.wait()
+    write(file, ADD_ONLY)
+    newer = asyncio.create_task(whitelists.reload())
+    await asyncio.wait([newer], timeout=0.2)  # it may not get anywhere yet
+    go_on.set()
+    assert (await older).changed == []
+    assert (await newer).changed == ["probe"]
+    assert await allowed(origin) == ["add"]
+
+
 async def test_a_wrong_file_changes_nothing_and_is_named_with_line_and_key(
     origin: Origin, file: Path, post: Post
 ) -> None:

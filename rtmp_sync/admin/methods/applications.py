@@ -19,6 +19,7 @@ from rtmp_sync.admin.subjects import (
     wall_time,
 )
 from rtmp_sync.admin.traffic_figures import Connections, connections
+from rtmp_sync.server.instances import DEFAULT_INSTANCE
 from rtmp_sync.server.traffic import Tally
 
 
@@ -114,6 +115,8 @@ async def get_instance_stats(call: Call) -> InstanceStats:
 
 async def unload_app(call: Call) -> Done:
     app, _, instance = call.text("appInst").strip("/").partition("/")
+    if instance.casefold() == DEFAULT_INSTANCE:  # as in `scope_of`
+        instance = DEFAULT_INSTANCE
     await end_instances(call.origin, app, instance)
     return Done()
 

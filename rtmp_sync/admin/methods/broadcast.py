@@ -51,7 +51,7 @@ def _audience(call: Call) -> list[Session]:
     """Whom the scope means."""
     scope = call.text("scope").strip()
     joined = [session for session in call.origin.sessions if session.joined]
-    if _WHOLE_SERVER.fullmatch(scope):
+    if scope and _WHOLE_SERVER.fullmatch(scope):
         return joined
     found = _APP.fullmatch(scope)
     if found is None:
