@@ -14,6 +14,8 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
+from functools import partial
+from typing import Final
 
 from rtmp_sync.app import Client
 from rtmp_sync.protocol.events import MediaReceived
@@ -37,6 +39,8 @@ from rtmp_sync.wire.constants import (
 )
 
 __all__ = ["LiveStreams"]
+
+_PLAYLIST: Final = 100  # entries that wait for what is live; more is no playlist
 
 
 class _PeerPublisher(PeerStream):
@@ -84,6 +88,9 @@ class LiveStreams:
         self._publishing: dict[tuple[StreamPeer, int], Channel] = {}
         self._feeds: dict[str, Feed] = {}
         self._playing: dict[tuple[StreamPeer, int], LivePlayer] = {}
+        self._following: dict[
+            tuple[StreamPeer, int], list[Callable[[], None]]
+        ] = {}  # of a playlist
         self._going_over: dict[tuple[StreamPeer, int], tuple[str, Transition]] = {}
         self._msids: dict[StreamPeer, set[int]] = {}  # that it has used here
 
@@ -237,6 +244,25 @@ class LiveStreams:
         channel.play(player, reset=reset)
         self.on_change(name)
 
+    def append(self, peer: StreamPeer, msid: int, begin: Callable[[], None]) -> bool:
+        """Have `begin` called when what plays there is over, in its turn: at the end of its time,
+        or of the stream. False: nothing plays, or nobody knows when it will end."""
+        player, following = self._playing.get((peer, msid)), self._following.get((peer, msid), [])
+        if player is None or player.over or len(following) >= _PLAYLIST:
+            return False
+        if player.is_endless and not self.is_live(player.stream.name):
+            return False
+        player.lead_on(partial(self._go_on, peer, msid, player))
+        self._following[peer, msid] = [*following, begin]
+        return True
+
+    def _go_on(self, peer: StreamPeer, msid: int, player: LivePlayer) -> None:
+        if self._playing.get((peer, msid)) is player:  # else it was stopped meanwhile
+            following = self._following[peer, msid]
+            self.stop(peer, msid)
+            for begin in following:
+                begin()
+
     def go_over(self, peer: StreamPeer, msid: int, name: str, leave: Callable[[], None]) -> None:
         """Play a stream from its next key frame on, and what the message stream plays now until
         then. leave: called at that place."""
@@ -296,6 +322,7 @@ class LiveStreams:
         """A message stream publishes or plays no longer. lost: its client is gone, and may come
         back to go on."""
         self._stay(peer, msid)
+        self._following.pop((peer, msid), None)
         player = self._playing.pop((peer, msid), None)
         if player is not None:
             channel = self._channels[player.stream.name]
@@ -361,6 +388,9 @@ class LiveStreams:
             (self._registry.lose if lost else self._registry.end)(name)
         self._recording.end(channel)
         channel.end(lost=lost)
+        if not lost:
+            for at in channel.players.keys() & self._following.keys():
+                channel.players[at].end()
         self._forget_if_idle(channel)
         self.on_change(name)
         if isinstance(publisher, _PeerPublisher):

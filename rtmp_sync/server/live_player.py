@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
 from rtmp_sync.server.peer_stream import (
@@ -28,6 +29,7 @@ from rtmp_sync.wire.constants import (
     PLAY_RESET,
     PLAY_START,
     PLAY_STOP,
+    PLAY_SWITCH,
     PLAY_TRANSITION_COMPLETE,
     SEEK_NOTIFY,
     STREAM_BEGIN,
@@ -46,7 +48,7 @@ class LivePlayer:
     refused: media.AUDIO and media.VIDEO, when the player does not want them. since: wall time.
     duration_ms: what it wants of the stream, 0 for one picture; None: all."""
 
-    __slots__ = ("_duration_ms", "_ended", "_from_ms", "_turn", "key", "outbox", "paused",
+    __slots__ = ("_duration_ms", "_ended", "_from_ms", "_go_on", "_turn", "key", "outbox", "paused",
                  "refused", "since", "stream", "to", "waits_for_key")  # fmt: skip
 
     def __init__(
@@ -69,6 +71,17 @@ class LivePlayer:
         self._duration_ms = duration_ms
         self._from_ms: int | None = None  # timestamp of the first frame, if there is a duration
         self._ended = False
+        self._go_on: Callable[[], None] | None = None
+
+    @property
+    def over(self) -> bool:
+        """Whether all of the time that it wants was played."""
+        return self._ended
+
+    @property
+    def is_endless(self) -> bool:
+        """Whether it plays as long as there is something."""
+        return self._duration_ms is None
 
     @property
     def is_choosy(self) -> bool:
@@ -116,6 +129,16 @@ class LivePlayer:
         self.to.data(play_status(PLAY_TRANSITION_COMPLETE, **completed(self.stream.name)))
         self._resume(media.AUDIO | media.VIDEO)
 
+    def lead_on(self, go_on: Callable[[], None]) -> None:
+        """Have `go_on` called soon after this one is over: something else plays then."""
+        self._go_on = go_on
+
+    def end(self) -> None:
+        """Be over, though its time is not."""
+        if not self._ended:
+            self._ended = True
+            self._tell_end()
+
     def want(self, kind: int, wanted: bool) -> None:
         """Audio or video (`media.AUDIO`, `media.VIDEO`) is wanted, or no longer."""
         if not wanted:
@@ -156,6 +179,10 @@ class LivePlayer:
 
     def _tell_end(self) -> None:
         name, duration_ms = self.stream.name, self._duration_ms or 0
+        if self._go_on is not None:
+            self.to.data(play_status(PLAY_SWITCH, duration=duration_ms / 1000, bytes=0.0))
+            asyncio.get_running_loop().call_soon(self._go_on)  # not amid those who play
+            return
         self.to.signal(STREAM_EOF)
         self.to.data(play_status(PLAY_COMPLETE, duration=duration_ms / 1000, bytes=0.0))
         self.to.status(PLAY_STOP, f"Stopped playing {name}.", details=name)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from rtmp_sync.errors import Reject
@@ -25,35 +26,45 @@ __all__ = ["go_over", "play"]
 
 def play(session: Session, event: PlayRequested) -> None:
     """Play, instead of what plays or after it."""
-    msid, part = event.msid, event.range
+    msid = event.msid
     name = StreamRequest.parse(event.name, "play").name
 
     def decided(recording: Recording | None, error: BaseException | None) -> None:
-        instance, reset = session.instance, bool(event.reset & 1)
-
-        def play_live() -> None:
-            instance.recorded.stop(session, msid)
-            instance.live.play(session, msid, name, reset=reset, duration_ms=part.duration_ms)
-
+        instance = session.instance
         if error is not None:
             instance.recorded.stop(session, msid)
-        if error is not None or recording is not None:
             instance.live.stop(session, msid)
-        if error is not None:
             session.connection.streams.stop(msid)
             session.refuse_stream(msid, PLAY_FAILED, error)
-        elif recording is not None:
-            origin_ms = 0 if event.resumes else part.start_ms
-            wanted = Request(name, recording, part, origin_ms)
-            instance.recorded.play(session, msid, wanted, event.reset, waits=event.waits)
-        elif reset or not instance.recorded.end_with(session, msid, play_live):
-            play_live()
+        else:
+            _begin(session, event, name, recording)
         kind = "recorded" if recording is not None else "live"
         session.log.info("play", stream=name, kind=kind, accepted=error is None)
         status = access_log.OK if error is None else access_log.REFUSED
         session.sessions.access.began("play", instance, session.client, msid, name, status)
 
     _ask(session, event, decided)
+
+
+def _begin(session: Session, event: PlayRequested, name: str, recording: Recording | None) -> None:
+    """Play it now, or see that this is called again when what plays is over."""
+    msid, part, reset = event.msid, event.range, bool(event.reset & 1)
+    live, recorded = session.instance.live, session.instance.recorded
+    again = partial(_begin, session, event, name, recording)
+    if not reset:
+        if live.append(session, msid, again):
+            return
+        follows = recording is None or recorded.leads_on(session, msid)
+        if follows and recorded.lead_on(session, msid, again):
+            return
+    if recording is None:
+        recorded.stop(session, msid)
+        live.play(session, msid, name, reset=reset, duration_ms=part.duration_ms)
+        return
+    live.stop(session, msid)
+    origin_ms = 0 if event.resumes else part.start_ms
+    wanted = Request(name, recording, part, origin_ms)
+    recorded.play(session, msid, wanted, event.reset, waits=event.waits)
 
 
 def go_over(session: Session, event: TransitionRequested) -> None:
@@ -81,7 +92,7 @@ def _go_over(
     live, recorded = session.instance.live, session.instance.recorded
     to = PeerStream(session.turn, session, msid)
     if recording is None:
-        if not live.is_published(name):
+        if not (live.is_published(name) or session.instance.relays.pulls(name)):
             return False
         announce(to, name)
         live.go_over(session, msid, name, lambda: recorded.stop(session, msid))

@@ -34,10 +34,15 @@ class RecordedStreams:
         if (ms := self._buffers_ms.get((peer, msid))) is not None:
             player.set_buffer(ms)
 
-    def end_with(self, peer: StreamPeer, msid: int, then: Callable[[], None]) -> bool:
-        """Have `then` called after what plays and what is appended to it; False: nothing plays."""
+    def lead_on(self, peer: StreamPeer, msid: int, begin: Callable[[], None]) -> bool:
+        """Have `begin` called after what plays and what is appended to it; False: nothing plays."""
         player = self._players.get((peer, msid))
-        return player is not None and player.end_with(then)
+        return player is not None and player.lead_on(begin)
+
+    def leads_on(self, peer: StreamPeer, msid: int) -> bool:
+        """Whether something is called then, so that nothing more is appended."""
+        player = self._players.get((peer, msid))
+        return player is not None and player.leads_on
 
     def switch(self, peer: StreamPeer, msid: int, request: Request, offset_ms: int | None) -> bool:
         """Go over to the same content in another form, see `RecordedPlayer.switch`."""

@@ -110,7 +110,7 @@ class RecordedPlayer:
         self._to = PeerStream(turn, peer, msid)
         self._request = request
         self._next: deque[Request] = deque()
-        self._then: Callable[[], None] | None = None  # goes on with what is live
+        self._following: list[Callable[[], None]] = []  # what is live, and what follows that
         self._transition: _Transition | None = None
         self._reset = reset
         self._waits = waits
@@ -138,7 +138,7 @@ class RecordedPlayer:
 
     def append(self, request: Request, *, waits: bool) -> bool:
         """Play it after all others; False: there is nothing left to play it after."""
-        if self._ended or self._then is not None or len(self._next) >= _PLAYLIST:
+        if self._ended or self._following or len(self._next) >= _PLAYLIST:
             return False
         self._next.append(request)
         if not waits:
@@ -146,11 +146,16 @@ class RecordedPlayer:
             self._wake.set()
         return True
 
-    def end_with(self, then: Callable[[], None]) -> bool:
-        """Have `then` called after all others: what is live has no end, and ends a playlist."""
-        if self._ended or self._then is not None:
+    @property
+    def leads_on(self) -> bool:
+        """Whether something else follows than recordings."""
+        return bool(self._following)
+
+    def lead_on(self, begin: Callable[[], None]) -> bool:
+        """Have `begin` called after all others, in its turn; then this player has ended."""
+        if self._ended or len(self._following) >= _PLAYLIST:
             return False
-        self._then = then
+        self._following.append(begin)
         self._waits = False
         self._wake.set()
         return True
@@ -248,9 +253,11 @@ class RecordedPlayer:
                     self._request = self._next.popleft()
                     self._reset = False
                     self._begin()
-                elif self._then is not None:
+                elif self._following:
+                    self._ended = True
                     self._tell(PLAY_SWITCH)
-                    self._then()
+                    for begin in self._following:
+                        begin()
                     return
                 else:
                     self._complete()

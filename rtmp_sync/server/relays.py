@@ -45,6 +45,10 @@ class Relays:
         if self._sections:
             live.on_change = self._change
 
+    def pulls(self, name: str) -> bool:
+        """Whether a stream of that name is pulled when somebody wants it."""
+        return self._puller(name) is not None
+
     def let_go(self) -> None:
         """This origin serves the instance no longer."""
         self._live.on_change = lambda _: None
@@ -99,14 +103,16 @@ class Relays:
             self._ends[name] = loop.call_later(pull.linger, self._end_pull, name)
 
     def _begin_pull(self, name: str) -> None:
-        section = next(
-            (one for one in self._sections if one.pull and _matches(name, one.streams)), None
-        )
+        section = self._puller(name)
         if section is None or section.pull is None or not self._room(name):
             return
         path = path_of(self._live.hop, name, self._live.a_player(name))
         relay = RelayPull(self._live, name, Remote(section.pull, name), path, _untold)
         self._pulls[name] = _Pull(relay, section.linger)
+
+    def _puller(self, name: str) -> RelaySection | None:
+        fitting = (one for one in self._sections if one.pull and _matches(name, one.streams))
+        return next(fitting, None)
 
     def _end_pull(self, name: str) -> None:
         if (timer := self._ends.pop(name, None)) is not None:

@@ -59,6 +59,12 @@ def pictures(peer: Peer) -> list[int]:
     return [one.timestamp for one in peer.media() if one.type == VIDEO and one.payload[1] == 1]
 
 
+async def answered(peer: Peer) -> None:
+    """What it has asked for was decided."""
+    peer.send(peer.rtmp.call("getStreamLength", "film")[1])
+    await peer.event(CallAnswered)
+
+
 def ends(peer: Peer) -> list[object]:
     """What was told of the end, in its order."""
     told: list[object] = []
@@ -100,6 +106,58 @@ async def test_of_a_live_stream_as_much_is_played_as_was_asked_for(
     await peer.until(lambda: len(pictures(peer)) > len(times))
     for one in (source, witness, peer):
         one.close()
+
+
+@pytest.mark.parametrize("duration", [80, -1])
+async def test_what_is_appended_to_a_live_stream_begins_at_its_end(
+    origin: Origin, duration: int
+) -> None:
+    source, peer = await publisher(origin), await player(origin, "s", -1, duration)
+    peer.tell("play", "film", 0, 200, False)
+    peer.tell("play", "s", -1, 40, False)  # of two kinds
+    peer.tell("play", "film", 1800, 40, False)
+    await answered(peer)
+    for number in range(2):
+        source.push(VIDEO, 40 * number, picture(number))
+    await peer.until(lambda: pictures(peer) == [0, 40])
+    if duration < 0:
+        source.tell("closeStream")
+        await source.status("NetStream.Unpublish.Success")
+        source.tell("publish", "s", "live")
+    source.push(VIDEO, 80, picture(5))
+    await peer.until(lambda: pictures(peer)[:7] == [0, 40, 0, 40, 80, 120, 160])
+    await peer.until(lambda: pictures(peer)[7:] == [80])
+    source.push(VIDEO, 120, picture(6))
+    await peer.status(STOP)
+    assert pictures(peer)[7:] == [80, 0]
+    switch = "NetStream.Play.Switch"
+    assert [one for one in ends(peer) if one != STREAM_EOF] == [
+        *(switch, switch, switch),
+        *("NetStream.Play.Complete", STOP),
+    ]
+    source.close()
+    peer.close()
+
+
+async def test_what_is_played_instead_ends_what_was_appended(origin: Origin) -> None:
+    source, peer = await publisher(origin), await player(origin, "s", -1, 80)
+    peer.tell("play", "film", 0, -1, False)
+    peer.tell("play", "s", -1, 80, True)
+    await answered(peer)
+    for number in range(3):
+        source.push(VIDEO, 40 * number, picture(number))
+    await peer.status(STOP)
+    assert pictures(peer) == [0, 40]
+    source.close()
+    peer.close()
+
+
+async def test_nothing_waits_for_the_end_of_what_nobody_publishes(origin: Origin) -> None:
+    peer = await player(origin, "s", -1)
+    peer.tell("play", "film", 0, 40, False)
+    await peer.status(STOP)
+    assert pictures(peer) == [0]
+    peer.close()
 
 
 async def test_time_that_wraps_ends_nothing(origin: Origin) -> None:

@@ -210,6 +210,23 @@ async def test_a_target_that_never_answers_is_given_up(
     silent.close()
 
 
+async def test_who_goes_over_to_a_stream_that_can_be_pulled_has_it_pulled(tmp_path: Path) -> None:
+    async with running(tmp_path / "from") as source:
+        pull = relays({"pull": url(source, "probe"), "streams": ["far"], "linger": 0.0})
+        async with running(tmp_path / "to", apps=pull) as origin:
+            far, near = await publish(source, "far"), await publish(origin, "near")
+            begin(near)
+            player = await play(origin, "near")
+            with pytest.raises(CallError, match="There is no place in other"):
+                await player.stream.switch("other")
+            await player.stream.switch("far")
+            begin(far)
+            await until(lambda: instance(origin).live.is_published("far"))
+            far.stream.send(VIDEO, 40, key(b"2"))
+            await until(lambda: player.frames[-1][2] == key(b"2"))
+            assert instance(origin).live.audience("near") == 0
+
+
 async def test_a_stream_is_pulled_for_a_browser_too(tmp_path: Path) -> None:
     async with running(tmp_path / "from") as source:
         pull = relays({"pull": url(source, "probe")})
