@@ -4,7 +4,9 @@ File mode rests on that: a NAS mounted with attribute caching shows old files, a
 reads old files goes on serving when it must not. So each node writes something new, names it
 over the link, and the other one reads; what it found goes along with its own next nonce, so
 that both know. Several times in a row, since the first look at a file is never a cached one;
-then now and then, for as long as the link works.
+then now and then, for as long as the link works. A cache that runs out shows what is there, too,
+once: a store that was found wanting is tested on without a pause, and right again when it was
+right as many times in a row.
 """
 
 from __future__ import annotations
@@ -53,6 +55,7 @@ class StoreCoherence:
         self._anew = asyncio.Event()  # the link has come: begin from the first round
         self._named: tuple[str, str] | None = None
         self._read: str | None = None  # the last time
+        self._right = 0  # reads in a row that showed what is there
         self._reading: asyncio.Task[None] | None = None
 
     @property
@@ -93,7 +96,8 @@ class StoreCoherence:
                 self._name(nonce, self.seen is False)
                 rounds += 1
             with suppress(TimeoutError):
-                async with asyncio.timeout(SOON_SECONDS if rounds < SOON_ROUNDS else LATER_SECONDS):
+                soon = rounds < SOON_ROUNDS or self.coherent is False
+                async with asyncio.timeout(SOON_SECONDS if soon else LATER_SECONDS):
                     await self._anew.wait()
 
     async def stop(self) -> None:
@@ -115,6 +119,9 @@ class StoreCoherence:
 
     def _saw(self, seen: bool) -> None:
         """The other node hears at once of what is news: it is good until found otherwise."""
+        self._right = self._right + 1 if seen else 0
+        if self.seen is False and self._right < SOON_ROUNDS:
+            seen = False
         if seen is not (self.seen is not False):
             self._anew.set()
         self._conclude(seen, self.shown)

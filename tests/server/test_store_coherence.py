@@ -102,6 +102,27 @@ async def test_a_mount_that_caches_is_found_out_and_believed_again_when_it_is_me
     assert a.verdicts == b.verdicts == [False, True]
 
 
+async def test_a_cache_that_runs_out_now_and_then_is_not_taken_for_a_good_mount(
+    nodes: list[Node],
+) -> None:
+    a, b = nodes
+    b.mount.caches = True
+    link(nodes, True)
+    await until(lambda: a.test.coherent is b.test.coherent is False)
+    read = b.mount.read_nonce
+    reads = 0
+
+    async def runs_out(node: str) -> str | None:
+        nonlocal reads
+        reads += 1
+        b.mount.caches = reads % 3 > 0  # one look in three is a fresh one
+        return await read(node)
+
+    b.mount.read_nonce = runs_out  # type: ignore[method-assign]  # the double's own
+    await until(lambda: reads > 30)  # which takes more than the pauses between tests that pass
+    assert a.verdicts == b.verdicts == [False]
+
+
 async def test_a_store_that_does_not_answer_is_not_taken_for_a_stale_one(
     nodes: list[Node],
 ) -> None:
