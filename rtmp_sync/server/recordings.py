@@ -13,6 +13,7 @@ has threads of its own, so that one that hangs holds up nothing in the others.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -196,14 +197,23 @@ class Recordings:
         self._mending = self._start(self._mend_all())
 
     async def _mend_all(self) -> None:
-        missed = False
+        missed: list[Path] = []
+
+        def miss(folder: Path, error: OSError) -> None:
+            missed.append(folder)
+            self._log.warning("media_not_looked_at", folder=str(folder), error=str(error))
+
         for root, lane in self._lanes.items():
             try:
-                for folder, identity in await _in(lane, _folders_in, root):
-                    await self._mend(folder, identity, lane)
+                found = await _in(lane, _folders_in, root)
             except OSError as error:
-                missed = True
-                self._log.warning("media_not_looked_at", folder=str(root), error=str(error))
+                miss(root, error)
+                continue
+            for folder, identity in found:
+                try:
+                    await self._mend(folder, identity, lane)
+                except OSError as error:  # the others are still to be mended
+                    miss(folder, error)
         if not missed:
             self._mended = None
 
@@ -263,6 +273,7 @@ def _make_folder(folder: Path) -> Identity:
 def _folders_in(root: Path) -> list[tuple[Path, Identity]]:
     found = []
     for folder in recordings_in(root):
-        status = folder.stat()
-        found.append((folder, (status.st_dev, status.st_ino)))
+        with contextlib.suppress(FileNotFoundError):  # nothing was recorded, and it went again
+            status = folder.stat()
+            found.append((folder, (status.st_dev, status.st_ino)))
     return found

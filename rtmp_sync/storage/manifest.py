@@ -34,10 +34,12 @@ __all__ = [
     "segment_file",
     "segment_from",
     "update_manifest",
+    "whole",
 ]
 
 MANIFEST: Final = "manifest.json"
 _MAX_BYTES: Final = 16 * 1024 * 1024  # some 80,000 segments
+_MAX_WHOLE: Final = 1 << 53  # as much as AMF's numbers tell exactly
 _MAX_LOOKS: Final = 50  # at segments, with one writing: a stream waits for it
 
 SegmentState = Literal["open", "closed", "repaired"]
@@ -75,7 +77,7 @@ def load_manifest(folder: Path) -> list[SegmentInfo]:
         with (folder / MANIFEST).open("rb") as file:
             content = json.loads(file.read(_MAX_BYTES))
         return sorted((segment_from(one) for one in content["segments"]), key=lambda one: one.place)
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):  # JSON nests
         return []
 
 
@@ -132,14 +134,21 @@ def describe(
     return SegmentInfo(
         file,
         node,
-        _whole(facts.get("epoch")),
-        _whole(facts.get("number")),
-        _whole(facts.get("startMs")),
-        _whole(metadata.get("duration"), 1000),
-        _whole(metadata.get("filesize")),
-        _whole(facts.get("gapMs")),
+        whole(facts.get("epoch")),
+        whole(facts.get("number")),
+        whole(facts.get("startMs")),
+        whole(metadata.get("duration"), 1000),
+        whole(metadata.get("filesize")),
+        whole(facts.get("gapMs")),
         "repaired" if repaired else "closed" if "duration" in metadata else "open",
     )
+
+
+def whole(value: object, times: int = 1) -> int:
+    """What a file tells as a number, multiplied; 0 for what no field holds."""
+    if not isinstance(value, float) or not 0 <= value * times < _MAX_WHOLE:
+        return 0
+    return round(value * times)
 
 
 def _complete(told: Iterable[SegmentInfo]) -> set[str]:
@@ -161,10 +170,6 @@ def _look(folder: Path, files: Iterable[str]) -> Iterator[SegmentInfo]:
             yield info
 
 
-def _whole(value: object, times: int = 1) -> int:
-    return round(value * times) if isinstance(value, float) else 0
-
-
 def segment_from(told: Mapping[str, object]) -> SegmentInfo:
     """From its fields by name. Raises KeyError, TypeError or ValueError for what is none."""
     values: dict[str, object] = {}
@@ -173,5 +178,7 @@ def segment_from(told: Mapping[str, object]) -> SegmentInfo:
         wanted = int if field.type == "int" else str
         if not isinstance(value, wanted) or isinstance(value, bool):
             raise TypeError(field.name)
+        if isinstance(value, int) and not 0 <= value < _MAX_WHOLE:
+            raise ValueError(field.name)
         values[field.name] = value
     return SegmentInfo(**values)  # type: ignore[arg-type]  # each was looked at

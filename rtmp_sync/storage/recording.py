@@ -20,10 +20,10 @@ from dataclasses import dataclass, field
 from operator import itemgetter
 from pathlib import Path
 from struct import Struct
-from typing import Any, BinaryIO, Final, NamedTuple, TypeVar
+from typing import Any, BinaryIO, Final, NamedTuple, TypeGuard, TypeVar
 
 from rtmp_sync.errors import RemoteProtocolError
-from rtmp_sync.storage.manifest import SegmentInfo, elsewhere, load_manifest
+from rtmp_sync.storage.manifest import SegmentInfo, elsewhere, load_manifest, whole
 from rtmp_sync.storage.media_folders import FILE, RECORDING
 from rtmp_sync.storage.segment import FACTS, TAG_BYTES, facts_in, read_metadata
 from rtmp_sync.wire import media
@@ -35,6 +35,7 @@ T = TypeVar("T")
 
 _HEAD: Final = Struct(">IIBBB")  # type + size, timestamp + its upper byte, stream id
 _HEAD_BYTES: Final = 11
+_MAX_SECONDS: Final = (1 << 32) / 1000  # timestamps are ms in 32 bits
 _PEEK_BYTES: Final = 16  # of a tag's data, to see whether decoding may start there
 _OURS: Final = frozenset({FACTS, "keyframes", "filesize", "datasize"})
 
@@ -297,8 +298,7 @@ def _look_at_file(path: Path) -> _File:
         end = file.seek(0, 2)
         if _tag_at(file, first, end)[0] is None:
             raise RemoteProtocolError("an FLV file in which nothing is whole")
-        start = facts_in(metadata).get("startMs", 0.0)
-        start_ms = int(start) if isinstance(start, float) else 0
+        start_ms = whole(facts_in(metadata).get("startMs"))
         entries, last_ms = _told_index(metadata, file, first, end) or _scan(file, first, end)
     return _File(path, start_ms, first, end, last_ms, entries, metadata)
 
@@ -308,7 +308,7 @@ def _told_index(
 ) -> tuple[list[tuple[int, int]], int] | None:
     """What the file says of itself, if it is true: other programs move tags and forget it."""
     index, duration = metadata.get("keyframes"), metadata.get("lasttimestamp")
-    if not isinstance(index, dict) or not isinstance(duration, float):
+    if not isinstance(index, dict) or not _is_time(duration):
         return None
     times, positions = index.get("times"), index.get("filepositions")
     if (
@@ -319,7 +319,7 @@ def _told_index(
         return None
     entries = []
     for seconds, at in zip(times, positions, strict=True):
-        if not isinstance(seconds, float) or not isinstance(at, float) or not first <= at < end:
+        if not _is_time(seconds) or not isinstance(at, float) or not first <= at < end:
             return None
         entries.append((round(seconds * 1000), int(at)))
     if not entries or entries != sorted(entries):
@@ -329,6 +329,11 @@ def _told_index(
         if tag is None or not tag.flags & (media.KEY_FRAME | media.SEQUENCE_HEADER):
             return None
     return entries, round(duration * 1000)
+
+
+def _is_time(seconds: object) -> TypeGuard[float]:
+    """Whether a tag can be at that time."""
+    return isinstance(seconds, float) and 0 <= seconds < _MAX_SECONDS
 
 
 def _scan(file: BinaryIO, first: int, end: int) -> tuple[list[tuple[int, int]], int]:

@@ -11,8 +11,10 @@ from pathlib import Path
 import pytest
 
 from rtmp_sync.server import recordings
-from rtmp_sync.storage.manifest import load_manifest
-from rtmp_sync.storage.segment import read_metadata
+from rtmp_sync.storage.manifest import SegmentInfo, load_manifest, segment_file
+from rtmp_sync.storage.mending import mend
+from rtmp_sync.storage.segment import Segment, read_metadata
+from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import VIDEO
 from tests.support.fuse_disk import FuseDisk
 from tests.support.origins import running, until
@@ -275,6 +277,30 @@ async def test_a_nas_that_hangs_holds_up_nothing_but_its_own_recordings(
                 one.close()
     finally:
         nas.close()
+
+
+async def test_a_folder_that_cannot_be_mended_keeps_no_other_from_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folders = [folder(tmp_path, name) for name in "abc"]
+    for one in folders:
+        one.mkdir(parents=True)
+        segment = Segment({"node": "A", "epoch": 1.0, "number": 1.0, "startMs": 0.0, "gapMs": 0.0})
+        key = b"\x17\1\0\0\0key"
+        data = segment.begin() + segment.tag(VIDEO, 0, key, media.classify(VIDEO, key))
+        (one / segment_file(1, 1)).write_bytes(data)
+    refused: list[Path] = []
+
+    def mend_but_the_first(one: Path, node_id: str) -> list[SegmentInfo]:
+        if not refused:
+            refused.append(one)
+            raise PermissionError("not this one")
+        return mend(one, node_id)
+
+    monkeypatch.setattr(recordings, "mend", mend_but_the_first)
+    async with studio(tmp_path):
+        await until(lambda: [states(one) for one in folders].count(["repaired"]) == 2)
+        assert states(refused[0]) == []
 
 
 async def test_ten_thousand_names_leave_nothing_behind(tmp_path: Path) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import struct
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -119,6 +121,41 @@ def test_processes_of_the_same_id_on_two_hosts_do_not_write_into_each_others_fil
     save_manifest(tmp_path, [first])
     assert load_manifest(tmp_path) == [first]
     assert [path.name for path in tmp_path.iterdir()] == [MANIFEST]
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), -1.0, 1e300])
+async def test_numbers_that_nobody_wrote_are_none(tmp_path: Path, number: float) -> None:
+    """A flipped bit, or somebody's joke."""
+    folder, lane = tmp_path / "s.rec", MediaLane()
+    path = folder / written(folder, 4, 1, start_ms=0).file
+    content = path.read_bytes()
+    for key in (b"startMs", b"lasttimestamp", b"epoch"):
+        at = content.index(key) + len(key)
+        content = content[: at + 1] + struct.pack(">d", number) + content[at + 9 :]
+    path.write_bytes(content)
+    recording = await Recording.open(tmp_path / "s", lane)
+    assert recording is not None
+    tags, _ = await recording.read(recording.begin, 1000)
+    assert [tag.ms for tag in tags] == [0, 40]
+    await recording.close()
+    update_manifest(folder, [])
+    (told,) = load_manifest(folder)
+    assert (told.epoch, told.start_ms, told.duration_ms) == (0, 0, 40)
+    lane.shutdown()
+
+
+@pytest.mark.parametrize("content", ["[" * 100_000, "{}", '{"segments": [1]}'])
+def test_a_manifest_that_is_nonsense_tells_nothing(tmp_path: Path, content: str) -> None:
+    (tmp_path / MANIFEST).write_text(content)
+    assert load_manifest(tmp_path) == []
+
+
+@pytest.mark.parametrize("number", [-1, 10**400])
+def test_a_manifest_with_numbers_that_nobody_wrote_tells_nothing(
+    tmp_path: Path, number: int
+) -> None:
+    save_manifest(tmp_path, [replace(far(3, 1, 0), start_ms=number)])
+    assert load_manifest(tmp_path) == []
 
 
 def test_a_manifest_that_is_lost_is_made_again_a_part_with_each_write(
