@@ -1,7 +1,7 @@
 """Half-open handshakes: how long a good client takes to connect while a crowd does not finish.
 
-The crowd comes all at once; whoever is let go (`rtmp.handshake_timeout`) comes again at once. The
-good client connects all the time: TCP, TLS where it is the port's, RTMP's handshake, an accepted
+The crowd comes all at once, from an address of its own; whoever is let go
+(`rtmp.handshake_timeout`) comes again at once. The good client connects all the time: TCP, TLS where it is the port's, RTMP's handshake, an accepted
 `connect`. Crowd, good client and server are processes of their own.
 
     nothing    the crowd says nothing
@@ -35,10 +35,11 @@ BEFORE_SECONDS = 0.5  # of the good client, before the crowd comes
 
 @dataclass(frozen=True)
 class Figure:
-    """Delays of the good client in milliseconds; begun: handshakes of the crowd; busy: the
-    server, in percent of a processor."""
+    """Delays of the good client in milliseconds; refused: connects of its; begun: handshakes of
+    the crowd; busy: the server, in percent of a processor."""
 
     connects: int
+    refused: int
     median: float
     at_99: float
     worst: float
@@ -71,9 +72,10 @@ def measure(target: Target, crowd_size: int, opening: bytes | None, seconds: flo
             crowd.ask("come", crowd_size)
         delays = sorted(1000 * one for one in good.hear())
         used, elapsed = cpu_seconds(target.pid) - cpu, time.perf_counter() - since
-        begun = crowd.ask("begun")
+        begun, refused = crowd.ask("begun"), good.ask("refused")
     return Figure(
         len(delays),
+        refused,
         median(delays),
         delays[len(delays) * 99 // 100],
         delays[-1],
@@ -85,8 +87,8 @@ def measure(target: Target, crowd_size: int, opening: bytes | None, seconds: flo
 def main() -> None:
     parser = arguments(__doc__)
     parser.add_argument("--connections", type=int, default=2000, help="of the crowd")
-    parser.add_argument("--seconds", type=float, default=5.0, help="of each run")
-    parser.add_argument("--handshake-timeout", type=float, default=2.0, metavar="SECONDS")
+    parser.add_argument("--seconds", type=float, default=6.0, help="of each run")
+    parser.add_argument("--handshake-timeout", type=float, default=5.0, metavar="SECONDS")
     options = parser.parse_args()
     let_many_be_open(options.connections)
     figures: dict[tuple[str, str], Figure] = {}
@@ -116,7 +118,16 @@ def main() -> None:
     report(
         "half_open",
         f"milliseconds of a good client, {options.connections:,} half-open handshakes",
-        ("run", "connects", "median", "99 %", "worst", "crowd's handshakes", "server busy %"),
+        (
+            "run",
+            "connects",
+            "refused",
+            "median",
+            "99 %",
+            "worst",
+            "crowd's handshakes",
+            "server busy %",
+        ),
         [(f"{port}, {crowd}", *asdict(one).values()) for (port, crowd), one in figures.items()],
         figures={
             port: {crowd: asdict(one) for (of, crowd), one in figures.items() if of == port}

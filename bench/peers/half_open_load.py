@@ -17,6 +17,7 @@ from bench.peers.remote import Pipe, answer_next
 
 __all__ = ["run_crowd", "run_good_client"]
 
+CROWD = "127.0.0.2"  # the good client comes from another address
 PATIENCE = 20.0  # seconds for one step of the good client
 PAUSE = 0.01  # seconds between two of its connects
 
@@ -51,7 +52,7 @@ class Crowd:
                     return
 
     def _begin(self) -> None:
-        one = socket.create_connection(self._address)
+        one = socket.create_connection(self._address, source_address=(CROWD, 0))
         one.sendall(self._opening)
         self._open[one.fileno()] = one
         self._epoll.register(one, select.EPOLLIN)
@@ -75,6 +76,7 @@ class GoodClient:
         self._port = port
         self._hello = hello(digest=True)
         self._connect = connect_command(port)
+        self._refused = 0
         self._tls: ssl.SSLContext | None = None
         if authority is not None:
             self._tls = ssl.create_default_context(cafile=authority)
@@ -82,18 +84,30 @@ class GoodClient:
 
     def delays(self, seconds: float) -> list[float]:
         """Of all connects in that time, from the first packet to the accepted connect, in
-        seconds."""
+        seconds; with one that is refused goes the time until another one is accepted."""
         found = []
         end = time.perf_counter() + seconds
         while (begun := time.perf_counter()) < end:
-            self._once()
+            while not self._succeeds():
+                self._refused += 1
             found.append(time.perf_counter() - begun)
             time.sleep(PAUSE)
         return found
 
+    def refused(self) -> int:
+        """How many so far; the server should have accepted them."""
+        return self._refused
+
     def run(self) -> None:
         while answer_next(self._pipe, self):
             pass
+
+    def _succeeds(self) -> bool:
+        try:
+            self._once()
+        except OSError:  # ssl's errors are such, too
+            return False
+        return True
 
     def _once(self) -> None:
         with socket.create_connection((HOST, self._port), PATIENCE) as plain:
@@ -111,7 +125,7 @@ class GoodClient:
     def _received(self, one: socket.socket) -> bytes:
         data = one.recv(65536)
         if not data:
-            raise SystemExit("the server closed a good client's connection")
+            raise ConnectionResetError("the server closed it")
         return data
 
 
