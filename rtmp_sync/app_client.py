@@ -5,15 +5,17 @@ from __future__ import annotations
 import time
 from collections.abc import Awaitable, Hashable, Mapping
 from ipaddress import ip_address
-from types import MappingProxyType
-from typing import Any, Literal, Protocol
+from types import EllipsisType, MappingProxyType
+from typing import Any, Final, Literal, Protocol
 
+from rtmp_sync.bandwidth_limit import BandwidthLimit
 from rtmp_sync.errors import ConnectionLost
 from rtmp_sync.server.traffic import Traffic
 
 __all__ = ["Client", "ClientLink", "Transport"]
 
 Transport = Literal["rtmp", "rtmps", "http", "websocket"]
+_NO_LIMIT: Final = BandwidthLimit()
 
 
 class ClientLink(Protocol):
@@ -29,6 +31,12 @@ class ClientLink(Protocol):
     def redirect(self, url: str, description: str) -> bool: ...
 
     def ping(self) -> Awaitable[float]: ...
+
+    def limit_to_server(self, rate: int | None) -> None:
+        """No more bytes a second are read of it from now on."""
+
+    def limit_to_client(self, rate: int | None) -> None:
+        """No more bytes a second are sent to it from now on."""
 
     @property
     def traffic(self) -> Traffic: ...
@@ -53,6 +61,7 @@ class Client:
     """
 
     __slots__ = (
+        "_bandwidth_limit",
         "_granted",
         "_link",
         "_user_type",
@@ -102,6 +111,7 @@ class Client:
         self.audio_sample_access = ""
         self.video_sample_access = ""
         self.attributes: dict[str, Any] = {}
+        self._bandwidth_limit = _NO_LIMIT
         self._link = link
 
     def __repr__(self) -> str:
@@ -139,6 +149,38 @@ class Client:
     def traffic(self) -> Traffic:
         """What its connection has moved so far, in bytes and messages; nothing once it is gone."""
         return self._link.traffic if self._link is not None else Traffic()
+
+    @property
+    def bandwidth_limit(self) -> BandwidthLimit:
+        """Bytes a second that it may send (`to_server`) and that it is sent (`to_client`); None:
+        any number. At first those of the configuration."""
+        return self._bandwidth_limit
+
+    def set_bandwidth_limit(
+        self,
+        *,
+        to_server: int | EllipsisType | None = ...,
+        to_client: int | EllipsisType | None = ...,
+    ) -> None:
+        """Other limits from now on, in bytes a second; None: any number; what is not given stays.
+
+        Who sends more is read later (`rtmp.max_byte_rate` counts, too, if that is less). Of a live
+        stream that is more than what may be sent pictures are left out, then sound; recordings and
+        all else come later. A second's worth may pass at once. It is of this connection: set it
+        again in `on_connect`. Raises ValueError for less than 1,024. FMS: Client.setBandwidthLimit.
+        """
+        old = self._bandwidth_limit
+        new = BandwidthLimit(
+            old.to_server if isinstance(to_server, EllipsisType) else to_server,
+            old.to_client if isinstance(to_client, EllipsisType) else to_client,
+        )
+        self._bandwidth_limit = new
+        if self._link is None:
+            return
+        if new.to_server != old.to_server:
+            self._link.limit_to_server(new.to_server)
+        if new.to_client != old.to_client:
+            self._link.limit_to_client(new.to_client)
 
     @property
     def user_type(self) -> str:

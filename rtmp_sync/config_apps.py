@@ -10,6 +10,7 @@ from typing import Annotated, Self
 
 from pydantic import ConfigDict, Field, model_validator
 
+from rtmp_sync.bandwidth_limit import BandwidthLimit
 from rtmp_sync.config_sections import Bytes, Count, Seconds, SecondsOrZero, Section
 from rtmp_sync.config_values import ConfigPath
 
@@ -67,6 +68,12 @@ class AppSection(Section):
     """Slots of one shared object; clients add no more, the application may."""
     max_object_bytes: Bytes = 67_108_864
     """Bytes of one shared object, names and values of its slots together; likewise."""
+    client_to_server_rate: Bytes | None = None
+    """Bytes a second that one client of the application may send, as `rtmp.max_byte_rate`: the
+    smaller one counts. `on_connect` may set another (`client.set_bandwidth_limit`)."""
+    server_to_client_rate: Bytes | None = None
+    """Bytes a second that one client is sent: what is more of a live stream loses pictures, then
+    sound; recordings, calls and shared objects come later. Likewise."""
     start: list[Annotated[str, Field(min_length=1, pattern="^[^/]+$")]] = []
     """Names of instances that run without anybody having connected, as long as this origin is the
     active one; `"_definst_"` is the one of clients that name none."""
@@ -83,9 +90,22 @@ class AppsSection(Section):
     directory: ConfigPath = Path("apps")
     """Folder of the application files; `NAME.py` serves `rtmp://host/NAME`."""
 
+    client_to_server_rate: Bytes | None = None
+    """`[apps.NAME] client_to_server_rate` of all applications that have none of their own."""
+    server_to_client_rate: Bytes | None = None
+    """`[apps.NAME] server_to_client_rate`, likewise."""
+
     def section(self, name: str) -> AppSection:
         """The overrides of application `name`; an empty set when the file has none."""
         return self.__pydantic_extra__.get(name) or AppSection()
+
+    def bandwidth_limit(self, name: str) -> BandwidthLimit:
+        """What a client of application `name` begins with."""
+        own = self.section(name)
+        return BandwidthLimit(
+            own.client_to_server_rate or self.client_to_server_rate,
+            own.server_to_client_rate or self.server_to_client_rate,
+        )
 
     @property
     def configured(self) -> list[str]:

@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 
 import rtmp_sync
 from rtmp_sync import errors
+from rtmp_sync.bandwidth_limit import BandwidthLimit
 from rtmp_sync.server.remote_object import RemoteSharedObject
 from rtmp_sync.server.remote_stream import RemoteStream
 from rtmp_sync.server.traffic import Traffic
@@ -25,15 +26,16 @@ __all__ = ["GROUPS", "Member", "attributes", "members", "named", "page"]
 
 GROUPS = {
     "Writing an application": (
-        *("Application", "allow", "Client", "Traffic", "SharedObject", "ServerStream"),
-        "StreamRequest",
+        *("Application", "allow", "Client", "Traffic", "BandwidthLimit", "SharedObject"),
+        *("ServerStream", "StreamRequest"),
     ),
     "A client": ("NetConnection", "RemoteSharedObject", "RemoteStream"),
     "Running an origin": ("Config", "Origin"),
     "Errors": tuple(errors.__all__),
 }
 
-_GIVEN = {one.__name__: one for one in (RemoteSharedObject, RemoteStream, Traffic)}  # not imported
+_RETURNED = (BandwidthLimit, RemoteSharedObject, RemoteStream, Traffic)  # not imported
+_GIVEN = {one.__name__: one for one in _RETURNED}
 
 # What the server's own modules call; no part of the promise.
 _OWN = {

@@ -20,6 +20,7 @@ __all__ = [
     "connections",
     "denied",
     "folder",
+    "rate",
     "rtmp_port",
     "virtual_folder",
 ]
@@ -83,6 +84,14 @@ def connections(value: str) -> object:
     number = _whole(value)
     if number <= 0:
         raise ValueError("any number in FMS: give one that the machine can serve")
+    return number
+
+
+def rate(value: str) -> object:
+    """Bytes a second."""
+    number = _whole(value)
+    if number <= 0:
+        raise ValueError("any number, as here without the key")
     return number
 
 

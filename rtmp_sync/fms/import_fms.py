@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
@@ -20,8 +21,11 @@ from rtmp_sync.fms.mapping import APPLICATION_OBJECT, SECRET_PATHS, find
 
 __all__ = ["Imported", "import_fms"]
 
+_APPS: Final = ("apps",)
+_BARE: Final = re.compile(r"[A-Za-z0-9_-]+")
 _SHOWN_CHARS: Final = 120
 _NO_FOLDER: Final = "there is no such folder here: create or mount it, then take the # away"
+_NO_CODE: Final = "there is no such application yet: then take the # away here and from its table"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +40,19 @@ class Mapped:
     name: str = ""
     note: str = ""
     waits: str = ""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """Where the value stands: the names of its tables, and its own."""
+        names = self.key.split(".")
+        if names[0] == "apps" and self.setting.app:
+            names.insert(1, self.setting.app)
+        return (*names, self.name) if self.name else tuple(names)
+
+    @property
+    def plain(self) -> object:
+        """The value as TOML has it."""
+        return self.value.path if isinstance(self.value, Folder) else self.value
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +81,17 @@ class Imported:
             lines.insert(
                 2, f"# Other virtual hosts, each a configuration of its own (--vhost): {named}"
             )
-        lines += ["", "[apps]", 'directory = "apps"']
-        lines += [
-            f"# {_shown(name)}: write it in Python, apps/NAME.py (docs/tutorial.md)"
-            for name in self.folder.applications
-        ]
-        for table in dict.fromkeys(one.key.rpartition(".")[0] or one.key for one in self.mapped):
-            inside = [one for one in self.mapped if _table(one) == table]
-            lines += ["", f"[{table}]", *(_line(one) for one in inside)]
+        for table in dict.fromkeys([_APPS, *(one.path[:-1] for one in self.mapped)]):
+            inside = [one for one in self.mapped if one.path[:-1] == table]
+            waits = "# " if len(table) == 2 and all(one.waits == _NO_CODE for one in inside) else ""
+            lines += ["", f"{waits}[{'.'.join(_name(part) for part in table)}]"]
+            if table == _APPS:
+                lines.append('directory = "apps"')
+                lines += [
+                    f"# {_shown(name)}: write it in Python, apps/NAME.py (docs/tutorial.md)"
+                    for name in self.folder.applications
+                ]
+            lines += [_line(one) for one in inside]
         lines += ["", "# Without a counterpart"]
         shown = ""
         for setting, reason in self.unmapped:
@@ -108,20 +128,19 @@ def import_fms(folder: FmsFolder, source: str, *, node_id: str, directory: Path)
     """
     _check_node_id(node_id)
     imported = Imported(source, folder, node_id)
-    taken: dict[tuple[str, str], str] = {}
+    taken: dict[tuple[str, ...], str] = {}
     for setting in folder.settings:
         found = _mapped(setting)
         if isinstance(found, str):
             imported.unmapped.append((setting, found))
             continue
-        place = (found.key, found.name)
-        if place in taken:
-            reason = f"one is enough for {_full_key(found)}: that of {taken[place]}"
+        if found.path in taken:
+            reason = f"one is enough for {_full_key(found)}: that of {taken[found.path]}"
             imported.unmapped.append((setting, reason))
         elif wrong := _wrong(found, node_id):
             imported.unmapped.append((setting, wrong))
         else:
-            taken[place] = setting.file
+            taken[found.path] = setting.file
             imported.mapped.append(_seen(found, directory))
     _hold_back(imported)
     return imported
@@ -136,11 +155,13 @@ def _check_node_id(node_id: str) -> None:
 
 def _hold_back(imported: Imported) -> None:
     """What breaks a rule between keys waits, too: a port that another listener has, say."""
-    data: dict[str, dict[str, Any]] = {"node": {"id": imported.node_id}}
+    data: dict[str, Any] = {"node": {"id": imported.node_id}}
     for one in imported.mapped:
         if not (one.waits or one.name or isinstance(one.value, Folder)):
-            table, _, key = one.key.rpartition(".")
-            data.setdefault(table, {})[key] = one.value
+            table = data
+            for name in one.path[:-1]:
+                table = table.setdefault(name, {})
+            table[one.path[-1]] = one.value
     for error in broken_rules(Config.model_validate(data)):
         for index, one in enumerate(imported.mapped):
             if one.key == error.key:
@@ -170,10 +191,9 @@ def _mapped(setting: Setting) -> Mapped | str:
 
 def _wrong(mapped: Mapped, node_id: str) -> str:
     """What our configuration says against this value alone; "" if nothing."""
-    value: object = mapped.value.path if isinstance(mapped.value, Folder) else mapped.value
-    inner: object = {mapped.name: value} if mapped.name else value
-    table, _, key = mapped.key.rpartition(".")
-    data = {table: {key: inner}} if table else {key: inner}
+    data: Any = mapped.plain
+    for name in reversed(mapped.path):
+        data = {name: data}
     try:
         Config.model_validate({"node": {"id": node_id}, **data})
     except ValidationError as error:
@@ -182,7 +202,10 @@ def _wrong(mapped: Mapped, node_id: str) -> str:
 
 
 def _seen(mapped: Mapped, directory: Path) -> Mapped:
-    """A folder that is not there yet must wait."""
+    """What is about a folder or an application that is not there yet must wait."""
+    of_application = mapped.path[0] == "apps" and len(mapped.path) > 2
+    if of_application and not (directory / "apps" / f"{mapped.path[1]}.py").is_file():
+        return replace(mapped, waits=_NO_CODE)
     folder = mapped.value
     if not isinstance(folder, Folder) or (directory / folder.path).is_dir():
         return mapped
@@ -192,25 +215,20 @@ def _seen(mapped: Mapped, directory: Path) -> Mapped:
 # -- TOML ------------------------------------------------------------------------------------------
 
 
-def _table(mapped: Mapped) -> str:
-    return mapped.key.rpartition(".")[0] or mapped.key
-
-
 def _full_key(mapped: Mapped) -> str:
-    return f"{mapped.key}.{mapped.name}" if mapped.name else mapped.key
+    return ".".join(mapped.path)
 
 
 def _line(mapped: Mapped) -> str:
-    _, _, key = mapped.key.rpartition(".")
-    if mapped.key == "application_object":
-        key = _toml(mapped.name)
-    elif mapped.name:
-        key = f"{key}.{_toml(mapped.name)}"
-    value = mapped.value.path if isinstance(mapped.value, Folder) else mapped.value
     origin = f"{_shown(mapped.setting.file)}: {_shown(mapped.setting.path)}"
     begin = "# " if mapped.waits else ""
     notes = "".join(f"; {_one_line(note)}" for note in (mapped.note, mapped.waits) if note)
-    return f"{begin}{key} = {_toml(value)}  # {origin}{notes}"
+    return f"{begin}{_name(mapped.path[-1])} = {_toml(mapped.plain)}  # {origin}{notes}"
+
+
+def _name(name: str) -> str:
+    """Of a key or a table."""
+    return name if _BARE.fullmatch(name) else _toml(name)
 
 
 def _toml(value: object) -> str:

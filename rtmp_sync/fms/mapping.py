@@ -39,7 +39,14 @@ _KEYS: Final[dict[str, Key]] = {
     "Application/StreamManager/VirtualDirectory/Streams": Key("storage.virtual", to.virtual_folder),
     "Application/FileObject/VirtualDirectory": Key("storage.virtual", to.virtual_folder),
     "Application/Client/OutChunkSize": Key("rtmp.chunk_size", to.chunk_size),
+    "Application/Client/BandwidthCap/ClientToServer": Key("rtmp.max_byte_rate", to.rate),
 }
+
+_KEYS_OF_APPLICATIONS: Final[dict[str, Key]] = {
+    "Application/Client/Bandwidth/ClientToServer": Key("apps.client_to_server_rate", to.rate),
+    "Application/Client/Bandwidth/ServerToClient": Key("apps.server_to_client_rate", to.rate),
+}
+"""Of all applications in `[apps]`, of one in `[apps.NAME]`."""
 
 _UNKNOWN: Final = "has no counterpart"
 _PER_ORIGIN: Final = "here for the whole origin, not for one application"
@@ -49,7 +56,8 @@ _TLS: Final = "give `rtmp.tls_listen`, or end TLS in the load balancer in front"
 _LOGGING: Final = "the log goes to stdout, as lines of JSON or text"
 _ACCESS: Final = "give `access_log.file`"
 _LIMITS: Final = "memory and threads need no tuning here; the limits of a client are in [rtmp]"
-_BANDWIDTH: Final = "there is no limit of bandwidth; a slow player loses frames, others nothing"
+_DETECTION: Final = "a client that asks for it (`checkBandwidth`) is told, in any application"
+_CAP: Final = "an application sets what it likes: `client.set_bandwidth_limit`"
 _PEERING: Final = "peer-to-peer (RTMFP) is not served"
 
 _REASONS: Final[tuple[tuple[str, str], ...]] = (
@@ -102,7 +110,8 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
     ("Application/SharedObjManager/StorageDir", "persistent objects are in `storage.state`"),
     ("Application/SharedObjManager/*", "shared objects are kept and replicated by themselves"),
     ("Application/StreamManager/*", "streams need none of it; recordings are in [storage]"),
-    ("Application/Client/Bandwidth*", _BANDWIDTH),
+    ("Application/Client/BandwidthDetection*", _DETECTION),
+    ("Application/Client/BandwidthCap*", _CAP),
     ("Application/Client/AutoCloseIdleClients*", "give `rtmp.idle_timeout`"),
     ("Application/Client/Access/*", "give `client.read_access` and `write_access` in `on_connect`"),
     ("Application/Client/*", "the limits of a client are in [rtmp]"),
@@ -117,7 +126,9 @@ _REASONS: Final[tuple[tuple[str, str], ...]] = (
 
 
 def find(path: str, app: str) -> Key | str:
-    """The key for an element, or the reason for which there is none."""
+    """The key for an element, or the reason for which there is none. app: see `Setting`."""
+    if path in _KEYS_OF_APPLICATIONS:
+        return _KEYS_OF_APPLICATIONS[path]
     key = _KEYS.get(path)
     if key is not None:
         return _PER_ORIGIN if app else key

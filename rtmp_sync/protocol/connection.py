@@ -55,6 +55,7 @@ from rtmp_sync.wire.constants import (
     DATA,
     DATA_AMF3,
     DEFAULT_CHUNK_SIZE,
+    LIMIT_HARD,
     PING_REQUEST,
     PING_RESPONSE,
     REPLICATION,
@@ -196,6 +197,12 @@ class Connection(Composer):
     def open_calls(self) -> int:
         """Calls of ours without an answer."""
         return len(self._transactions)
+
+    def limit_peer(self, window: int) -> None:
+        """[server] Ask the peer to have no more than `window` bytes of its own on their way without
+        our acknowledgement; then ask for data_to_send. Only some peers keep to it."""
+        payload = messages.encode_peer_bandwidth(window, LIMIT_HARD)
+        self._control(SET_PEER_BANDWIDTH, payload)
 
     # --- connect
 

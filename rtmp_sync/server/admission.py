@@ -72,6 +72,8 @@ async def admit(
         link=link,
         transport=transport,
     )
+    limit = serving.bandwidth_limit
+    client.set_bandwidth_limit(to_server=limit.to_server, to_client=limit.to_client)
     try:
         await serving.hooks.ask_connect(instance, client)
         await instance.application.on_connect(client, user_name, user_type)

@@ -1,4 +1,4 @@
-"""Telling a player that it reads more slowly than its live stream comes, and whoever reads the log.
+"""Telling a player that it gets less than its live stream brings, and whoever reads the log.
 
 `NetStream.Play.InsufficientBW` is what players with several forms of a stream wait for: they go
 over to a smaller one (`play2`). At most one in a period: a slow player loses pictures all the time.
@@ -33,6 +33,6 @@ class BehindNotice:
             return
         self._again_at = now() + PERIOD_SECONDS
         session = self._session
-        text = "The stream comes faster than it is read: pictures are left out."
+        text = "The stream comes faster than it is taken, or may be sent: pictures are left out."
         session.status(msid, LEVEL_WARNING, PLAY_INSUFFICIENT_BW, text)
         session.log.info("player_behind", dropped_frames=session.outbox.dropped_frames)

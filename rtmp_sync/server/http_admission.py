@@ -56,6 +56,12 @@ class ViewerLink:
         answer.set_exception(CallError(CALL_FAILED, "a client over HTTP has no ping", None))
         return answer
 
+    def limit_to_server(self, rate: int | None) -> None:
+        """It sends nothing."""
+
+    def limit_to_client(self, rate: int | None) -> None:
+        self._player.limit_rate(rate)
+
     def disconnect(self, description: str, info: object = None) -> None:
         self._player.end()
 

@@ -4,6 +4,9 @@ What waits for it is in its transport's own buffer. As of an RTMP player's outbo
 limit there makes it lose pictures until the next key frame, half of it sound; what later media
 needs is never lost. What it got as a late joiner does not count, however much it is. Who takes
 nothing at all for some time is disconnected.
+
+A player with a limit loses pictures, too, when it got more than it may get in the next second, and
+sound at two; as a late joiner it gets no frames that are more than a second's worth.
 """
 
 from __future__ import annotations
@@ -12,6 +15,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
+from rtmp_sync.server.allowance import Allowance
+from rtmp_sync.server.clock import now
 from rtmp_sync.server.http_body import Frame
 from rtmp_sync.wire import media
 
@@ -19,6 +24,8 @@ __all__ = ["HttpPlayer", "Tag"]
 
 # Media that later messages need, or that cannot be told from it.
 _NEEDED: Final = media.SEQUENCE_HEADER | media.METADATA | media.END_OF_SEQUENCE | media.UNKNOWN
+# Seconds for which a player with a limit may have been sent too much, for all that may wait.
+_ROOM_SECONDS: Final = 4.0
 _PIECE_BYTES: Final = 64 * 1024  # a WebSocket message of what a late joiner gets
 
 
@@ -33,6 +40,7 @@ class HttpPlayer:
     """ended: when nothing more comes for it."""
 
     __slots__ = (
+        "_allowance",
         "_dropping",
         "_first_bytes",
         "_limit",
@@ -58,6 +66,7 @@ class HttpPlayer:
         self._dropping = False  # pictures, until the next key frame
         self._taken = -1  # of them, as far as was known at the last look
         self._stuck_since = 0.0
+        self._allowance: Allowance | None = None
 
     @property
     def behind(self) -> int:
@@ -68,11 +77,34 @@ class HttpPlayer:
     @property
     def keeps_up(self) -> bool:
         """Whether it gets everything."""
-        return not self._dropping and self.behind <= self._limit // 4
+        return not self._dropping and not self._has_too_much(4)
+
+    @property
+    def wait(self) -> float:
+        """Seconds until it may be sent more."""
+        return 0.0 if self._allowance is None else self._allowance.wait(now())
+
+    def limit_rate(self, rate: int | None) -> None:
+        """From now on no more bytes a second than that; None: as many as it takes."""
+        if rate is None:
+            self._allowance = None
+        elif self._allowance is None:
+            self._allowance = Allowance(rate, now())
+        else:
+            self._allowance.change(rate, now())
+
+    def sent(self, size: int) -> None:
+        """So much has been written to it."""
+        self.bytes_out += size
+        if self._allowance is not None:
+            self._allowance.take(size, now())
 
     def begin(self, header: bytes, tags: list[Tag], *, has_video: bool) -> None:
         """The file's header, and what a late joiner needs."""
         self.begun = True
+        allowance = self._allowance
+        if allowance is not None and sum(len(tag.data) for tag in tags) > allowance.credit(now()):
+            tags = [tag for tag in tags if tag.flags & _NEEDED]
         self._dropping = has_video and not any(tag.flags & media.KEY_FRAME for tag in tags)
         before = self.bytes_out
         self._write_pieces([header, *(tag.data for tag in tags)])
@@ -81,7 +113,7 @@ class HttpPlayer:
     def write(self, framed: bytes) -> None:
         """Send what was framed for all."""
         if not self._transport.is_closing() and not self.ended.done():
-            self.bytes_out += len(framed)
+            self.sent(len(framed))
             self._transport.write(framed)
 
     def write_some(self, tags: Iterable[Tag]) -> None:
@@ -112,15 +144,18 @@ class HttpPlayer:
     def _must_drop(self, flags: int) -> bool:
         if flags & _NEEDED or not flags & (media.VIDEO | media.AUDIO):
             return False
-        behind = self.behind
         if flags & media.AUDIO:
-            dropped = behind > self._limit // 2
-        elif behind > self._limit // 4:
+            dropped = self._has_too_much(2)
+        elif self._has_too_much(4):
             dropped = self._dropping = True
         else:
             self._dropping = dropped = self._dropping and not flags & media.KEY_FRAME
         self.dropped_tags += dropped
         return dropped
+
+    def _has_too_much(self, part: int) -> bool:
+        """More than that part of what may wait for it."""
+        return self.behind > self._limit // part or self.wait > _ROOM_SECONDS / part
 
     def _write_pieces(self, parts: list[bytes]) -> None:
         piece: list[bytes] = []

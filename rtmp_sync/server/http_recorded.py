@@ -1,4 +1,4 @@
-"""A recording as one FLV: from its beginning or a place in it, as fast as the client takes it.
+"""A recording as one FLV: from its beginning or a place in it, as fast as it is taken, and may be.
 
     file header, onMetaData (with the duration of the whole), sequence headers, tags
 
@@ -25,6 +25,7 @@ __all__ = ["send_recording"]
 
 _READ_BYTES: Final = 256 * 1024
 _READ_SECONDS: Final = 10.0  # a NAS that takes longer has failed this player
+_LOOK_SECONDS: Final = 1.0  # the player's limit may be another one meanwhile
 
 
 async def send_recording(
@@ -47,10 +48,12 @@ async def send_recording(
     data += _encoded([tag._replace(ms=begins_ms) for tag in first] + tags)
     await body.open()
     while not player.ended.done():
-        player.bytes_out += len(data)
+        player.sent(len(data))
         await body.send(data)
         if at is None:
             return
+        while player.wait and not player.ended.done():
+            await asyncio.wait((player.ended,), timeout=min(player.wait, _LOOK_SECONDS))
         async with asyncio.timeout(_READ_SECONDS):
             tags, at = await recording.read(at, _READ_BYTES)
         data = _encoded(tags)

@@ -1,4 +1,5 @@
-"""What one client may send in a second: `rtmp.max_byte_rate`, `rtmp.max_message_rate`.
+"""What one client may send in a second: `rtmp.max_byte_rate`, `rtmp.max_message_rate`, and the
+limit of its own that the application gave it.
 
 Who sends faster is read later, so its own TCP connection slows it down: nothing is lost, and what
 it sends waits at its side. A second's worth may come at once.
@@ -9,6 +10,8 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
+
+from rtmp_sync.server.allowance import Allowance
 
 __all__ = ["Inflow", "InflowRates"]
 
@@ -23,7 +26,7 @@ class InflowRates(NamedTuple):
 class Inflow:
     """Of one client. held: nothing is to be read of it now. go_on: called when that ends."""
 
-    __slots__ = ("_credit", "_go_on", "_loop", "_rates", "_seen", "_taken_at", "_timer")
+    __slots__ = ("_bytes", "_go_on", "_loop", "_messages", "_rates", "_seen", "_timer")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, rates: InflowRates, go_on: Callable[[], None]
@@ -31,9 +34,10 @@ class Inflow:
         self._loop = loop
         self._rates = rates
         self._go_on = go_on
-        self._credit = [float(rate or 0) for rate in rates]
+        now = loop.time()
+        self._bytes = None if rates.bytes is None else Allowance(rates.bytes, now)
+        self._messages = None if rates.messages is None else Allowance(rates.messages, now)
         self._seen = (0, 0)
-        self._taken_at = loop.time()
         self._timer: asyncio.TimerHandle | None = None
 
     @property
@@ -42,29 +46,47 @@ class Inflow:
 
     def take(self, total_bytes: int, total_messages: int) -> bool:
         """So much has come in all; whether to read nothing more for now."""
-        if self._rates == (None, None) or self.held:
+        if (self._bytes is None and self._messages is None) or self.held:
             return self.held
         now = self._loop.time()
-        passed, self._taken_at = now - self._taken_at, now
-        seconds = 0.0
-        totals = (total_bytes, total_messages)
-        for index, (rate, total, seen) in enumerate(
-            zip(self._rates, totals, self._seen, strict=True)
-        ):
-            if rate is None:
-                continue
-            credit = min(rate, self._credit[index] + passed * rate) - (total - seen)
-            self._credit[index] = credit
-            seconds = max(seconds, -credit / rate)
-        self._seen = totals
-        if seconds > 0:
-            self._timer = self._loop.call_later(seconds, self._over)
+        seen_bytes, seen_messages = self._seen
+        self._seen = (total_bytes, total_messages)
+        if self._bytes is not None:
+            self._bytes.take(total_bytes - seen_bytes, now)
+        if self._messages is not None:
+            self._messages.take(total_messages - seen_messages, now)
+        self._hold(now)
         return self.held
+
+    def limit(self, rate: int | None, total_bytes: int) -> None:
+        """From now on no more bytes a second than that either; None: any number. total_bytes:
+        what has come in all: while there was no limit it counts for nothing."""
+        rates = [one for one in (rate, self._rates.bytes) if one is not None]
+        now = self._loop.time()
+        if not rates:
+            self._bytes = None
+        elif self._bytes is None:
+            self._bytes = Allowance(min(rates), now)
+            self._seen = (total_bytes, self._seen[1])
+        else:
+            self._bytes.change(min(rates), now)
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+            self._hold(now)
+            if not self.held:
+                self._go_on()
 
     def end(self) -> None:
         """The connection is gone."""
         if self._timer is not None:
             self._timer.cancel()
+
+    def _hold(self, now: float) -> None:
+        allowances = (self._bytes, self._messages)
+        seconds = max((one.wait(now) for one in allowances if one is not None), default=0.0)
+        if seconds > 0:
+            self._timer = self._loop.call_later(seconds, self._over)
 
     def _over(self) -> None:
         self._timer = None

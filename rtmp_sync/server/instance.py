@@ -16,6 +16,7 @@ from weakref import WeakSet
 import structlog
 
 from rtmp_sync.app import Application, Client
+from rtmp_sync.bandwidth_limit import BandwidthLimit
 from rtmp_sync.config_apps import RelaySection
 from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.client import NetConnection
@@ -52,7 +53,7 @@ class Serving(NamedTuple):
     grace_seconds: that lost clients have to come back. stream_keys: for "publish" and "play",
     where the configuration has some. hooks: web addresses that are asked. recordings: this
     origin's. call_timeout: seconds that a method may run. relays: that its instances have.
-    relay_secret: what their keys are made of."""
+    relay_secret: what their keys are made of. bandwidth_limit: that its clients begin with."""
 
     name: str
     application: type[Application]
@@ -69,6 +70,7 @@ class Serving(NamedTuple):
     relays: Sequence[RelaySection]
     relay_secret: bytes
     object_limits: ObjectLimits
+    bandwidth_limit: BandwidthLimit
 
 
 class Instance:

@@ -375,4 +375,5 @@ class Instances:
             section.relays,
             self._relay_secret,
             ObjectLimits(section.max_shared_objects, section.max_slots, section.max_object_bytes),
+            self._config.apps.bandwidth_limit(name),
         )

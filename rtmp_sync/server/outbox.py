@@ -11,16 +11,20 @@ Always holds:
 - a client that does not read first loses pictures until the next key frame, then sound (never
   sequence headers, metadata, commands, or what is not known to be either); when even so its
   outbox is full and something comes, it is stuck, and its connection ends;
+- a client with a limit of its own (`pace.py`) gets no more than that: what has to stay is ready
+  like that of a client that does not read, and of it live media may be a few seconds' worth;
 - what waits for its barrier is not the client's fault: it has a bound of its own, above what
   the commit point lets writers pile up (`commit.py`).
 """
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from rtmp_sync.server.commit import MAX_WAITING_BYTES, CommitPoint
+from rtmp_sync.server.pace import Pace
 from rtmp_sync.wire import media
 
 __all__ = ["Gathering", "Outbox", "Outlets", "Transport"]
@@ -30,6 +34,9 @@ TRANSPORT_HIGH_WATER = 256 * 1024
 # Beside the limit of what a client may leave unread: all Changes that may wait, and as much
 # again for what many writers have written before they are held back.
 _HELD_BYTES = 2 * MAX_WAITING_BYTES
+# Of what a client with a limit gets, so much stands for all that it may leave unread: pictures wait
+# for a second at most, sound for two.
+_ROOM_SECONDS = 4
 # Media that later messages need, or that cannot be told from it.
 _NEEDED = media.SEQUENCE_HEADER | media.METADATA | media.END_OF_SEQUENCE | media.UNKNOWN
 
@@ -101,7 +108,7 @@ class Outlets:
         data = b"".join([one for one, _ in messages]) if len(messages) > 1 else messages[0][0]
         size, count = len(data), len(messages)
         for outbox in outboxes:
-            if outbox._ready or outbox._paused or outbox._dropping or outbox._waiting_streams:
+            if outbox._ready or outbox._slowed or outbox._dropping or outbox._waiting_streams:
                 for one, flags in messages:
                     outbox.put_media(msid, one, flags)
             elif (transport := outbox._transport) is not None:
@@ -133,9 +140,12 @@ class Outbox:
         "_media_limit",
         "_on_sent",
         "_outlets",
+        "_pace",
         "_paused",
         "_ready",
+        "_room",
         "_size",
+        "_slowed",
         "_to_wake",
         "_transport",
         "_waiting",
@@ -150,7 +160,7 @@ class Outbox:
     def __init__(self, outlets: Outlets, limit: int, on_stuck: Callable[[], None]) -> None:
         self._outlets = outlets
         self._limit = limit
-        self._media_limit = limit * 3 // 4  # some room is left for what is said meanwhile
+        self._set_room(limit)
         self._held_limit = limit + _HELD_BYTES
         self._transport: Transport | None = None
         self._ready: list[bytes] = []
@@ -159,7 +169,9 @@ class Outbox:
         self._size = 0  # of what is ready
         self._held = 0  # of what waits
         self._dirty = False
-        self._paused = False
+        self._paused = False  # the transport is full
+        self._pace: Pace | None = None
+        self._slowed = False  # either of them
         self._dropping: frozenset[int] = frozenset()  # streams that wait for a key frame
         self.dropped_frames = 0
         self.bytes_out = 0  # handed to the transport
@@ -173,6 +185,11 @@ class Outbox:
     def limit(self) -> int:
         """Bytes that may wait; only one message may come on top."""
         return self._limit
+
+    @property
+    def room(self) -> int:
+        """The same for media: less if the client has a limit."""
+        return self._room
 
     @property
     def size(self) -> int:
@@ -189,9 +206,8 @@ class Outbox:
         Called by the turn, at whose end everything was put (`Turn.finish`).
         """
         self._on_sent = on_sent
-        if not self._dirty:
-            self._dirty = True
-            self._outlets.dirty.append(self)
+        self._end_pace()  # who has to go is not kept for the time that a limit makes of it
+        self._touch()
 
     def when_less(self, wake: Callable[[], None]) -> None:
         """Have `wake` called once when something of what is ready or waits has left."""
@@ -204,6 +220,7 @@ class Outbox:
         self._waiting.clear()
         self._waiting_streams.clear()
         self._to_wake = frozenset()
+        self._end_pace()
         self._size = self._held = 0
 
     def put(self, barrier: int, msid: int, data: bytes) -> None:
@@ -242,7 +259,7 @@ class Outbox:
             return
         waits = msid in self._waiting_streams
         full = self._size > self._media_limit  # at once: the frames that a late joiner gets
-        if (waits or full or self._paused or self._dropping) and self._must_drop(msid, flags):
+        if (waits or full or self._slowed or self._dropping) and self._must_drop(msid, flags):
             self.dropped_frames += 1
             return
         if waits:
@@ -255,7 +272,7 @@ class Outbox:
     def release(self, level: int) -> bool:
         """Write what waited for `level` or less; returns whether anything still waits."""
         waiting, ready = self._waiting, self._ready
-        if len(waiting) == 1 and not (ready or self._paused or self._on_sent or self._to_wake):
+        if len(waiting) == 1 and not (ready or self._slowed or self._on_sent or self._to_wake):
             # nearly always: one message of this turn, for a client that keeps up
             barrier, msid, data = waiting[0]
             if barrier <= level and not msid and self._transport is not None:
@@ -281,11 +298,11 @@ class Outbox:
         return bool(waiting)
 
     def flush(self) -> None:
-        """Write what is ready in one go."""
+        """Write what is ready, or as much of it as may leave now, in one go."""
         self._dirty = False
         if self._paused or self._transport is None:
             return
-        ready = self._ready
+        ready = self._ready if self._pace is None else self._pace.take(self._ready)
         if ready:
             data = ready[0] if len(ready) == 1 else b"".join(ready)
             self.messages_out += len(ready)
@@ -303,12 +320,49 @@ class Outbox:
 
     def pause(self) -> None:
         """The transport's buffer is full."""
-        self._paused = True
+        self._paused = self._slowed = True
 
     def resume(self) -> None:
         """The transport's buffer has drained: what is ready leaves at the end of this turn, like
         everything else only with authority."""
         self._paused = False
+        self._slowed = self._pace is not None
+        self._touch()
+
+    def limit_rate(
+        self, rate: int | None, loop: asyncio.AbstractEventLoop, schedule: Callable[[], None]
+    ) -> None:
+        """From now on no more bytes a second than that leave; None: as many as the client takes.
+        schedule: makes sure that the turn has an end (`Turn.schedule`)."""
+
+        def go_on() -> None:
+            self._touch()
+            schedule()
+
+        if rate is None:
+            self._end_pace()
+        else:
+            if self._pace is None:
+                self._pace = Pace(loop, rate, go_on)
+            else:
+                self._pace.change(rate)
+            self._slowed = True
+            self._set_room(min(self._limit, rate * _ROOM_SECONDS))
+        go_on()
+
+    def _end_pace(self) -> None:
+        if self._pace is not None:
+            self._pace.end()
+            self._pace = None
+            self._slowed = self._paused
+            self._set_room(self._limit)
+
+    def _set_room(self, room: int) -> None:
+        self._room = room  # what media goes by
+        self._media_limit = room * 3 // 4  # the rest is for what is said meanwhile
+
+    def _touch(self) -> None:
+        """Have it flushed at the end of this turn."""
         if not self._dirty:
             self._dirty = True
             self._outlets.dirty.append(self)
@@ -342,8 +396,8 @@ class Outbox:
             return False
         behind = self._held if msid in self._waiting_streams else self._size
         if flags & media.AUDIO:
-            return behind > self._limit // 2  # small, and missed more than a picture
-        if behind > self._limit // 4:
+            return behind > self._room // 2  # small, and missed more than a picture
+        if behind > self._room // 4:
             if msid not in self._dropping:
                 self._dropping |= {msid}
                 self.on_behind(msid)

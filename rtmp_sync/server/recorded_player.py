@@ -115,7 +115,6 @@ class RecordedPlayer:
         self._reset = reset
         self._waits = waits
         self._buffer_ms = _BUFFER_MS
-        self._most_unread = min(_UNREAD_BYTES, peer.outbox.limit // _UNREAD_PART)
         self._paused = False
         self._shows_one = False  # picture, though it is paused
         self._refused = 0  # media.AUDIO and media.VIDEO, when the player does not want them
@@ -345,11 +344,16 @@ class RecordedPlayer:
                 await self._woken(None)
             elif (early := tag.ms - self._buffer_ms - self._now_ms()) > 0:
                 await self._woken(early / 1000)
-            elif self._peer.outbox.size > self._most_unread:
+            elif self._has_enough():
                 self._peer.outbox.when_less(self._wake.set)
                 await self._woken(None)
             else:
                 return
+
+    def _has_enough(self) -> bool:
+        """To send for now. What it has room for changes with the client's limit."""
+        outbox = self._peer.outbox
+        return outbox.size > min(_UNREAD_BYTES, outbox.room // _UNREAD_PART)
 
     async def _woken(self, seconds: float | None) -> None:
         self._wake.clear()

@@ -59,6 +59,14 @@ class RtmpLink:
         self._session.transmit()
         return answer
 
+    def limit_to_server(self, rate: int | None) -> None:
+        """No more bytes a second are read of it from now on; None: any number."""
+        self._session.limit_to_server(rate)
+
+    def limit_to_client(self, rate: int | None) -> None:
+        """No more bytes a second are sent to it from now on; None: any number."""
+        self._session.limit_to_client(rate)
+
     def disconnect(self, description: str, info: object = None) -> None:
         """Tell the client that it has to go, then close."""
         more = {} if info is None else {"application": info}

@@ -56,6 +56,9 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 _ASKING = (CommandReceived, SharedObjectReceived)  # events whose answers wait like Changes
+# Of a client with a limit a second's worth may be on its way: it keeps the rest, where it can leave
+# something out. Less than some messages would make one that keeps to it stand still.
+_LEAST_WINDOW = 64 * 1024
 _SIGNS_OF_LIFE = (PingAnswered, Acknowledged)  # events that any client's machinery makes
 
 
@@ -317,6 +320,22 @@ class Session(asyncio.Protocol):
             code = error.code
         text = str(error) if isinstance(error, Reject) else "The origin failed."
         self.status(msid, LEVEL_ERROR, code, text)
+
+    def limit_to_server(self, rate: int | None) -> None:
+        """Read no more bytes a second from now on, and tell the client; None: any number."""
+        if self.closing:
+            return
+        self._inflow.limit(rate, self.connection.bytes_in)
+        window = self.sessions.window
+        if rate is not None:
+            window = min(window, max(rate, _LEAST_WINDOW))
+        self.connection.limit_peer(window)
+        self.transmit()
+
+    def limit_to_client(self, rate: int | None) -> None:
+        """Send no more bytes a second from now on; None: any number."""
+        if not self.closing:
+            self.outbox.limit_rate(rate, self.sessions.loop, self._turn.schedule)
 
     # Ends
 

@@ -68,7 +68,7 @@ class Sessions:
             ping_timeout=rtmp.ping_timeout,
         )
         self._chunk_size = rtmp.chunk_size
-        self._window = rtmp.window
+        self.window = rtmp.window
         self._max_connections = rtmp.max_connections
         self._ids = count(1)
         self._all: set[Session] = set()
@@ -87,7 +87,7 @@ class Sessions:
             random_bytes=secrets.token_bytes,
             limits=self._limits,
             chunk_size=self._chunk_size,
-            window=self._window,
+            window=self.window,
         )
         return Session(self, connection, self._log.bind(connection=next(self._ids)))
 

@@ -12,6 +12,7 @@ import pytest
 from rtmp_sync.admin.method import found_methods
 from tests.admin.calling import PASSWORD, SUCCESS, Calls, administered, client_of, texts
 from tests.admin.conftest import Http
+from tests.support.joined import instance
 from tests.support.origins import until
 
 # What answers of FMS 4 have in these elements, of what makes sense here.
@@ -123,6 +124,7 @@ async def test_a_user_is_told_with_what_it_is_and_moved(calls: Calls) -> None:
     async with client_of(calls, ROOM, "ann", pageUrl=page, swfUrl=movie) as client:
         stream = await client.create_stream()
         users = texts(await calls.data("getUsers", appInst=ROOM))
+        instance(calls.origin).clients[users[0]].set_bandwidth_limit(to_client=50_000)
         for parameter in ("userid", "userId"):
             data = await calls.data("getUserStats", appInst=ROOM, **{parameter: users[0]})
         assert tags(data) >= USER
@@ -131,6 +133,10 @@ async def test_a_user_is_told_with_what_it_is_and_moved(calls: Calls) -> None:
         assert data.findtext("referrer") == movie
         assert (data.findtext("ip") or "").startswith("127.0.0.1:")
         assert (data.findtext("agent") or "").startswith("LNX")
+        limits = {
+            way: data.findtext(f"bandwidth_limit/{way}") for way in ("to_server", "to_client")
+        }
+        assert limits == {"to_server": "", "to_client": "50000"}
         ids = data.find("stream_ids")
         assert ids is not None
         assert texts(ids) == [f"{users[0]}-{stream.msid}"]

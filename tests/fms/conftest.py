@@ -72,7 +72,16 @@ VHOST = """\
 APPLICATION = r"""<Application>
   <StreamManager><StorageDir>${TWICE}</StorageDir></StreamManager>
   <FileObject><VirtualDirectory>/ myFMSfiles;\\NAS\FMSfiles\</VirtualDirectory></FileObject>
-  <Client override="no"><OutChunkSize>4096</OutChunkSize></Client>
+  <Client override="no">
+    <OutChunkSize>4096</OutChunkSize>
+    <Bandwidth override="yes">
+      <ClientToServer>1250000</ClientToServer><ServerToClient>2500000</ServerToClient>
+    </Bandwidth>
+    <BandwidthCap override="yes">
+      <ClientToServer>100000000</ClientToServer><ServerToClient>100000000</ServerToClient>
+    </BandwidthCap>
+    <BandwidthDetection enabled="true"><MaxRate>-1</MaxRate></BandwidthDetection>
+  </Client>
   <JSEngine>
     <RuntimeSize>20480</RuntimeSize>
     <ApplicationObject><config>
@@ -85,7 +94,9 @@ APPLICATION = r"""<Application>
 
 CHAT = """\
 <Application><JSEngine><ApplicationObject><room>blue</room></ApplicationObject></JSEngine>
-<StreamManager><StorageDir>/chat</StorageDir></StreamManager></Application>
+<StreamManager><StorageDir>/chat</StorageDir></StreamManager>
+<Client><Bandwidth><ClientToServer>25600</ClientToServer><ServerToClient>-1</ServerToClient></Bandwidth>
+<BandwidthCap><ClientToServer>50000</ClientToServer></BandwidthCap></Client></Application>
 """
 
 FILES = {

@@ -10,7 +10,10 @@ from typing import Any
 import pytest
 
 from rtmp_sync import cli
+from rtmp_sync.bandwidth_limit import BandwidthLimit
 from rtmp_sync.config import load_config
+
+CODE = "from rtmp_sync import Application\nclass Chat(Application): pass\n"
 
 
 def imported(fms: Path, tmp_path: Path, *options: str) -> Path:
@@ -33,6 +36,8 @@ def report(
 def test_what_has_a_key_is_carried_over_and_the_file_is_good(
     fms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    (tmp_path / "out" / "apps").mkdir(parents=True)
+    (tmp_path / "out" / "apps" / "chat.py").write_text(CODE)
     output = imported(fms, tmp_path, "--id", "B")
     assert cli.run(["config", "check", "--config", str(output)]) == 0, capsys.readouterr().err
     config = load_config(output)
@@ -49,6 +54,9 @@ def test_what_has_a_key_is_carried_over_and_the_file_is_good(
         "env_name": "staging",
         "room": "blue",
     }
+    assert config.rtmp.max_byte_rate == 100_000_000
+    assert config.apps.bandwidth_limit("vod") == BandwidthLimit(1_250_000, 2_500_000)
+    assert config.apps.bandwidth_limit("chat") == BandwidthLimit(25_600, 2_500_000)
 
 
 def test_ports_that_are_left_out_are_named_beside_the_one_that_is_not(
@@ -91,6 +99,10 @@ def test_a_folder_that_is_not_there_waits_as_a_comment(
         ("VirtualHost/Proxy/RouteTable/RouteEntry", "load balancer's address"),
         ("Application/FileObject/VirtualDirectory", "folder of Windows"),
         ("Application/Client@override", "environments.NAME"),
+        ("Application/Client/Bandwidth/ServerToClient", "any number"),
+        ("Application/Client/BandwidthCap/ServerToClient", "set_bandwidth_limit"),
+        ("Application/Client/BandwidthCap/ClientToServer", "not for one application"),
+        ("Application/Client/BandwidthDetection/MaxRate", "checkBandwidth"),
         ("Application/JSEngine/RuntimeSize", "Python"),
         ("Application/StreamManager/StorageDir", "not for one application"),
         ("Application/SWFVerification@enabled", "not looked at"),
@@ -113,6 +125,21 @@ def test_every_element_is_a_key_or_a_comment(
         assert path in written
 
 
+def test_the_name_of_an_application_is_carried_over_whatever_it_is(
+    fms: Path, tmp_path: Path
+) -> None:
+    name = 'a "b".c [d]'
+    (fms / "applications" / "chat").rename(fms / "applications" / name)
+    output = imported(fms, tmp_path)
+    assert load_config(output).apps.configured == []  # there is none yet
+    assert (
+        '# [apps."a \\"b\\".c [d]"]\n# client_to_server_rate = 25600  # a "b"' in output.read_text()
+    )
+    (tmp_path / "out" / "apps" / f"{name}.py").write_text(CODE)
+    config = load_config(imported(fms, tmp_path, "--force"))
+    assert config.apps.bandwidth_limit(name).to_server == 25_600
+
+
 def test_secrets_are_not_written_down(
     fms: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -129,7 +156,7 @@ def test_nothing_in_a_value_gets_out_of_its_comment_or_string(fms: Path, tmp_pat
         "</Application>"
     )
     read = tomllib.loads(imported(fms, tmp_path).read_text())
-    assert read["apps"] == {"directory": "apps"}
+    assert read["apps"]["directory"] == "apps"
     assert read["application_object"]["a"] == 'x\n[apps]\ndirectory = "/evil"\r\x85\x7fy'
 
 
@@ -142,7 +169,7 @@ def test_nothing_in_a_reason_gets_out_of_its_comment(fms: Path, tmp_path: Path) 
     )
     text = imported(fms, tmp_path).read_text()
     assert "one is enough for storage.virtual./a [apps]" in text
-    assert tomllib.loads(text)["apps"] == {"directory": "apps"}
+    assert tomllib.loads(text)["apps"]["directory"] == "apps"
 
 
 def test_every_character_of_a_value_is_carried_over(fms: Path, tmp_path: Path) -> None:

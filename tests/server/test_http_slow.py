@@ -214,3 +214,33 @@ def test_frames_are_what_browsers_read(size: int) -> None:
     told = {126: framed[2:4], 127: framed[2:10]}.get(short, framed[1:2])
     assert int.from_bytes(told, "big") == size
     assert len(framed) == size + {126: 4, 127: 10}.get(short, 2)
+
+
+async def test_a_player_with_a_limit_gets_what_is_needed_and_a_seconds_worth_more_than_it_may(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    at = 0.0
+    monkeypatch.setattr("rtmp_sync.server.http_player.now", lambda: at)
+    pipe = Pipe()
+    player = Player(pipe, plain, 1_000_000)
+    player.limit_rate(1000)
+    header = media.VIDEO | media.SEQUENCE_HEADER
+    player.begin(b"flv", [tag(header, 7), tag(KEY, 900), tag(INTER, 900)], has_video=True)
+    assert b"".join(pipe.kept) == b"flv" + b"." * 7  # the frames come with the next key frame
+    assert not player.keeps_up
+    pipe.kept.clear()
+    for number in range(40):
+        flags = KEY if number % 4 == 0 else INTER
+        player.write_some([Tag(flags, b"K" * 190), Tag(media.AUDIO, b"a" * 50)])
+    sent = b"".join(pipe.kept)
+    assert (sent.count(b"K") // 190, sent.count(b"a") // 50) == (9, 26)
+    assert player.dropped_tags == 80 - 9 - 26
+    pipe.kept.clear()
+    at = 3.0
+    assert (player.wait, player.keeps_up) == (0.0, False)
+    player.write_some([tag(KEY, 400)])
+    assert player.keeps_up
+    player.write_some([tag(KEY, 5000)])
+    assert player.wait > 4
+    player.limit_rate(None)
+    assert (player.wait, player.keeps_up) == (0.0, True)

@@ -74,6 +74,36 @@ def test_after_the_wait_as_much_may_come_as_in_that_time() -> None:
     assert not inflow.take(2500, 0)
 
 
+def test_of_two_limits_the_tighter_one_counts_and_what_came_before_counts_for_nothing() -> None:
+    clock = Clock()
+    inflow = inflow_of(clock, InflowRates(bytes=1000), lambda: None)
+    inflow.limit(2000, 0)
+    assert inflow.take(3000, 0)
+    assert clock.delay == pytest.approx(2.0)
+
+    alone = inflow_of(clock, InflowRates(), lambda: None)
+    assert not alone.take(10**6, 0)
+    alone.limit(500, 10**6 + 7)
+    assert not alone.take(10**6 + 507, 0)
+    assert alone.take(10**6 + 757, 0)
+    assert clock.delay == pytest.approx(0.5)
+
+
+def test_another_limit_ends_or_changes_a_wait() -> None:
+    clock = Clock()
+    told: list[bool] = []
+    inflow = inflow_of(clock, InflowRates(), lambda: told.append(inflow.held))
+    inflow.limit(1000, 0)
+    assert inflow.take(5000, 0)
+    clock.seconds += 1
+    inflow.limit(2000, 5000)  # as long as it had to wait, so that nobody waits for ever
+    assert inflow.held
+    assert clock.delay == pytest.approx(3.0)
+    inflow.limit(None, 5000)
+    assert (inflow.held, told) == (False, [False])
+    assert not inflow.take(10**6, 10**6)
+
+
 async def test_all_calls_of_one_that_is_slowed_down_are_answered_and_others_are_at_once(
     tmp_path: Path,
 ) -> None:

@@ -34,6 +34,15 @@ class MessageQueue(Answer):
     """What it has not read, or that the other origin has not acknowledged."""
 
 
+class Limits(Answer):
+    """Bytes a second, as `[apps.NAME]` or the application has set them."""
+
+    to_server: int | None
+    """What it may send; none: any number."""
+    to_client: int | None
+    """What it is sent; none: any number."""
+
+
 class UserStats(Moved):
     """One client."""
 
@@ -42,6 +51,7 @@ class UserStats(Moved):
     protocol: str
     """`rtmp`, `rtmps` (over TLS), `http` or `websocket`."""
     msg_queue: MessageQueue
+    bandwidth_limit: Limits
     stream_ids: list[str]
     """Its message streams, as `getNetStreams` has them."""
     user_name: str
@@ -67,6 +77,7 @@ async def get_user_stats(call: Call) -> UserStats:
         (one for one in call.origin.sessions if one.joined and one.client is client), None
     )
     referrer = client.params.get("swfUrl")
+    limit = client.bandwidth_limit
     return UserStats(
         **moved(client.traffic),
         connect_time=wall_time(client.since),
@@ -74,6 +85,7 @@ async def get_user_stats(call: Call) -> UserStats:
         msg_queue=MessageQueue(
             total_queues=1, bytes=session.outbox.size if session is not None else 0
         ),
+        bandwidth_limit=Limits(to_server=limit.to_server, to_client=limit.to_client),
         stream_ids=[stream_id(session, msid) for msid in session.connection.streams]
         if session is not None
         else [],
