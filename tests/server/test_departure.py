@@ -103,12 +103,18 @@ async def test_a_second_request_waits_for_nobody(tmp_path: Path) -> None:
 
 async def test_browsers_get_the_end_of_their_stream(tmp_path: Path) -> None:
     async with stopping(tmp_path, seconds=0.0, http=HTTP) as origin:
-        at = f"127.0.0.1:{origin.http_port}/probe/live/s.flv"
+        at = f"127.0.0.1:{origin.http_port}/probe/live/show.flv"
         async with (
             Publisher(origin, "s") as publisher,
             HttpPlayer(f"http://{at}") as by_http,
             HttpPlayer(f"ws://{at}") as by_websocket,
         ):
+            await until(lambda: origin.instances.running("probe/live"))
+            live = origin.instances.running("probe/live")
+            assert live is not None
+            show = live.application.stream("show")
+            show.play("s")
+            show.play("later", reset=False)  # so it does not end with its publisher
             publisher.begin()
             publisher.push(VIDEO, 0, key(b"1"))
             for player in (by_http, by_websocket):
