@@ -59,6 +59,11 @@ class PublicTls:
         """All of them."""
         return [file.path for pair in self._pairs() for file in pair]
 
+    @property
+    def certificates(self) -> dict[str, Path]:
+        """Those of them that hold certificates, by the key of the configuration."""
+        return {pair.certificate.name: pair.certificate.path for pair in self._pairs()}
+
     def load(self) -> Shown:
         """Read the files. Raises ConfigError."""
         by_name = {name.lower(): pair.context(self._alpn) for name, pair in self._by_name.items()}

@@ -5,6 +5,7 @@ Whoever may not is told by an HTTP status; FMS's XML has its own words for a wro
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
@@ -39,7 +40,8 @@ class Denied(Exception):
 
 
 class Access:
-    """Of both listeners of an origin. Its methods raise Denied."""
+    """Of both listeners of an origin. Its methods raise Denied. refused: how often something was
+    denied, by reason."""
 
     def __init__(self, config: Config) -> None:
         """Raises ConfigError."""
@@ -51,6 +53,7 @@ class Access:
         self._networks = Networks(admin.allow)
         self._commands = [PING, *admin.commands]
         self._back_off = BackOff()
+        self.refused: Counter[str] = Counter()
         self._log = structlog.get_logger("rtmp_sync.admin")
 
     def limit_of(self, path: str) -> RateLimit:
@@ -61,10 +64,12 @@ class Access:
 
     def charge_work(self, request: web.Request, clients: int) -> None:
         """A call has looked at so many clients: this costs the address what it cost the loop."""
-        self._calls.charge(request.remote or "", clients / CLIENTS_A_REQUEST)
+        limit = self.limit_of(request.path)
+        limit.charge(request.remote or "", clients / CLIENTS_A_REQUEST)
 
     def charge_refusal(self, request: web.Request) -> None:
         """Who asks for what its token does not allow costs the history an entry: it asks slowly."""
+        self.refused["role"] += 1
         self._calls.charge(request.remote or "", WRONG_CREDENTIALS_COST)
 
     def allows_address(self, address: str) -> bool:
@@ -130,6 +135,7 @@ class Access:
 
     def _be_patient(self, request: web.Request) -> None:
         if wait := self._back_off.wait(request.remote or "", now()):
+            self.refused["back_off"] += 1
             raise Denied(429, "wrong credentials came from this address: wait", wait)
 
     def _wrong(self, request: web.Request, *, given: bool) -> None:
@@ -137,6 +143,7 @@ class Access:
         address = request.remote or ""
         self.limit_of(request.path).charge(address, WRONG_CREDENTIALS_COST)
         if given:
+            self.refused["credentials"] += 1
             self._back_off.failed(address, now())
             self._log.warning("wrong_credentials", address=address, path=request.path)
 

@@ -6,12 +6,15 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import asdict
+from datetime import UTC, datetime
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rtmp_sync import codec
+from rtmp_sync.admin.figures import certificates
 from rtmp_sync.admin.last_moves import last_moves
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.guard_pipe import VARIABLE
@@ -20,6 +23,8 @@ if TYPE_CHECKING:
     from rtmp_sync.server.origin import Origin
 
 __all__ = ["complete", "lag", "role", "status"]
+
+CERTIFICATE_SECONDS: Final = 7 * 86_400.0  # before its end, a certificate is an alarm
 
 
 def status(origin: Origin) -> dict[str, Any]:
@@ -121,11 +126,24 @@ def _alarms(origin: Origin) -> dict[str, str]:
         alarms["persist_failed"] = "the disk takes nothing: what happens now is in memory only"
     if trouble := origin.instances.code.trouble:
         alarms["application_differs"] = "; ".join(f"{app} {why}" for app, why in trouble.items())
+    if ending := _ending_certificates(origin):
+        alarms["certificate_ends"] = ending
     if origin.replication is not None:
         alarms |= origin.replication.alarms
         if origin.replication.same_id:
             alarms["same_node_id"] = "the other origin has this one's id: correct its node.id"
     return alarms
+
+
+def _ending_certificates(origin: Origin) -> str:
+    """Those that clients are shown and that end soon; "" when none does."""
+    soon = time.time() + CERTIFICATE_SECONDS
+    return "; ".join(
+        f"{key} ends on {datetime.fromtimestamp(expiry, UTC):%Y-%m-%d at %H:%M} UTC"
+        for _, port in certificates(origin)
+        for key, expiry in port.expiries.items()
+        if expiry < soon
+    )
 
 
 def _peer(origin: Origin) -> dict[str, Any]:

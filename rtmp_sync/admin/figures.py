@@ -4,14 +4,16 @@ the process."""
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.traffic import Traffic
 
 if TYPE_CHECKING:
+    from rtmp_sync.server.certificates import Certificates
     from rtmp_sync.server.origin import Origin
 
-__all__ = ["Family", "Figure", "counters", "families", "gauges"]
+__all__ = ["Family", "Figure", "certificates", "counters", "families", "gauges"]
 
 
 class Figure(NamedTuple):
@@ -21,12 +23,17 @@ class Figure(NamedTuple):
 
 
 class Family(NamedTuple):
-    """Counters of one name, told apart by the value of one label."""
+    """Counters of one name, told apart by the values of labels; of one label by its value alone."""
 
     name: str
-    label: str
-    values: Mapping[str, float]
+    labels: tuple[str, ...]
+    values: Mapping[Any, float]
     meaning: str
+
+    def samples(self) -> Iterator[tuple[list[str], float]]:
+        """(values of the labels, count), in their order."""
+        for value, count in sorted(self.values.items()):
+            yield [value] if isinstance(value, str) else list(value), count
 
 
 def gauges(origin: Origin) -> Iterator[Figure]:
@@ -44,6 +51,8 @@ def gauges(origin: Origin) -> Iterator[Figure]:
     yield Figure("outbox_bytes", origin.sessions.waiting_bytes, "what waits for clients")
     if origin.http is not None:
         yield Figure("http_players", len(origin.http), "clients over HTTP and WebSockets")
+    streams = sum(len(instance.live.names) for instance in origin.instances)
+    yield Figure("live_streams", streams, "live streams that are published")
     yield Figure("loop_lag_seconds", origin.self_test().loop_lag, "how late the event loop runs")
     if (age := origin.load_balancer.age(now())) is not None:
         yield Figure("lb_checks_age_seconds", age, "since the load balancer looked here")
@@ -71,6 +80,9 @@ def counters(origin: Origin) -> Iterator[Figure]:
     dropped = origin.sessions.access.dropped
     yield Figure("access_log_dropped", dropped, "lines that the access log has lost")
     yield Figure("connections", origin.sessions.tally.connects, "connections accepted")
+    yield from _traffic(origin)
+    blocked = origin.tasks.steps.blocked
+    yield Figure("loop_blocked", blocked, "steps of applications stopped for blocking the loop")
     yield Figure(
         "degraded_seconds",
         ledger.degraded_seconds(now()),
@@ -105,13 +117,49 @@ def counters(origin: Origin) -> Iterator[Figure]:
     yield Figure("replays_left_out", left_out, "calls that the standby was not told to replay")
 
 
+def _traffic(origin: Origin) -> Iterator[Figure]:
+    """Of RTMP."""
+    traffic = Traffic()
+    traffic.add(origin.sessions.tally.ended)
+    for session in origin.sessions:
+        traffic.add(session.traffic)
+    yield Figure("received_bytes", traffic.bytes_in, "bytes of RTMP received, with handshakes")
+    yield Figure("sent_bytes", traffic.bytes_out, "bytes of RTMP sent")
+    yield Figure("received_messages", traffic.messages_in, "messages of RTMP received")
+    yield Figure("sent_messages", traffic.messages_out, "pieces sent; one has a message or more")
+    yield Figure("dropped_frames", traffic.dropped, "frames that slow clients did not get")
+
+
 def families(origin: Origin) -> Iterator[Family]:
     """The same, by kind."""
     ledger = origin.watchdog.ledger
-    yield Family("events", "event", origin.history.counts, "what happened")
-    yield Family("failovers", "reason", ledger.failovers, "takeovers by this origin")
-    yield Family("fenced", "reason", ledger.fenced, "times this origin closed by itself")
-    yield Family("failover_rows", "row", ledger.rows, "rows of the transition table that acted")
+    refused = origin.sessions.refused
+    yield Family("refused_connections", ("reason",), refused, "RTMP connections refused")
+    yield Family("admin_refused", ("reason",), origin.admin.refused, "administration refused")
+    hooks = origin.instances.hooks.asked
+    yield Family("http_hooks", ("hook", "result"), hooks, "what web servers said of clients")
+    if origin.http is not None:
+        what = "requests of browsers refused, and connections"
+        yield Family("http_refused", ("status",), origin.http.refused, what)
+    failures = {
+        (section, reason): count
+        for section, port in certificates(origin)
+        for reason, count in port.failures.items()
+    }
+    what = "TLS handshakes of clients that failed"
+    yield Family("tls_handshakes_failed", ("section", "reason"), failures, what)
+    yield Family("events", ("event",), origin.history.counts, "what happened")
+    yield Family("failovers", ("reason",), ledger.failovers, "takeovers by this origin")
+    yield Family("fenced", ("reason",), ledger.fenced, "times this origin closed by itself")
+    yield Family("failover_rows", ("row",), ledger.rows, "rows of the transition table that acted")
     if origin.replication is not None:
         refusals = origin.replication.refusals
-        yield Family("link_refusals", "reason", refusals, "what the replication link refused")
+        yield Family("link_refusals", ("reason",), refusals, "what the replication link refused")
+
+
+def certificates(origin: Origin) -> Iterator[tuple[str, Certificates]]:
+    """Of the public ports that speak TLS, with the section of the configuration."""
+    if origin.certificates is not None:
+        yield "rtmp", origin.certificates
+    if origin.http is not None and origin.http.certificates is not None:
+        yield "http", origin.http.certificates

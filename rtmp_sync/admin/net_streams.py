@@ -21,13 +21,17 @@ def stream_id(session: Session, msid: int) -> str:
     return f"{session.client.id}-{msid}"
 
 
-def doing(session: Session, msid: int) -> tuple[str, str]:
-    """What a message stream does now, in FMS's words, and the name of the stream."""
-    instance = session.instance
-    if (name := instance.live.published_by(session, msid)) is not None:
-        return PUBLISHING, name
-    if (name := instance.live.played_by(session, msid)) is not None:
-        return LIVE, name
-    if (name := instance.recorded.played_by(session, msid)) is not None:
-        return RECORDED, name
-    return IDLE, ""
+def doing(session: Session, msid: int) -> tuple[str, str, float | None]:
+    """What a message stream does now, in FMS's words, the name of the stream, and since when (wall
+    time)."""
+    live, recorded = session.instance.live, session.instance.recorded
+    if (name := live.published_by(session, msid)) is not None:
+        channel = live.channel(name)
+        return PUBLISHING, name, channel.begun if channel is not None else None
+    if (name := live.played_by(session, msid)) is not None:
+        channel = live.channel(name)
+        player = channel.players.get((session, msid)) if channel is not None else None
+        return LIVE, name, player.since if player is not None else None
+    if (name := recorded.played_by(session, msid)) is not None:
+        return RECORDED, name, recorded.playing_since(session, msid)
+    return IDLE, "", None

@@ -12,6 +12,7 @@ REMEDIES: Final[Mapping[str, str]] = {
     "bad_mac": "replace what stands between the two origins: a network card, switch or proxy",
     "cannot_claim": "bring the store back, or the other origin; if that one is powered off for "
     "certain: `rtmp-sync failover --force --fenced`",
+    "certificate_ends": "renew the certificate: its file is read again without a restart",
     "claim_failed": "free space or rights in the store",
     "config_invalid": "write PRIMARY\\SECONDARY again, or `rtmp-sync config repair`",
     "config_missing": "write PRIMARY\\SECONDARY again, or `rtmp-sync config repair`",

@@ -7,6 +7,7 @@ and what tells of clients and streams. `access.py` says who may.
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING
 
@@ -15,9 +16,9 @@ from aiohttp import web
 from rtmp_sync.admin.access import ACCESS, Access, Denied
 from rtmp_sync.admin.allowances import CHECKS
 from rtmp_sync.admin.endpoint import RATES, Endpoint, answer, found_endpoints
+from rtmp_sync.admin.listener import Listener
 from rtmp_sync.admin.rates import Rates
 from rtmp_sync.config_values import Address
-from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.rate_limit import RateLimit
 
@@ -32,8 +33,6 @@ _CHECK_PATHS = "/health/"
 _Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 MAX_REQUEST_BYTES = 16 * 1024  # no endpoint takes more than a few words
-# For a request to come. Clients of aiohttp keep a connection for 15 seconds: they close it first.
-IDLE_SECONDS = 30.0
 END_SECONDS = 2.0  # for requests under way when the origin stops
 
 
@@ -41,13 +40,21 @@ class AdminServer:
     """Serves what the modules in rtmp_sync/admin/endpoints define, for one origin."""
 
     def __init__(self, origin: Origin) -> None:
+        """Raises ConfigError."""
         self._origin = origin
+        self._access = Access(origin.config)
         self._runners: list[web.AppRunner] = []
+        self._listeners: list[Listener] = []
+
+    @property
+    def refused(self) -> Counter[str]:
+        """Requests and connections that were refused, by reason."""
+        return self._access.refused
 
     async def start(self) -> None:
         """Listen on both addresses; raises ConfigError when one is taken."""
         config = self._origin.config
-        access, check_limit, rates = Access(config), RateLimit(CHECKS), Rates(now())
+        access, check_limit, rates = self._access, RateLimit(CHECKS), Rates(now())
         endpoints = list(found_endpoints())
         on_health = [one for one in endpoints if one.on_health]
         listeners = (
@@ -60,32 +67,32 @@ class AdminServer:
             for endpoint in served:
                 app.router.add_route(endpoint.method, endpoint.path, _bound(endpoint, self._origin))
             runner = web.AppRunner(
-                app,
-                access_log=None,
-                handle_signals=False,
-                keepalive_timeout=IDLE_SECONDS,
-                shutdown_timeout=END_SECONDS,
+                app, access_log=None, handle_signals=False, shutdown_timeout=END_SECONDS
             )
             await runner.setup()
             self._runners.append(runner)
-            site = web.TCPSite(runner, address.host, address.port, reuse_address=True)
-            try:
-                await site.start()
-            except OSError as error:
-                fix = f"cannot listen there ({error.strerror}); the port is in use, or not ours"
-                raise ConfigError(key, str(address), fix) from None
+            assert runner.server is not None  # it was set up
+            listener = Listener(runner.server, self._one_too_many)
+            self._listeners.append(listener)
+            await listener.start(key, address)
 
     async def stop(self) -> None:
         """Stop listening; requests under way may finish."""
+        for listener in self._listeners:
+            listener.close()
         for runner in self._runners:
             await runner.cleanup()
+        self._listeners.clear()
         self._runners.clear()
 
     @property
     def addresses(self) -> tuple[Address, Address]:
         """Where admin and health listen (the system's choice for port 0)."""
-        admin, health = (Address(*runner.addresses[0][:2]) for runner in self._runners)
+        admin, health = (listener.address for listener in self._listeners)
         return admin, health
+
+    def _one_too_many(self) -> None:
+        self._access.refused["connection"] += 1
 
 
 def _bound(endpoint: Endpoint, origin: Origin) -> _Handler:
@@ -116,6 +123,7 @@ async def _limit_requests(request: web.Request, handler: _Handler) -> web.Stream
     is_check = request.path.startswith(_CHECK_PATHS)
     limit = request.app[_CHECK_LIMIT] if is_check else request.app[ACCESS].limit_of(request.path)
     if wait := limit.take(request.remote or "", now()):
+        request.app[ACCESS].refused["rate"] += 1
         return _refusal(Denied(429, "too many requests", wait))
     return await handler(request)
 
@@ -123,5 +131,6 @@ async def _limit_requests(request: web.Request, handler: _Handler) -> web.Stream
 @web.middleware
 async def _limit_addresses(request: web.Request, handler: _Handler) -> web.StreamResponse:
     if not request.app[ACCESS].allows_address(request.remote or ""):
+        request.app[ACCESS].refused["address"] += 1
         return _refusal(Denied(403, "admin.allow does not have this address"))
     return await handler(request)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from ssl import SSLContext
 from typing import TYPE_CHECKING, NamedTuple
@@ -31,13 +32,14 @@ TLS_SECONDS = 5.0
 
 class PublicPort(NamedTuple):
     """`factory` makes the protocol of each connection. tls: None for none; it has `tls_seconds`
-    for its handshake."""
+    for its handshake. tls_failures: counts those that fail, by reason."""
 
     host: str
     port: int
     factory: Callable[[], asyncio.BaseProtocol]
     tls: SSLContext | None = None
     tls_seconds: float = TLS_SECONDS
+    tls_failures: Counter[str] | None = None
 
 
 class ListenerGate:
@@ -120,7 +122,8 @@ async def _listen(port: PublicPort) -> asyncio.Server | TlsServer:
     found = await loop.getaddrinfo(port.host, port.port, type=socket.SOCK_STREAM)
     family, _, _, _, address = found[0]
     listener = socket.create_server(address, family=family, backlog=BACKLOG)  # reuses, too
-    return TlsServer(listener, port.factory, port.tls, port.tls_seconds)
+    failures = port.tls_failures if port.tls_failures is not None else Counter()
+    return TlsServer(listener, port.factory, port.tls, port.tls_seconds, failures)
 
 
 class GoneListener:

@@ -17,11 +17,14 @@ import contextlib
 import socket
 import ssl
 import sys
+from collections import Counter
 from collections.abc import Callable
 from functools import partial
 from typing import Final
 
 import structlog
+
+from rtmp_sync.server.networks import address_group
 
 __all__ = ["TlsServer"]
 
@@ -48,7 +51,8 @@ _NO_TLS: Final = (
 
 class TlsServer:
     """Listens on `listener` until `close`; `factory` makes the protocol of each connection whose
-    handshake is done within `seconds`."""
+    handshake is done within `seconds`. failures: counts the others: `no_tls`, `timeout`, `crowded`
+    (the oldest of too many), `lost` (the peer went) and `refused` (all else that TLS says)."""
 
     def __init__(
         self,
@@ -56,11 +60,13 @@ class TlsServer:
         factory: Callable[[], asyncio.BaseProtocol],
         tls: ssl.SSLContext,
         seconds: float,
+        failures: Counter[str],
     ) -> None:
         self._listener = listener
         self._factory = factory
         self._tls = tls
         self._seconds = seconds
+        self._failures = failures
         self._loop = asyncio.get_running_loop()
         self._undone: dict[_Undone, None] = {}  # the oldest first
         self._ready: dict[str, list[_Undone]] = {}  # by address; their ClientHello is here
@@ -109,6 +115,7 @@ class TlsServer:
             else:
                 self._be_ready(undone)
             if len(self._undone) > UNDONE_MAX:
+                self._failures["crowded"] += 1
                 self._forget(next(iter(self._undone)))
 
     def _spoken(self, undone: _Undone) -> None:
@@ -125,7 +132,7 @@ class TlsServer:
             self._be_ready(undone)
 
     def _be_ready(self, undone: _Undone) -> None:
-        self._ready.setdefault(undone.host, []).append(undone)
+        self._ready.setdefault(address_group(undone.host), []).append(undone)
         if not self._begin_scheduled:
             self._begin_scheduled = True
             self._loop.call_soon(self._begin_some)
@@ -133,11 +140,11 @@ class TlsServer:
     def _begin_some(self) -> None:
         begun = 0
         while self._ready and begun < BEGUN_AT_ONCE:
-            host = next(iter(self._ready))
-            ready = self._ready.pop(host)
+            group = next(iter(self._ready))
+            ready = self._ready.pop(group)
             undone = ready.pop()
             if ready:
-                self._ready[host] = ready  # behind the other addresses
+                self._ready[group] = ready  # behind the other addresses
             if undone in self._undone:
                 begun += 1
                 undone.task = self._loop.create_task(self._shake_hands(undone))
@@ -150,11 +157,15 @@ class TlsServer:
         try:
             await self._loop.connect_accepted_socket(self._factory, undone.endpoint, ssl=self._tls)
         except ssl.SSLError as error:
-            self._log.info("tls_handshake_failed", peer=undone.peer, reason=_what_failed(error))
+            kind, reason = _what_failed(error)
+            self._failures[kind] += 1
+            self._log.info("tls_handshake_failed", peer=undone.peer, reason=reason)
         except OSError:
+            self._failures["lost"] += 1
             self._log.debug("tls_handshake_lost", peer=undone.peer)  # as a TCP monitor does all day
 
     def _late(self, undone: _Undone) -> None:
+        self._failures["timeout"] += 1
         if not self._late_peers:
             self._loop.call_soon(self._tell_late)
         self._late_peers.append(undone.peer)
@@ -229,8 +240,9 @@ def _missing_bytes(endpoint: socket.socket) -> int:
     return whole if len(data) < whole <= _RECORD_BYTES_MAX else 0
 
 
-def _what_failed(error: ssl.SSLError) -> str:
+def _what_failed(error: ssl.SSLError) -> tuple[str, str]:
+    """What it is counted as, and what the log says."""
     reason = error.reason or str(error)
     if reason in _NO_TLS:
-        return "the client speaks no TLS: this port is for rtmps: and https:"
-    return reason.lower().replace("_", " ")
+        return "no_tls", "the client speaks no TLS: this port is for rtmps: and https:"
+    return "refused", reason.lower().replace("_", " ")

@@ -45,13 +45,15 @@ class LoopBlocked(Exception):
 
 
 class Steps:
-    """Which step of an application runs now, if any: written at each, read by the thread."""
+    """Which step of an application runs now, if any: written at each, read by the thread.
+    blocked: how many were stopped."""
 
-    __slots__ = ("number", "running")
+    __slots__ = ("blocked", "number", "running")
 
     def __init__(self) -> None:
         self.number = 0
         self.running = False
+        self.blocked = 0
 
     def begin(self) -> bool:
         """Returns what `end` gets: a step may lead to another one."""
@@ -114,6 +116,7 @@ class BlockedLoop:
         if frame is None or not self._in_application(frame):
             return  # the thread asks again soon
         self._blocked = 0
+        self._steps.blocked += 1
         where = f"{frame.f_code.co_filename}:{frame.f_lineno}"
         self._log.error("loop_blocked", at=where, seconds=self._limit_seconds)
         raise LoopBlocked(f"blocked the loop for {self._limit_seconds:g} s, at {where}")

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import ssl
+from collections import Counter
 from pathlib import Path
 from typing import Final
 
@@ -17,6 +18,7 @@ import structlog
 
 from rtmp_sync.config_public_tls import PublicTls
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.certificate_expiry import expiry_of
 
 __all__ = ["Certificates"]
 
@@ -24,13 +26,17 @@ LOOK_SECONDS: Final = 2.0
 
 
 class Certificates:
-    """context: for the port, for as long as it lives."""
+    """context: for the port, for as long as it lives. expiries: wall times in seconds at which what
+    is shown ends, by the key of the configuration. failures: handshakes that failed there, by
+    reason."""
 
     def __init__(self, tls: PublicTls) -> None:
         """Raises ConfigError."""
         self._tls = tls
         self._seen = self._look()
         self._shown = tls.load()
+        self.expiries = _expiries(tls)
+        self.failures: Counter[str] = Counter()
         self._looking: asyncio.Task[None] | None = None
         self._log = structlog.get_logger("rtmp_sync.tls").bind(key=tls.key)
         self.context = tls.load().default
@@ -52,6 +58,7 @@ class Certificates:
         self._seen = seen  # before they are read: what changes meanwhile is read again
         try:
             self._shown = await asyncio.to_thread(self._tls.load)
+            self.expiries = await asyncio.to_thread(_expiries, self._tls)
         except (ConfigError, OSError) as error:  # OSError: one was removed while it was read
             self._log.error("certificate_kept", error=str(error))
         else:
@@ -70,6 +77,11 @@ class Certificates:
 
     def _look(self) -> list[tuple[int, int, int] | None]:
         return [_state(path) for path in self._tls.paths]
+
+
+def _expiries(tls: PublicTls) -> dict[str, float]:
+    found = {key: expiry_of(path) for key, path in tls.certificates.items()}
+    return {key: expiry for key, expiry in found.items() if expiry is not None}
 
 
 def _state(path: Path) -> tuple[int, int, int] | None:

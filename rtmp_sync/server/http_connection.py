@@ -14,6 +14,7 @@ from aiohttp import web
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.server.networks import endpoint
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER
+from rtmp_sync.server.unread import give_up_unread
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ class HttpConnection(web.RequestHandler):
         super().connection_made(transport)
         transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
         transport.set_write_buffer_limits(high=TRANSPORT_HIGH_WATER)
+        give_up_unread(transport, self._delivery.patience_seconds)
         if peer := transport.get_extra_info("peername"):
             self._is(*peer[:2])
         if transport.get_extra_info("sslcontext") is None and self._delivery.wants_header(self):

@@ -49,14 +49,15 @@ _RETRY_SECONDS: Final = 1  # what a browser is told to wait while this origin is
 
 class HttpDelivery:
     """listen: `http.listen`. sessions: of the RTMP port, with which it is opened and closed.
-    Raises ConfigError for certificates that cannot be used."""
+    refused: requests, by the status that they got; connections as `connection`. Raises ConfigError
+    for certificates that cannot be used."""
 
     def __init__(self, listen: Address, sessions: Sessions, config: Config) -> None:
         http = config.http
         self._listen = listen
         self._config = http
         self._outbox_bytes = config.rtmp.outbox_bytes
-        self._patience_seconds = config.rtmp.send_timeout
+        self.patience_seconds = config.rtmp.send_timeout
         self._sessions = sessions
         self._turn = sessions.turn
         self._admission = HttpAdmission(sessions.instances, sessions.tasks)
@@ -64,8 +65,9 @@ class HttpDelivery:
         self._cors = Cors(http.origins)
         self._forwarders = Networks(http.forwarded_for_from)
         tls = public_tls(http)
-        self._certificates = Certificates(tls) if tls is not None else None
+        self.certificates = Certificates(tls) if tls is not None else None
         self._server = web.Server(self._answer, handler_cancellation=True)
+        self.refused: Counter[str] = Counter()
         self._connections: set[HttpConnection] = set()
         self._viewers: set[Viewer] = set()
         self._per_address: Counter[str] = Counter()
@@ -85,21 +87,23 @@ class HttpDelivery:
 
     def port(self) -> PublicPort:
         """For the gate."""
-        tls = self._certificates.context if self._certificates is not None else None
-        return PublicPort(*self._listen, lambda: HttpConnection(self._server, self), tls)
+        port = PublicPort(*self._listen, lambda: HttpConnection(self._server, self))
+        if (certificates := self.certificates) is not None:
+            port = port._replace(tls=certificates.context, tls_failures=certificates.failures)
+        return port
 
     def start(self) -> None:
         """Look after players, and after certificates, from now on."""
         self._look_soon()
-        if self._certificates is not None:
-            self._certificates.start()
+        if self.certificates is not None:
+            self.certificates.start()
 
     def stop(self) -> None:
         """The gate is closed, nobody comes any more."""
         if self._looking is not None:
             self._looking.cancel()
-        if self._certificates is not None:
-            self._certificates.stop()
+        if self.certificates is not None:
+            self.certificates.stop()
         self.cut()
 
     def part(self) -> None:
@@ -134,6 +138,7 @@ class HttpDelivery:
 
     def refuse(self, connection: HttpConnection, reason: str) -> None:
         """It is about to be closed."""
+        self.refused["connection"] += 1
         self._log.info("http_connection_refused", peer=connection.address, reason=reason)
 
     # Requests
@@ -153,6 +158,7 @@ class HttpDelivery:
             status, text = refusal.status, str(refusal)
         except Deposed:
             status, text = 503, "Another origin serves."
+        self.refused[str(status)] += 1
         peer = self._from(request)[1]
         self._log.info("http_refused", path=request.path, peer=peer, status=status, reason=text)
         headers = {**cors, **_HEADERS}
@@ -285,12 +291,12 @@ class HttpDelivery:
 
     def _look_soon(self) -> None:
         loop = asyncio.get_running_loop()
-        self._looking = loop.call_later(self._patience_seconds / _LOOKS, self._look)
+        self._looking = loop.call_later(self.patience_seconds / _LOOKS, self._look)
 
     def _look(self) -> None:
         """Disconnect who does not read."""
         for viewer in list(self._viewers):
-            if viewer.player.is_stuck(now(), self._patience_seconds):
+            if viewer.player.is_stuck(now(), self.patience_seconds):
                 self._log.info("http_stuck", client=viewer.client.id, behind=viewer.player.behind)
                 viewer.player.cut()
         self._look_soon()

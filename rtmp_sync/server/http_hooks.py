@@ -11,6 +11,7 @@ client in; everything else, also no answer in time, refuses it.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Literal
 
@@ -32,7 +33,8 @@ _PARAMS = {"flashver": "flashVer", "swfurl": "swfUrl", "tcurl": "tcUrl", "pageur
 
 
 class HttpHooks:
-    """All of an origin's."""
+    """All of an origin's. asked: how often, by hook and what came of it: `allowed`, `refused`, or
+    `failed` when there was no answer."""
 
     def __init__(self, section: HooksSection) -> None:
         self._urls = {
@@ -43,6 +45,7 @@ class HttpHooks:
         self._timeout = aiohttp.ClientTimeout(total=section.timeout)
         self._open_when_down = section.open_when_down
         self._session: aiohttp.ClientSession | None = None
+        self.asked: Counter[tuple[str, str]] = Counter()
 
     async def close(self) -> None:
         if self._session is not None:
@@ -90,12 +93,15 @@ class HttpHooks:
         try:
             status = await self._post(url, form)
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
+            self.asked[f"on_{act}", "failed"] += 1
             reason = str(error) or "no answer in time"
             instance.log.error("http_hook_failed", hook=f"on_{act}", error=reason)
             if self._open_when_down:
                 return
             raise Reject("Nobody can be asked whether this is allowed.") from None
-        if not 200 <= status < 300:
+        allowed = 200 <= status < 300
+        self.asked[f"on_{act}", "allowed" if allowed else "refused"] += 1
+        if not allowed:
             instance.log.info("http_hook_refused", hook=f"on_{act}", status=status)
             raise Reject("This is not allowed.")
 

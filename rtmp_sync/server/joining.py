@@ -68,6 +68,7 @@ def _refuse(session: Session, request: ConnectRequested, refusal: Refused) -> No
     reason = refusal.reason[:_MAX_TOLD_CHARS]
     session.log.info("connect_refused", app=scope[:_MAX_TOLD_CHARS], reason=reason)
     session.sessions.tally.rejected += 1
+    session.sessions.refused["connect"] += 1
     session.sessions.access.refused(session.address, session.protocol, *names, reason)
     instance = session.sessions.instances.running(scope)
     if instance is not None:

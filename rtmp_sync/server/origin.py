@@ -82,7 +82,7 @@ class Origin:
     overseer: Overseer
     _listener: ListenerGate
     _health: OwnHealth
-    _certificates: Certificates | None
+    certificates: Certificates | None
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -133,7 +133,7 @@ class Origin:
     @property
     def rtmps_port(self) -> int | None:
         """The same of clients that use TLS."""
-        return self._listener.beside[0][1] if self._certificates is not None else None
+        return self._listener.beside[0][1] if self.certificates is not None else None
 
     @property
     def position(self) -> tuple[int, int]:
@@ -161,7 +161,7 @@ class Origin:
         self.instances.slept = lambda: self.loop_lag.seconds > MAX_LOOP_LAG_SECONDS
         self.sessions = Sessions(self.turn, self.tasks, self.instances, self.load_balancer, config)
         self.http = self._http_delivery()
-        self._certificates = self._rtmps_certificates()
+        self.certificates = self._rtmps_certificates()
         self._listener = ListenerGate(*config.rtmp.listen, self.sessions, self._beside())
         self.gate = make_gate(config, self._listener, self.history.record)
         self.turn.on_batch.append(self.persistence.write)
@@ -196,8 +196,8 @@ class Origin:
         await self.watchdog.stop()
         await self.gate.stop()
         self.sessions.stop()
-        if self._certificates is not None:
-            self._certificates.stop()
+        if self.certificates is not None:
+            self.certificates.stop()
         if self.http is not None:
             self.http.stop()
         self._let_go()
@@ -370,9 +370,10 @@ class Origin:
     def _beside(self) -> list[PublicPort]:
         """The ports that are open while the RTMP port is."""
         ports, rtmp = [], self.config.rtmp
-        if self._certificates is not None and rtmp.tls_listen is not None:
-            tls, seconds = self._certificates.context, rtmp.handshake_timeout
-            ports.append(PublicPort(*rtmp.tls_listen, self.sessions, tls, seconds))
+        if self.certificates is not None and rtmp.tls_listen is not None:
+            tls, failures = self.certificates.context, self.certificates.failures
+            seconds = rtmp.handshake_timeout
+            ports.append(PublicPort(*rtmp.tls_listen, self.sessions, tls, seconds, failures))
         return [*ports, self.http.port()] if self.http is not None else ports
 
     def _own_port(self) -> RtmpProbe:

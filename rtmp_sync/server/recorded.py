@@ -61,6 +61,11 @@ class RecordedStreams:
         player = self._players.get((peer, msid))
         return player.name if player is not None else None
 
+    def playing_since(self, peer: StreamPeer, msid: int) -> float | None:
+        """Wall time at which it began."""
+        player = self._players.get((peer, msid))
+        return player.since if player is not None else None
+
     def pause(self, peer: StreamPeer, msid: int, paused: bool) -> None:
         """Nothing is sent while a player is paused."""
         self._players[peer, msid].pause(paused)

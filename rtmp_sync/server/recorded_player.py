@@ -18,6 +18,7 @@ not read is waited for; nothing of a recording is ever dropped.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections import deque
 from collections.abc import Callable
 from typing import Final, NamedTuple
@@ -92,7 +93,7 @@ class _Transition(NamedTuple):
 
 
 class RecordedPlayer:
-    """waits: do not begin before something is appended that does not wait."""
+    """waits: do not begin before something is appended that does not wait. since: wall time."""
 
     def __init__(
         self,
@@ -104,6 +105,7 @@ class RecordedPlayer:
         reset: bool,
         waits: bool = False,
     ) -> None:
+        self.since = time.time()
         self._turn = turn
         self._peer = peer
         self._msid = msid

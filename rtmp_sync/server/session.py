@@ -412,8 +412,10 @@ class Session(asyncio.Protocol):
 
     def _enter(self, host: str) -> bool:
         """The client comes from there: whether it may."""
-        reason = self.sessions.addresses.enter(host)
-        if reason:
+        addresses = self.sessions.addresses
+        if reason := addresses.enter(host):
+            kind = "denied" if addresses.refusal(host) else "per_address"
+            self.sessions.refused[kind] += 1
             self.sessions.tally.rejected += 1
             self.end(f"refused: {reason}")
             return False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import secrets
+from collections import Counter
 from collections.abc import Iterator
 from itertools import count
 
@@ -56,6 +57,7 @@ class Sessions:
         self.inflow_rates = InflowRates(rtmp.max_byte_rate, rtmp.max_message_rate)
         self.loop = asyncio.get_running_loop()
         self.tally = Tally()
+        self.refused: Counter[str] = Counter()  # connections, by why
         self.draining = False  # nobody new is let in
         self._limits = ConnectionLimits(
             max_message_bytes=rtmp.max_message_bytes,
@@ -113,6 +115,7 @@ class Sessions:
     def add(self, session: Session) -> bool:
         """A connection was made; False when there are too many."""
         if len(self._all) >= self._max_connections:
+            self.refused["too_many"] += 1
             return False
         self._all.add(session)
         self.tally.connects += 1

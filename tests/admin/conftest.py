@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,7 +19,7 @@ from rtmp_sync.config import Config
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.load_balancer import LoadBalancerChecks
 from rtmp_sync.server.renewals import Renewals
-from rtmp_sync.server.traffic import Tally
+from rtmp_sync.server.traffic import Tally, Traffic
 from rtmp_sync.server.watchdog import Result
 from tests.admin.calling import Calls, administered
 
@@ -55,6 +55,16 @@ class ShownWatchdog:
 class ShownTest(SimpleNamespace):
     def __str__(self) -> str:
         return "the loop is 2 s late <&>"
+
+
+class ShownMany(SimpleNamespace):
+    """Sessions or instances, of which there are none now."""
+
+    def __iter__(self) -> Iterator[Any]:
+        return iter(())
+
+    def __len__(self) -> int:
+        return 0
 
 
 class ShownOrigin:
@@ -115,13 +125,20 @@ class ShownOrigin:
         replays = SimpleNamespace(done=3, failed=1, left_out=2)
         refusals = SimpleNamespace(counts={("Guest", "setText", "not_allowed"): 5})
         access = SimpleNamespace(calls={("Type1", "setText"): 7}, refusals=refusals)
-        self.instances = SimpleNamespace(
-            whitelists=[("text", access)], replays=replays, code=SimpleNamespace(trouble={})
+        self.instances = ShownMany(
+            whitelists=[("text", access)],
+            replays=replays,
+            code=SimpleNamespace(trouble={}),
+            hooks=SimpleNamespace(asked=Counter({("on_play", "refused"): 3})),
         )
         self.http: Any = None
+        self.certificates: Any = None
+        self.tasks = SimpleNamespace(steps=SimpleNamespace(blocked=1))
+        self.admin = SimpleNamespace(refused=Counter(credentials=2))
         access = SimpleNamespace(dropped=0)
-        tally = Tally(connects=9)
-        self.sessions = SimpleNamespace(tally=tally, waiting_bytes=1234, access=access)
+        tally = Tally(connects=9, ended=Traffic(1, 2, 3, 4, 5))
+        refused = Counter(denied=6)
+        self.sessions = ShownMany(tally=tally, waiting_bytes=1234, access=access, refused=refused)
         self.events: list[dict[str, Any]] = [{"at": AT, "clock": 1.0, "event": "started"}]
         counts = Counter(event["event"] for event in self.events)
         self.history = SimpleNamespace(events=lambda: self.events, counts=counts, record=self.note)

@@ -74,6 +74,14 @@ async def test_the_servers_figures_have_fmss_names_and_count(calls: Calls) -> No
     assert numbers(await calls.data("getVHostStats", vhost="_defaultVHost_")).keys() >= VHOST
 
 
+async def test_names_of_methods_are_in_any_case_as_in_documents_of_fms(tmp_path: Path) -> None:
+    async with administered(tmp_path, commands=["getVHostStats"]) as calls:
+        data = await calls.data("getVhostStats", vhost='"_defaultVhost_"')
+        assert tags(data) >= VHOST
+        assert await calls.code("GETAPPS") == "NetConnection.Admin.CommandFailed"
+        assert await calls.code("Ping") == SUCCESS
+
+
 async def test_what_has_gone_still_counts(calls: Calls) -> None:
     async with client_of(calls, ROOM) as client:
         await client.call("echo", "x" * 5_000)
@@ -174,6 +182,8 @@ async def test_a_live_stream_is_told_with_its_publisher_and_subscribers(calls: C
         streams = await calls.data("getNetStreamStats", appInst=ROOM, streamids="-1")
         doing = {one.findtext("client"): one.findtext("type") for one in streams}
         assert doing == {publisher_id: "publishing", player_id: "playing live"}
+        for stream in streams:
+            assert FMS_TIME.fullmatch(stream.findtext("time") or "")
         one = await calls.data("getNetStreamStats", appInst=ROOM, streamids=f"{player_id}-1")
         assert [stream.findtext("name") for stream in one] == ["cam1"]
         await camera.unpublish()

@@ -110,8 +110,8 @@ async def test_files_that_are_wrong_change_nothing_and_say_so_once(
         with capture_logs() as lines:
             rtmp[name].write_text("nonsense")
             await until(lambda: any(one["event"] == "certificate_kept" for one in lines))
-            assert origin._certificates is not None
-            await origin._certificates.refresh()
+            assert origin.certificates is not None
+            await origin.certificates.refresh()
         assert await shown_to(origin, authority) == "first"
         (told,) = [one for one in lines if one["event"] == "certificate_kept"]
         assert f"rtmp.{name}" in told["error"]

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rtmp_sync.admin.body import body_of
 from rtmp_sync.admin.endpoint import Endpoint
 from rtmp_sync.admin.holder import must_serve
 from rtmp_sync.admin.refusal import Refusal
@@ -102,7 +103,7 @@ async def _holder_of(origin: Origin, seq: int) -> str | None:
 
 async def explain(origin: Origin, request: web.Request) -> web.Response:
     try:
-        asked = Question.model_validate_json(await request.read() or b"{}")
+        asked = Question.model_validate_json(await body_of(request) or b"{}")
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from rtmp_sync.admin.access import ACCESS, Denied
 from rtmp_sync.admin.arguments import from_json, from_path, from_query
+from rtmp_sync.admin.body import body_of
 from rtmp_sync.admin.carry_out import carry_out, note_refused
 from rtmp_sync.admin.endpoint import RATES, Endpoint
 from rtmp_sync.admin.method import Answer, Method, found_methods
@@ -58,7 +59,7 @@ async def _arguments(method: Method, request: web.Request) -> dict[str, object]:
     if not method.changes:
         return from_query(method, in_path, request.query)
     try:
-        body = json.loads(await request.read() or b"{}")
+        body = json.loads(await body_of(request) or b"{}")
     except ValueError:  # also what is no UTF-8
         raise bad_value("the body is not JSON") from None
     except RecursionError:

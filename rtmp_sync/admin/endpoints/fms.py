@@ -13,6 +13,8 @@ The HTTP status is 200 in each case, as FMS has it: a monitor reads `code`.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import cache
 from typing import TYPE_CHECKING
 
 from aiohttp import web
@@ -44,7 +46,7 @@ async def _answer(origin: Origin, request: web.Request, name: str) -> web.Respon
         text = "Admin user requires valid username and password."
         return fms_xml.failure(REJECTED, text)
     try:
-        method = found_methods().get(name)
+        method = _methods().get(name.casefold())
         if method is None:
             raise bad_value(f"Method not found ({name}).")
         _check_allowed(origin, request, method, caller)
@@ -56,6 +58,12 @@ async def _answer(origin: Origin, request: web.Request, name: str) -> web.Respon
     except Refusal as refusal:
         return fms_xml.failure(refusal.code, refusal.text)
     return fms_xml.success(None if isinstance(answer, Done) else answer)
+
+
+@cache
+def _methods() -> Mapping[str, Method]:
+    """By name, in any case: FMS's own documents have `getVhostStats`, too."""
+    return {name.casefold(): method for name, method in found_methods().items()}
 
 
 def _check_allowed(origin: Origin, request: web.Request, method: Method, caller: Caller) -> None:

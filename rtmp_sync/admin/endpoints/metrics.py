@@ -6,12 +6,13 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from aiohttp import web
-from prometheus_client import CollectorRegistry
+from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.registry import Collector
 
 from rtmp_sync.admin import facts, figures
+from rtmp_sync.admin.access import ACCESS
 from rtmp_sync.admin.endpoint import Endpoint
 
 if TYPE_CHECKING:
@@ -20,10 +21,12 @@ if TYPE_CHECKING:
 ROLES = ("active", "standby", "closed")
 
 
-async def show(origin: Origin, _: web.Request) -> web.Response:
+async def show(origin: Origin, request: web.Request) -> web.Response:
+    request.app[ACCESS].charge_work(request, len(origin.sessions))
     # A registry of its own: two origins in one process share nothing.
     registry = CollectorRegistry(auto_describe=False)
     registry.register(_Figures(origin))
+    ProcessCollector(registry=registry)
     return web.Response(
         body=generate_latest(registry), headers={"Content-Type": CONTENT_TYPE_LATEST}
     )
@@ -44,9 +47,14 @@ class _Figures(Collector):
         for family in figures.families(self._origin):
             yield _family(family)
         yield from _calls(self._origin)
+        yield _certificates(self._origin)
 
 
 def _service(status: dict[str, Any]) -> Iterator[Metric]:
+    labels = ["id", "version", "codec"]
+    info = GaugeMetricFamily("rtmp_sync_info", "always 1: what this origin is", labels=labels)
+    info.add_metric([str(status[label]) for label in labels], 1.0)
+    yield info
     roles = GaugeMetricFamily("rtmp_sync_role", "1 for the origin's role", labels=["role"])
     for role in ROLES:
         roles.add_metric([role], float(status["role"] == role))
@@ -74,9 +82,21 @@ def _state(status: dict[str, Any]) -> Iterator[Metric]:
 
 
 def _family(of: figures.Family) -> Metric:
-    family = CounterMetricFamily(f"rtmp_sync_{of.name}", of.meaning, labels=[of.label])
-    for value, count in sorted(of.values.items()):
-        family.add_metric([value], count)
+    family = CounterMetricFamily(f"rtmp_sync_{of.name}", of.meaning, labels=of.labels)
+    for values, count in of.samples():
+        family.add_metric(values, count)
+    return family
+
+
+def _certificates(origin: Origin) -> Metric:
+    family = GaugeMetricFamily(
+        "rtmp_sync_tls_certificate_expiry_timestamp_seconds",
+        "when a certificate that clients are shown ends, in seconds since 1970",
+        labels=["key"],
+    )
+    for _, port in figures.certificates(origin):
+        for key, expiry in port.expiries.items():
+            family.add_metric([key], expiry)
     return family
 
 

@@ -22,6 +22,7 @@ from aiohttp import web
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from rtmp_sync.admin import facts
+from rtmp_sync.admin.body import body_of
 from rtmp_sync.admin.endpoint import Endpoint
 from rtmp_sync.admin.holder import holder, must_serve, names
 from rtmp_sync.admin.refusal import Refusal, not_done
@@ -150,7 +151,7 @@ def _endpoint(name: str) -> Endpoint:
 
     async def handle(origin: Origin, request: web.Request) -> web.Response:
         try:
-            order = model.model_validate_json(await request.read() or b"{}")
+            order = model.model_validate_json(await body_of(request) or b"{}")
         except ValidationError as error:
             return web.json_response({"error": _what_is_wrong(error)}, status=400)
         author = {"user": origin.config.admin.user, "address": request.remote}

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from aiohttp import web
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from rtmp_sync.admin.body import body_of
 from rtmp_sync.admin.endpoint import Endpoint
 from rtmp_sync.admin.refusal import Refusal
 from rtmp_sync.admin.reloading import end_instances, read_again
@@ -87,7 +88,7 @@ async def _ordered(
     do: Callable[[Origin, Which], Awaitable[dict[str, Any]]],
 ) -> web.Response:
     try:
-        which = Which.model_validate_json(await request.read() or b"{}")
+        which = Which.model_validate_json(await body_of(request) or b"{}")
     except ValidationError as error:
         wrong = "; ".join(
             f"{'.'.join(map(str, one['loc'])) or 'body'}: {one['msg']}" for one in error.errors()

@@ -85,6 +85,8 @@ class NetStream(Answer):
 
     name: str
     """Of the stream that it publishes or plays; empty when idle."""
+    time: datetime | None
+    """When it began to publish or play; none when idle."""
     type: str
     """`idle`, `publishing`, `playing live` or `playing recorded`."""
     client: str
@@ -164,9 +166,10 @@ def _net_streams(call: Call) -> Iterator[tuple[Session, int]]:
 
 
 def _net_stream(session: Session, msid: int) -> NetStream:
-    type, name = doing(session, msid)
+    type, name, since = doing(session, msid)
     return NetStream(
         name=name,
+        time=wall_time(since) if since is not None else None,
         type=type,
         client=session.client.id,
         stream_id=stream_id(session, msid),
