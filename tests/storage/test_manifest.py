@@ -150,7 +150,7 @@ def test_a_manifest_that_is_nonsense_tells_nothing(tmp_path: Path, content: str)
     assert load_manifest(tmp_path) == []
 
 
-@pytest.mark.parametrize("number", [-1, 10**400])
+@pytest.mark.parametrize("number", [-1, 1 << 53])
 def test_a_manifest_with_numbers_that_nobody_wrote_tells_nothing(
     tmp_path: Path, number: int
 ) -> None:
