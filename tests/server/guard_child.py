@@ -37,8 +37,8 @@ def note(text: str) -> None:
 
 
 def main(words: list[str]) -> None:
-    note(f"start {os.getpid()}")
     note(f"former {os.environ['RTMP_SYNC_FORMER_LIFE']}")
+    note(f"start {os.getpid()}")  # tests wait for this one
     while words:
         word = words.pop(0)
         if word == "beat":
