@@ -186,12 +186,12 @@ async def test_who_may_only_read_pushes_nothing_else_out_of_the_history(
     calls: Calls, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """However often it tries."""
-    monkeypatch.setattr("rtmp_sync.server.history.MAX_EVENTS", 20)
+    monkeypatch.setattr("rtmp_sync.server.history.MAX_EVENTS", 12)
     monkeypatch.setattr("rtmp_sync.server.history.MAX_OF_KIND", 5)
     await calls.code("broadcastMsg", scope="Server", method="notice")
-    before = [one for one in calls.origin.history.events() if one["event"] != "admin_refused"][-15:]
-    for _ in range(25):
-        assert (await calls.ask("/broadcast", token=READ, method="POST", body={}))[0] in (403, 429)
+    before = calls.origin.history.events()[-7:]
+    for _ in range(15):  # of the 18 that may be asked at once
+        assert (await calls.ask("/broadcast", token=READ, method="POST", body={}))[0] == 403
     kept = calls.origin.history.events()
     assert len([one for one in kept if one["event"] == "admin_refused"]) == 5
     assert [one for one in kept if one in before] == before
