@@ -1,8 +1,9 @@
 """Half-open handshakes: how long a good client takes to connect while a crowd does not finish.
 
 The crowd comes all at once, from an address of its own; whoever is let go
-(`rtmp.handshake_timeout`) comes again at once. The good client connects all the time: TCP, TLS where it is the port's, RTMP's handshake, an accepted
-`connect`. Crowd, good client and server are processes of their own.
+(`rtmp.handshake_timeout`) comes again at once. The good client connects all the time: TCP, TLS
+where it is the port's, RTMP's handshake, an accepted `connect`. Crowd, good client and server are
+processes of their own.
 
     nothing    the crowd says nothing
     half       half of what a client says first (C0 C1, or of TLS its ClientHello)
