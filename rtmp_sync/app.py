@@ -110,6 +110,10 @@ class Surroundings(ObjectSource, Protocol):
     @property
     def traffic(self) -> Traffic: ...
 
+    async def committed(self) -> None: ...
+
+    def proxy(self, name: str, kind: str, of: NetConnection) -> None: ...
+
     def clear_shared_objects(self, pattern: str) -> int: ...
 
     def every(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]: ...
@@ -200,13 +204,23 @@ class Application:
         """The application's variables: a shared object that no client can use."""
         return SharedObject(self._surroundings, "vars", "V")
 
-    def shared_object(self, name: str, persistent: bool = False) -> SharedObject:
+    def shared_object(
+        self, name: str, persistent: bool = False, *, of: NetConnection | None = None
+    ) -> SharedObject:
         """The shared object of that name, made empty if there is none.
 
         Temporary and persistent ones of one name are two objects. A temporary one that the
         application has taken stays until the instance stops, or `release`.
+
+        of: a connection to another application, here or on another server, whose object of that
+        name is this one from now on, for this application's clients too: what they and we ask is
+        asked of that one, and what it says is told here. It shows nothing before it was there
+        once; a slot that is set here changes when its owner has it. Call it in `on_app_start` and
+        in `on_promote`, before or after `connect`, and again after the connection was closed.
         """
         kind = "P" if persistent else "T"
+        if of is not None:
+            self._surroundings.proxy(name, kind, of)
         self._surroundings.fanout(name, kind)  # it exists from now on
         return SharedObject(self._surroundings, name, kind)
 

@@ -30,8 +30,6 @@ class ObjectSource(Protocol):
 
     def release(self, name: str, kind: str) -> None: ...
 
-    async def committed(self) -> None: ...
-
 
 class SharedObject(MutableMapping[str, Any]):
     """A mapping of slot names to Python values.
@@ -116,7 +114,7 @@ class SharedObject(MutableMapping[str, Any]):
 
     def clear(self) -> None:
         """Delete all slots."""
-        self._fanout.clear(self._fanout.next_version())
+        self._fanout.clear(None, self._fanout.next_version())
 
     def send(self, handler: str, *arguments: object) -> None:
         """Call `handler` of every client that uses the object, in order with its changes."""
@@ -129,7 +127,7 @@ class SharedObject(MutableMapping[str, Any]):
         to nobody, until as many `unlock` were called. Then all of it is one message.
 
         `with shared_object.locked():` does both. It is a matter of this process: a takeover ends
-        it, and what was set until then stays.
+        it, and what was set until then stays. RuntimeError for one of another application.
         """
         self._fanout.lock()
 
@@ -167,13 +165,14 @@ class SharedObject(MutableMapping[str, Any]):
 
     def release(self) -> None:
         """The application no longer keeps it: a temporary object ends with its last user. It is
-        kept again as soon as the application looks at it."""
+        kept again as soon as the application looks at it. One of another application is no longer
+        that, and its users have an object of this one instead."""
         self._source.release(*self._key)
 
     async def flush(self) -> None:
-        """Wait until what was set so far survives the loss of this origin; every change is on
-        its way there at once in any case."""
-        await self._source.committed()
+        """Wait until what was set so far survives the loss of this origin, and one of another
+        application until that has answered; every change is on its way at once in any case."""
+        await self._fanout.flush()
 
     def typed(self, kind: type[T]) -> T:
         """The object as an instance of a dataclass whose fields are its slots:
@@ -198,8 +197,8 @@ class SharedObject(MutableMapping[str, Any]):
     def on_sync(self) -> OnSync | None:
         """Called once per turn with what changed: a list of {"code", "name"}.
 
-        code: "change" and "delete" by a client, "success" by this application, "clear". It may be
-        a coroutine function.
+        code: "change" and "delete" by a client, "success" by this application, "clear", and
+        "reject" where another one does not take a change of ours. It may be a coroutine function.
         """
         return self._fanout.settings.on_sync
 

@@ -42,6 +42,9 @@ _OWN = {
     *("Client.granted", "Client.unlink", "Traffic.add", "ServerStream.at_work"),
     *("StreamRequest.parse", "RemoteSharedObject.link_lost", "RemoteSharedObject.receive"),
     *("RemoteSharedObject.use", "RemoteSharedObject.used", "RemoteStream.end"),
+    *("RemoteSharedObject.follower", "RemoteSharedObject.synced", "RemoteSharedObject.slots"),
+    *("RemoteSharedObject.writes", "RemoteSharedObject.write", "RemoteSharedObject.clear_by"),
+    *("RemoteSharedObject.say", "RemoteSharedObject.give_up", "NetConnection.begin_use"),
     *("RemoteStream.receive_media", "RemoteStream.receive_signal", "RemoteStream.receive_status"),
 }
 # Of `Origin` and `Config` only these: their other names are for the package.

@@ -260,18 +260,22 @@ class NetConnection:
         """Use a shared object; it is in sync when this returns. CallError if it is refused,
         ConnectionLost if the connection is closed."""
         self._check()
-        key = (name, persistent)
-        found = self._shared_objects.get(key)
-        if found is None:
-            found = RemoteSharedObject(name, persistent, self._released)
-            self._shared_objects[key] = found
-            if self._link is not None:
-                found.use(self._link)
+        found = self.begin_use(name, persistent)
         try:
             await asyncio.shield(found.used)
         except CallError:
-            self._shared_objects.pop(key, None)
+            self._shared_objects.pop((name, persistent), None)
             raise
+        return found
+
+    def begin_use(self, name: str, persistent: bool = False) -> RemoteSharedObject:
+        """Use a shared object as soon as there is a connection; it may not be in sync yet."""
+        found = self._shared_objects.get((name, persistent))
+        if found is None:
+            found = RemoteSharedObject(name, persistent, self._released)
+            self._shared_objects[name, persistent] = found
+            if self._link is not None:
+                found.use(self._link)
         return found
 
     def _released(self, released: RemoteSharedObject) -> None:

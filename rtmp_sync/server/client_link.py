@@ -72,6 +72,11 @@ class ClientLink(asyncio.Protocol):
         """Whether what is written may still arrive."""
         return self._transport is not None and not self._transport.is_closing()
 
+    @property
+    def waiting_bytes(self) -> int:
+        """Written, and not taken by the server yet."""
+        return self._transport.get_write_buffer_size() if self._transport is not None else 0
+
     # --- asyncio.Protocol
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:

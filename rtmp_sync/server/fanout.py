@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from collections.abc import Set as AbstractSet
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 import structlog
 
@@ -36,7 +36,7 @@ from rtmp_sync.wire import shared_object as wire
 from rtmp_sync.wire.constants import LEVEL_ERROR
 from rtmp_sync.wire.limits import STORED
 
-__all__ = ["Fanout", "Subscriber"]
+__all__ = ["Fanout", "Slots", "Subscriber"]
 
 # What a turn did to the object, as `on_sync` calls it; SEND is no change.
 CHANGE: Final = "change"
@@ -62,8 +62,19 @@ class Subscriber:
         self.form: Form = (object_encoding == 3, chunk_size)
 
 
+class Slots(Protocol):
+    """What edits the slots of an object."""
+
+    def set_slot(self, obj: SharedObject, key: str, raw: bytes, version: int) -> None: ...
+
+    def delete_slot(self, obj: SharedObject, key: str, version: int) -> None: ...
+
+    def clear(self, obj: SharedObject, version: int) -> None: ...
+
+
 class _Op(NamedTuple):
-    """One thing that happened. writer: who is told `success` in place of the event."""
+    """One thing that happened. code: SUCCESS, where the application has set a slot. writer: who
+    is told `success` in place of the event."""
 
     code: str
     writer: Subscriber | None
@@ -127,6 +138,14 @@ class Fanout:
         """Whether this client uses it."""
         return subscriber in self._groups.get(subscriber.form, ())
 
+    def dismiss(self) -> list[Subscriber]:
+        """Remove all users, after they were told what happened; who they were."""
+        self.finish_turn()
+        users = [subscriber for group in self._groups.values() for subscriber in group]
+        for subscriber in users:
+            self.release(subscriber)
+        return users
+
     def use(self, subscriber: Subscriber, version: int) -> None:
         """Add a user who last saw `version` (0: never) and tell it what it lacks."""
         self.finish_turn()  # what came before belongs into the dump, not behind it
@@ -187,12 +206,7 @@ class Fanout:
 
         Raises LocalProtocolError for a value that is too big.
         """
-        state = self._turn.writable()
-        freed = self._freed(key)
-        state.set_slot(self.obj, key, raw, version)
-        if self._bytes >= 0:
-            self._bytes += slot_bytes(key, raw) - freed
-        self._add(_Op(CHANGE, writer, key, raw, flags))
+        self._set(SUCCESS if writer is None else CHANGE, writer, key, raw, flags, version)
 
     def delete(self, asked: Subscriber | None, key: str, version: int) -> None:
         """Delete a slot and tell everyone; of a slot that is not there only who asked."""
@@ -210,15 +224,15 @@ class Fanout:
         else:
             self._answer(writer, plain_item(wire.event_success(key)))
 
-    def clear(self, version: int) -> None:
-        """Delete every slot."""
-        self._turn.writable().clear(self.obj, version)
+    def clear(self, asked: Subscriber | None, version: int) -> None:
+        """Delete every slot; everyone is told the same, whoever asked."""
+        self._slots().clear(self.obj, version)
         self._bytes = 0
         self._add(_Op(CLEAR, None, "", b"", None))
 
     def send(self, raw: bytes, flags: int | None, *, by_client: bool = False) -> None:
         """Pass AMF0-form values (handler name first) on; the version stays what it is."""
-        self._turn.writable()
+        self._slots()
         self._turn.commit.also_waits(self._turn.barrier, len(raw))
         self._add(_Op(SEND, None, "", raw, flags))
         if by_client and self.settings.on_message is not None:
@@ -259,10 +273,34 @@ class Fanout:
             for raw in said:
                 self._tell_application("on_message", on_message, *amf0.decode(raw, STORED))
 
-    def _delete(self, key: str, version: int) -> None:
-        state = self._turn.writable()
+    async def flush(self) -> None:
+        """Wait until what was done so far survives the loss of this origin."""
+        await self._turn.committed()
+
+    def _slots(self) -> Slots:
+        """To change them now. Raises Deposed."""
+        return self._turn.writable()
+
+    def _set(
+        self,
+        code: str,
+        writer: Subscriber | None,
+        key: str,
+        raw: bytes,
+        flags: int | None,
+        version: int,
+    ) -> None:
+        slots = self._slots()
         freed = self._freed(key)
-        state.delete_slot(self.obj, key, version)
+        slots.set_slot(self.obj, key, raw, version)
+        if self._bytes >= 0:
+            self._bytes += slot_bytes(key, raw) - freed
+        self._add(_Op(code, writer, key, raw, flags))
+
+    def _delete(self, key: str, version: int) -> None:
+        slots = self._slots()
+        freed = self._freed(key)
+        slots.delete_slot(self.obj, key, version)
         self._bytes -= freed
 
     def _freed(self, key: str) -> int:
@@ -344,7 +382,7 @@ def _led_by(opening: bytes, items: list[Item]) -> list[Item]:
 
 
 def _item(op: _Op, amf3: bool) -> Item:
-    if op.code == CHANGE:
+    if op.code in (CHANGE, SUCCESS):
         return change_item(op.key, op.raw, op.flags, amf3)
     if op.code == DELETE:
         return plain_item(wire.event_remove(op.key))
@@ -354,12 +392,8 @@ def _item(op: _Op, amf3: bool) -> Item:
 
 
 def _sync_items(ops: list[_Op]) -> list[SyncItem]:
-    """As the application is told: its own changes are successes."""
-    return [
-        {"code": SUCCESS if op.code == CHANGE and op.writer is None else op.code, "name": op.key}
-        for op in ops
-        if op.code != SEND
-    ]
+    """As the application is told."""
+    return [{"code": op.code, "name": op.key} for op in ops if op.code != SEND]
 
 
 def _call(listener: Callable[..., object], *said: object) -> object:

@@ -291,6 +291,12 @@ class Instance:
         fanout.run = self._run_listener
         return fanout
 
+    def proxy(self, name: str, kind: str, of: NetConnection) -> None:
+        """Have a shared object be that of another application. Raises Deposed, and RuntimeError
+        for one that is locked."""
+        if self.active:
+            self.shared_objects.proxy(name, kind, of.begin_use(name, kind == "P"))
+
     def release(self, name: str, kind: str) -> None:
         """The application holds a shared object no longer. Raises Deposed."""
         if self.active:

@@ -4,6 +4,8 @@ What it shows is what the server confirmed: a slot that is set here changes here
 server's `success` comes. Of each slot at most one write is under way; writes made meanwhile
 fold into the newest one. After a reconnect the object is used again with its last version and
 what was not confirmed is written again: setting a slot twice to one value is setting it once.
+
+Where it is the object of an application's own clients too, a `Follower` goes along with it.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from rtmp_sync.errors import CallError, ConnectionLost, RtmpSyncError
 from rtmp_sync.server.client_link import ClientLink
@@ -31,11 +33,17 @@ from rtmp_sync.wire.constants import (
     SO_USE_SUCCESS,
 )
 
-__all__ = ["RemoteSharedObject"]
+__all__ = ["Follower", "RemoteSharedObject", "Told"]
+
+# A `send` that cannot leave is lost anyway when the server goes: better the newest than the link.
+MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
 
 _NOTHING: Final = frozenset({b"\x05", b"\x06"})  # null and undefined: such a write deletes
 
 SyncItem = dict[str, Any]
+
+Told = Callable[[RtmpSyncError | None], None]
+"""Called once with what became of a write: None when the server confirmed it."""
 
 _log = logging.getLogger("rtmp_sync.client")
 
@@ -47,7 +55,30 @@ class _Write:
 
     def __init__(self, raw: bytes | None) -> None:
         self.raw = raw
-        self.waiting: list[asyncio.Future[int]] = []
+        self.waiting: list[Told] = []
+
+
+class Follower(Protocol):
+    """Is told what the server says, in the order of that and before the call returns; in between
+    also of its own writes, by their `Told`."""
+
+    def in_sync(self) -> None:
+        """The copy is that of the server, from now on; only then the next two are called."""
+
+    def changed(self, key: str, raw: bytes | None, flags: int) -> None:
+        """Somebody else has set a slot (flags: amf0's scan flags of `raw`), or it is deleted."""
+
+    def cleared(self) -> None:
+        """All slots are deleted."""
+
+    def said(self, raw: bytes, flags: int) -> None:
+        """A `send`: handler name and arguments."""
+
+    def refused(self, code: str) -> None:
+        """The server does not let us use it."""
+
+    def lost(self, *, for_good: bool) -> None:
+        """The server cannot be reached; for_good: by this object it will not."""
 
 
 class RemoteSharedObject(Mapping[str, Any]):
@@ -75,17 +106,18 @@ class RemoteSharedObject(Mapping[str, Any]):
         self.version = 0
         self.on_sync: Callable[[list[SyncItem]], object] | None = None
         self.on_message: Callable[..., object] | None = None
+        self.follower: Follower | None = None
         self.used: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._raw: dict[str, bytes] = {}
         self._values: dict[str, object] = {}  # decoded when first looked at
         self._on_released = on_released
         self._link: ClientLink | None = None
-        self._synced = False  # on the present link
+        self.synced = False  # on the present link
         self._dump_from: int | None = None  # the version that a dump under way goes on from
         self._closed = ""  # why there will be no next one
         self._under_way: dict[str, _Write] = {}
         self._next: dict[str, _Write] = {}
-        self._clears: list[asyncio.Future[int]] = []
+        self._clears: list[Told] = []
 
     # --- the mapping
 
@@ -104,8 +136,7 @@ class RemoteSharedObject(Mapping[str, Any]):
 
     async def set(self, key: str, value: object) -> int:
         """Set a slot; the object's version, once the server has confirmed it."""
-        write = self._write(key, amf0.encode(value))
-        return await self._confirmed(write.waiting)
+        return await self._confirmed(self._write(key, amf0.encode(value)).waiting)
 
     def set_nowait(self, key: str, value: object) -> None:
         """Set a slot without waiting for the server's word."""
@@ -119,15 +150,12 @@ class RemoteSharedObject(Mapping[str, Any]):
 
     async def clear(self) -> int:
         """Delete all slots; the object's version then. Not repeated."""
-        link = self._open_link()
-        link.write(self._message(link, wire.EVENT_REQUEST_CLEAR))
+        self._request_clear()
         return await self._confirmed(self._clears)
 
     async def send(self, handler: str, *arguments: object) -> None:
         """Have `on_message` called at every user of the object, here too. Not repeated."""
-        link = self._open_link()
-        link.write(self._message(link, wire.event_send(amf0.encode(handler, *arguments))))
-        await link.drain()
+        await self._say(amf0.encode(handler, *arguments)).drain()
 
     def release(self, reason: str = "the shared object was released") -> None:
         """Use it no longer; what waits for an answer gets ConnectionLost with the reason."""
@@ -138,15 +166,68 @@ class RemoteSharedObject(Mapping[str, Any]):
         self.link_lost(reason, for_good=True)
         self._on_released(self)
 
-    async def _confirmed(self, waiting: list[asyncio.Future[int]]) -> int:
+    # --- writing what is AMF0 already, for a follower
+
+    @property
+    def slots(self) -> Mapping[str, bytes]:
+        """All slots as AMF0 bytes."""
+        return self._raw
+
+    def writes(self, key: str) -> bool:
+        """Whether a write of that slot is not confirmed yet."""
+        return key in self._under_way
+
+    def write(self, key: str, raw: bytes | None, told: Told) -> None:
+        """Set a slot, or delete it. ConnectionLost: there will be no next link."""
+        self._write(key, raw).waiting.append(told)
+
+    def clear_by(self, told: Told) -> None:
+        """Delete all slots. ConnectionLost."""
+        self._request_clear()
+        self._clears.append(told)
+
+    def say(self, raw: bytes) -> bool:
+        """`send`; False: it is lost, since the server cannot be reached or is far behind."""
+        link = self._link
+        if link is None or not self.synced or link.waiting_bytes > MAX_WAITING_BYTES:
+            return False
+        self._say(raw)
+        return True
+
+    def give_up(self, reason: str) -> None:
+        """What is not confirmed fails with ConnectionLost and is not written again. Whether it
+        took effect shows when the object is in sync again."""
+        self._fail(self._take_waiting(), ConnectionLost(reason))
+
+    # --- both
+
+    async def _confirmed(self, waiting: list[Told]) -> int:
         confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-        waiting.append(confirmed)
+
+        def told(error: RtmpSyncError | None) -> None:
+            if confirmed.done():
+                return  # whoever waited has given up
+            if error is None:
+                confirmed.set_result(self.version)
+            else:
+                confirmed.set_exception(error)
+
+        waiting.append(told)
         if self._link is not None:
             await self._link.drain()
         return await confirmed
 
+    def _request_clear(self) -> None:
+        link = self._open_link()
+        link.write(self._message(link, wire.EVENT_REQUEST_CLEAR))
+
+    def _say(self, raw: bytes) -> ClientLink:
+        link = self._open_link()
+        link.write(self._message(link, wire.event_send(raw)))
+        return link
+
     def _open_link(self) -> ClientLink:
-        if self._link is None or not self._synced:
+        if self._link is None or not self.synced:
             raise ConnectionLost("the shared object is not connected")
         return self._link
 
@@ -155,7 +236,7 @@ class RemoteSharedObject(Mapping[str, Any]):
             raise ConnectionLost(self._closed)
         if key not in self._under_way:
             write = self._under_way[key] = _Write(raw)
-            if self._synced:
+            if self.synced:
                 self._request(key, write)
             return write
         waiting = self._next.get(key)
@@ -185,26 +266,33 @@ class RemoteSharedObject(Mapping[str, Any]):
     def use(self, link: ClientLink) -> None:
         """Ask the server for it on a new link, for what changed since we last heard."""
         self._link = link
-        self._synced = False
+        self.synced = False
         self._dump_from = None
         link.write(self._message(link, wire.EVENT_USE))
 
     def link_lost(self, reason: str, *, for_good: bool) -> None:
         """The link is gone; without a next one all that waits fails."""
         self._link = None
-        self._synced = False
-        waiting = self._clears
-        self._clears = []
+        self.synced = False
+        error = ConnectionLost(reason)
         if for_good:
             self._closed = reason
-            for write in [*self._under_way.values(), *self._next.values()]:
-                waiting.extend(write.waiting)
-            self._under_way.clear()
-            self._next.clear()
-            self._refuse_use(ConnectionLost(reason))
-        for future in waiting:
-            if not future.done():
-                future.set_exception(ConnectionLost(reason))
+            self._fail(self._take_waiting(), error)
+            self._refuse_use(error)
+        else:
+            clears, self._clears = self._clears, []
+            self._fail(clears, error)
+        if self.follower is not None:
+            self.follower.lost(for_good=for_good)
+
+    def _take_waiting(self) -> list[Told]:
+        """All that waits for the server's word; nothing does from now on."""
+        waiting, self._clears = self._clears, []
+        for write in [*self._under_way.values(), *self._next.values()]:
+            waiting.extend(write.waiting)
+        self._under_way.clear()
+        self._next.clear()
+        return waiting
 
     def receive(self, message: wire.SharedObjectMessage) -> None:
         """Apply what the server says, then tell the application."""
@@ -217,8 +305,10 @@ class RemoteSharedObject(Mapping[str, Any]):
                 first_sync = True
             elif event.type == SO_STATUS:
                 refused = event.key
-                if not self._synced and not first_sync:
+                if not self.synced and not first_sync:
                     self._refuse_use(CallError(event.key, f"shared object {self.name!r}"))
+                    if self.follower is not None:
+                        self.follower.refused(event.key)
             elif refused == SO_NO_WRITE_ACCESS and event.type in (SO_CHANGE, SO_REMOVE):
                 self._roll_back(event, refused)
                 items.append({"code": "reject", "name": event.key})
@@ -226,7 +316,8 @@ class RemoteSharedObject(Mapping[str, Any]):
             else:
                 self._apply(event, items, first_sync)
         if refused:
-            self._fail(self._clears, refused)
+            clears, self._clears = self._clears, []
+            self._fail(clears, _refusal(refused))
         if first_sync:
             self._dump_from = 0 if {"code": "clear"} in items else asked
         if self._dump_from is not None and self._is_last(message, items):
@@ -245,28 +336,46 @@ class RemoteSharedObject(Mapping[str, Any]):
     def _apply(self, event: wire.Event, items: list[SyncItem], first_sync: bool) -> None:
         key = event.key
         if event.type == SO_CHANGE:
-            self._put(key, event.value)
-            items.append({"code": "change", "name": key})
+            self._changed(event, items)
         elif event.type == SO_SUCCESS or event.type == SO_CHANGE_ECHO:
             write = self._under_way.get(key)
-            if write is not None and self._synced:
+            if write is not None and self.synced:
                 self._put(key, write.raw)
                 self._confirm(key)
             items.append({"code": "success", "name": key})
         elif event.type == SO_REMOVE:
             self._put(key, None)
             write = self._under_way.get(key)
-            if write is not None and write.raw is None and self._synced:
+            if write is not None and write.raw is None and self.synced:
                 self._confirm(key)
-            items.append({"code": "delete", "name": key})
+            self._changed(event, items)
         elif event.type == SO_CLEAR:
-            self._raw.clear()
-            self._values.clear()
-            items.append({"code": "clear"})
-            if not first_sync:
-                clears, self._clears = self._clears, []
-                self._succeed(clears)
-        elif event.type == SO_SEND and self.on_message is not None:
+            self._clear(items, first_sync)
+        elif event.type == SO_SEND:
+            self._hear(event)
+
+    def _changed(self, event: wire.Event, items: list[SyncItem]) -> None:
+        """By somebody else, or whoever deleted it."""
+        raw = event.value if event.type == SO_CHANGE else None
+        self._put(event.key, raw)
+        if self.follower is not None and self.synced:
+            self.follower.changed(event.key, self._raw.get(event.key), event.value_flags)
+        items.append({"code": "delete" if raw is None else "change", "name": event.key})
+
+    def _clear(self, items: list[SyncItem], first_sync: bool) -> None:
+        self._raw.clear()
+        self._values.clear()
+        items.append({"code": "clear"})
+        if not first_sync:
+            if self.follower is not None and self.synced:
+                self.follower.cleared()
+            clears, self._clears = self._clears, []
+            self._succeed(clears)
+
+    def _hear(self, event: wire.Event) -> None:
+        if self.follower is not None:
+            self.follower.said(event.value, event.value_flags)
+        if self.on_message is not None:
             values = amf0.decode(event.value)
             if values and isinstance(values[0], str):
                 self._tell(self.on_message, *values)
@@ -292,24 +401,27 @@ class RemoteSharedObject(Mapping[str, Any]):
             self._under_way[key] = following
             self._request(key, following)
 
-    def _succeed(self, waiting: list[asyncio.Future[int]]) -> None:
-        for future in waiting:
-            if not future.done():
-                future.set_result(self.version)
+    @staticmethod
+    def _succeed(waiting: list[Told]) -> None:
+        for told in waiting:
+            told(None)
 
     @staticmethod
-    def _fail(waiting: list[asyncio.Future[int]], code: str) -> None:
-        for future in waiting:
-            if not future.done():
-                future.set_exception(CallError(code, "the server refused the write"))
-        waiting.clear()
+    def _fail(waiting: list[Told], error: RtmpSyncError) -> None:
+        for told in waiting:
+            told(error)
 
     def _roll_back(self, event: wire.Event, code: str) -> None:
         """A refused write: the event tells what the slot really holds."""
+        held = self._raw.get(event.key)
         self._put(event.key, event.value if event.type == SO_CHANGE else None)
+        really = self._raw.get(event.key)
+        if self.follower is not None and self.synced and really != held:
+            self.follower.changed(event.key, really, event.value_flags)
         write = self._under_way.get(event.key)
         if write is not None:
-            self._fail(write.waiting, code)
+            refused, write.waiting = write.waiting, []
+            self._fail(refused, _refusal(code))
             self._confirm(event.key)
 
     def _refuse_use(self, error: RtmpSyncError) -> None:
@@ -319,12 +431,18 @@ class RemoteSharedObject(Mapping[str, Any]):
 
     def _sync_done(self) -> None:
         """The copy is that of the server: write again what it did not confirm."""
-        self._synced = True
+        self.synced = True
         if not self.used.done():
             self.used.set_result(None)
+        if self.follower is not None:
+            self.follower.in_sync()
         for key in list(self._under_way):
             newest = self._next.pop(key, None)
             if newest is not None:
                 newest.waiting = self._under_way[key].waiting + newest.waiting
                 self._under_way[key] = newest
             self._request(key, self._under_way[key])
+
+
+def _refusal(code: str) -> CallError:
+    return CallError(code, "the server refused the write")

@@ -16,6 +16,8 @@ from rtmp_sync.errors import LocalProtocolError
 from rtmp_sync.server.fanout import Fanout, Subscriber
 from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.object_settings import ObjectSettings
+from rtmp_sync.server.proxied_object import ProxiedObject
+from rtmp_sync.server.remote_object import RemoteSharedObject
 from rtmp_sync.server.splice import pack, plain_item
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire import shared_object as wire
@@ -91,6 +93,9 @@ class SharedObjects:
         """This origin serves the instance no longer."""
         if self._sweeping is not None:
             self._sweeping.cancel()
+        for fanout in self._fanouts.values():
+            if isinstance(fanout, ProxiedObject):
+                fanout.end()
 
     def fanout(self, name: str, kind: str) -> Fanout:
         """An object, made empty if there is none. kind: "P", "T" or "V"."""
@@ -104,6 +109,23 @@ class SharedObjects:
             held = self._turn.state.find(self._scope, _HELD, "V") if kind == "T" else None
             found.pinned = held is not None and name in held.slots
         return found
+
+    def proxy(self, name: str, kind: str, remote: RemoteSharedObject) -> None:
+        """From now on an object is the one of another application, for those who use it already
+        too. Raises Deposed, and RuntimeError for one that is locked."""
+        full_name = f"{kind}:{name}"
+        known = self._fanouts.get(full_name)
+        if isinstance(known, ProxiedObject):
+            known.follow(remote)
+            return
+        self._waiting.pop(full_name, None)
+        self.let(name, kind)
+        proxied = ProxiedObject(self._turn, self._scope, full_name, remote)
+        if known is not None:
+            for subscriber in known.dismiss():
+                proxied.use(subscriber, 0)
+            self.sweep(known)
+        self._fanouts[full_name] = proxied
 
     def exchange_settings(self, wanted: Mapping[str, ObjectSettings]) -> dict[str, ObjectSettings]:
         """Set what the application asks of each object, by full name (without: nothing); what it
@@ -126,10 +148,17 @@ class SharedObjects:
             held.set(None, fanout.obj.name, _TRUE, 0, held.next_version())
 
     def let(self, name: str, kind: str) -> None:
-        """The application has it no longer: a temporary object ends with its last user. Raises
-        Deposed, and RuntimeError for one that is locked."""
+        """The application has it no longer: a temporary object ends with its last user, and who
+        uses a proxied one has one of this application instead. Raises Deposed, and RuntimeError
+        for one that is locked."""
         known = self._fanouts.get(f"{kind}:{name}")
         if known is None:
+            return
+        if isinstance(known, ProxiedObject):
+            known.end()
+            del self._fanouts[known.obj.full_name]
+            for subscriber in known.dismiss():
+                self.fanout(name, kind).use(subscriber, 0)
             return
         if known.locked:
             raise RuntimeError(f"{known.obj.full_name} is locked")
@@ -140,7 +169,7 @@ class SharedObjects:
         self.sweep(known)
 
     def clear(self, pattern: str) -> int:
-        """Empty the objects whose name matches; how many. Raises Deposed."""
+        """Empty this application's own objects whose name matches; how many. Raises Deposed."""
         pattern = pattern.strip("/") or "*"  # FMS's "/" is everything
         instance = self._turn.state.instances.get(self._scope)
         found = [
@@ -150,11 +179,11 @@ class SharedObjects:
         ]
         for obj in found:
             known = self._fanouts.get(obj.full_name)
-            if known is None and obj.persistent:
+            if isinstance(known, ProxiedObject) or (known is None and obj.persistent):
                 self._turn.writable().destroy(obj)
             else:
                 fanout = known or self.fanout(obj.name, obj.kind)
-                fanout.clear(fanout.next_version())
+                fanout.clear(None, fanout.next_version())
         return len(found)
 
     def receive(
@@ -270,7 +299,9 @@ class SharedObjects:
         """Whether that is one object too many."""
         instance = self._turn.state.instances.get(self._scope)
         objects = instance.objects if instance is not None else {}
-        return len(objects) >= self._limits.objects and f"{kind}:{name}" not in objects
+        full_name = f"{kind}:{name}"
+        known = full_name in objects or full_name in self._fanouts
+        return len(objects) >= self._limits.objects and not known
 
     def _change(self, fanout: Fanout, writer: Subscriber, event: Event, version: int) -> None:
         if event.type == SO_REQUEST_CHANGE:
@@ -287,7 +318,7 @@ class SharedObjects:
         elif event.type == SO_REQUEST_REMOVE:
             fanout.delete(writer, event.key, version)
         elif event.type in (SO_CLEAR, SO_REQUEST_CLEAR):
-            fanout.clear(version)
+            fanout.clear(writer, version)
 
     @staticmethod
     def _refuse(fanout: Fanout, writer: Subscriber, event: Event) -> None:

@@ -57,7 +57,7 @@ class StandbyObject:
     def delete(self, asked: None, key: str, version: int) -> None:
         """Nothing."""
 
-    def clear(self, version: int) -> None:
+    def clear(self, asked: None, version: int) -> None:
         """Nothing."""
 
     def send(self, raw: bytes, flags: int | None) -> None:
@@ -68,3 +68,6 @@ class StandbyObject:
 
     def unlock(self) -> None:
         """Nothing."""
+
+    async def flush(self) -> None:
+        """Nothing: what is replayed is committed."""
