@@ -28,6 +28,9 @@ from rtmp_sync.arguments import Arguments
 from rtmp_sync.stream_request import StreamRequest
 
 if TYPE_CHECKING:
+    from pathlib import Path
+    from ssl import SSLContext
+
     from rtmp_sync.server.client import NetConnection
     from rtmp_sync.server.server_stream import ServerStream
     from rtmp_sync.server.traffic import Traffic
@@ -120,7 +123,7 @@ class Surroundings(ObjectSource, Protocol):
 
     def after(self, seconds: float, run: Callable[[], object]) -> Callable[[], None]: ...
 
-    def connection(self, reconnect: bool) -> NetConnection: ...
+    def connection(self, reconnect: bool, tls: SSLContext | Path | str | None) -> NetConnection: ...
 
     def stream(self, name: str) -> ServerStream: ...
 
@@ -249,10 +252,12 @@ class Application:
         belongs into `self.vars`, for `on_promote` to see."""
         return self._surroundings.after(seconds, run)
 
-    def connection(self, reconnect: bool = True) -> NetConnection:
+    def connection(
+        self, reconnect: bool = True, *, tls: SSLContext | Path | str | None = None
+    ) -> NetConnection:
         """A NetConnection to another application, here or on another server: for calls to it, its
         shared objects and its streams. It is closed when the instance ends here."""
-        return self._surroundings.connection(reconnect)
+        return self._surroundings.connection(reconnect, tls)
 
     def stream(self, name: str) -> ServerStream:
         """The server-side stream of that name: to publish what others are, to record, to relay.

@@ -16,18 +16,22 @@ from rtmp_sync.config_values import ConfigPath
 
 __all__ = ["AppSection", "AppsSection", "RelaySection"]
 
-RtmpUrlText = Annotated[str, Field(pattern=r"^rtmp://[^/\s]+/\S+$")]
+RtmpUrlText = Annotated[str, Field(pattern=r"^rtmps?://[^/\s]+/\S+$")]
 
 
 class RelaySection(Section):
     """Streams that other servers get from here, or this one from them: as many tables as needed,
-    each with `push` or `pull`. Keys stand in the query: `"rtmp://host/app?key=KEY"`."""
+    each with `push` or `pull`. Keys stand in the query: `"rtmp://host/app?key=KEY"`. `rtmps:` is
+    encrypted, and its port 443 unless another is given."""
 
     push: RtmpUrlText | None = None
     """`rtmp://host[:port]/app[/instance]` where each stream is published too, under its name."""
     pull: RtmpUrlText | None = None
     """`rtmp://host[:port]/app[/instance]` from which a stream comes that somebody wants to play
     and nobody publishes here."""
+    ca: ConfigPath | None = None
+    """PEM file of the authorities that may have signed the certificate of a server with `rtmps:`;
+    those that the system trusts unless given. Read again at each connection."""
     streams: Annotated[list[str], Field(min_length=1)] = ["*"]
     """Patterns (`*` and `?`) of the names that this is for. Of several tables with `pull` the first
     that fits is asked."""
@@ -41,6 +45,12 @@ class RelaySection(Section):
     def _goes_one_way(self) -> Self:
         if (self.push is None) == (self.pull is None):
             raise ValueError("give either `push` or `pull`")
+        return self
+
+    @model_validator(mode="after")
+    def _needs_its_authority(self) -> Self:
+        if self.ca is not None and not (self.push or self.pull or "").startswith("rtmps:"):
+            raise ValueError("`ca` is for an address with `rtmps:`")
         return self
 
 

@@ -50,6 +50,7 @@ def check_files(config: Config, *, store: bool) -> tuple[list[ConfigError], list
     _check_tls(config, findings)
     _check_etcd(config, findings)
     _check_public_tls(config, findings)
+    _check_relays(config, findings)
     if store:
         _check_pair_file(config, findings)
         _check_etcd_members(config, findings)
@@ -130,6 +131,18 @@ def _check_public_tls(config: Config, findings: _Findings) -> None:
             findings.errors.append(error)
         else:
             findings.warnings += tls.warnings()
+
+
+def _check_relays(config: Config, findings: _Findings) -> None:
+    from rtmp_sync.config_tls import PemFile, server_tls
+
+    for name in config.apps.configured:
+        for relay in config.apps.section(name).relays:
+            if relay.ca is not None:
+                try:
+                    server_tls(PemFile(f"apps.{name}.relays.ca", relay.ca))
+                except ConfigError as error:
+                    findings.errors.append(error)
 
 
 def _check_etcd(config: Config, findings: _Findings) -> None:

@@ -1,10 +1,10 @@
 """TLS from PEM files: of the replication link (`replication.tls_*`) and to etcd
-(`failover.etcd_ca`, `etcd_certificate`, `etcd_key`). That of the public ports is in
-`config_public_tls.py`.
+(`failover.etcd_ca`, `etcd_certificate`, `etcd_key`), and to other RTMP servers. That of the public
+ports is in `config_public_tls.py`.
 
 Of the link: both origins have a certificate of one authority, `tls_ca`, and both verify the
 other's. Host names are not looked at: which node it is, the shared secret proves. Of etcd the
-host names are looked at, since nothing else says who answers there.
+and of other servers host names are looked at, since nothing else says who answers there.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ __all__ = [
     "link_tls",
     "load_certificate",
     "open_key_warning",
+    "server_tls",
 ]
 
 
@@ -56,12 +57,18 @@ def etcd_tls(section: FailoverSection) -> ssl.SSLContext | None:
     """None: etcd is spoken to in the clear. Raises ConfigError."""
     if section.etcd_ca is None:
         return None
-    context = _context(ssl.PROTOCOL_TLS_CLIENT, PemFile("failover.etcd_ca", section.etcd_ca))
-    context.check_hostname = True
+    context = server_tls(PemFile("failover.etcd_ca", section.etcd_ca))
     certificate, key = section.etcd_certificate, section.etcd_key
     if certificate is not None and key is not None:  # both or none: `broken_rules`
         named = PemFile("failover.etcd_certificate", certificate)
         load_certificate(context, named, PemFile("failover.etcd_key", key))
+    return context
+
+
+def server_tls(ca: PemFile) -> ssl.SSLContext:
+    """To a server whose certificate one of these authorities has signed. Raises ConfigError."""
+    context = _context(ssl.PROTOCOL_TLS_CLIENT, ca)
+    context.check_hostname = True
     return context
 
 

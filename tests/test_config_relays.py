@@ -24,7 +24,14 @@ def test_a_relay_goes_one_way() -> None:
             config(wrong)
 
 
+def test_an_authority_is_for_an_encrypted_relay() -> None:
+    (relay,) = config({"pull": "rtmps://host/app", "ca": "/ca.pem"}).apps.section("live").relays
+    assert str(relay.ca) == "/ca.pem"
+    with pytest.raises(ValidationError, match="`rtmps:`"):
+        config({"pull": "rtmp://host/app", "ca": "/ca.pem"})
+
+
 @pytest.mark.parametrize("url", ["http://host/app", "rtmp://host", "rtmp:///app", "host/app"])
 def test_an_address_without_application_is_refused(url: str) -> None:
-    with pytest.raises(ValidationError, match="rtmp://"):
+    with pytest.raises(ValidationError, match=r"rtmps\?://"):
         config({"pull": url})

@@ -14,7 +14,9 @@ import asyncio
 import inspect
 import logging
 import secrets
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, Final
 
 from rtmp_sync.errors import (
@@ -28,14 +30,14 @@ from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import (
     CallAnswered,
     CommandReceived,
-    ConnectAnswered,
     Event,
     MediaReceived,
     SharedObjectReceived,
     StatusReceived,
     StreamSignalled,
 )
-from rtmp_sync.server.client_link import ClientLink, dial
+from rtmp_sync.server.client_link import ClientLink, dial, redirect_of
+from rtmp_sync.server.client_tls import Trust
 from rtmp_sync.server.remote_calls import RemoteCall, RemoteCalls
 from rtmp_sync.server.remote_object import RemoteSharedObject
 from rtmp_sync.server.remote_stream import RemoteStream
@@ -71,6 +73,8 @@ class NetConnection:
     default random with `reconnect`, and none without it. Never one that another NetConnection
     had: its calls' results would be the answers.
     digest_scheme: 0 or 1 for a handshake with digest, which old servers want for H.264.
+    tls: for rtmps: an SSLContext, or a PEM file of the authorities that may have signed the
+    server's certificate; by default those that the system trusts.
 
     state: "closed", "connecting", "connected" or "reconnecting". properties, info: the two objects
     of the server's last answer to `connect`. reconnects: how many there were.
@@ -91,6 +95,7 @@ class NetConnection:
         session_key: bytes | None = None,
         *,
         digest_scheme: int = -1,
+        tls: ssl.SSLContext | Path | str | None = None,
     ) -> None:
         if session_key is None and reconnect:
             session_key = secrets.token_bytes(_SESSION_KEY_BYTES)
@@ -107,6 +112,7 @@ class NetConnection:
         self.on_reconnect: Callable[[], object] | None = None
         self.on_closed: Callable[[str], object] | None = None
         self._digest_scheme = digest_scheme
+        self._tls: Trust = Path(tls) if isinstance(tls, str) else tls
         self._url: RtmpUrl | None = None
         self._params: dict[str, object] = {}
         self._arguments: tuple[object, ...] = ()
@@ -195,6 +201,7 @@ class NetConnection:
                 on_event=self._receive,
                 on_lost=self._lost,
                 digest_scheme=self._digest_scheme,
+                tls=self._tls,
             )
             if answer.ok:
                 if not link.alive:
@@ -202,7 +209,7 @@ class NetConnection:
                 self.properties, self.info = answer.properties, answer.info
                 return link
             link.abort("refused")
-            target = _redirect(answer)
+            target = redirect_of(answer)
             if target is None:
                 raise ConnectError(
                     str(answer.info.get("code", CONNECT_FAILED)),
@@ -407,6 +414,7 @@ class NetConnection:
             stream.end(reason)
 
     async def _redial(self, delay: float, last: float) -> None:
+        told = ""
         while True:
             await asyncio.sleep(delay)
             delay = min(max(2 * delay, _FIRST_REDIAL_SECONDS), last)
@@ -419,6 +427,9 @@ class NetConnection:
                     if self._link is None:
                         self._ended(str(error))
                     return  # else it goes on with the connection that it has
+                if str(error) != told:  # once, not at each attempt
+                    told = str(error)
+                    _log.warning("no reconnect yet: %s", told)
         self._redialling = None
         self.reconnects += 1
         former, self._link = self._link, None
@@ -438,12 +449,3 @@ class NetConnection:
         self._shared_objects.clear()
         if self.on_closed is not None:
             self._run(self.on_closed(reason))
-
-
-def _redirect(answer: ConnectAnswered) -> str | None:
-    """Where a refusal sends us, or None."""
-    extra = answer.info.get("ex")
-    if not isinstance(extra, dict) or extra.get("code") != 302:
-        return None
-    target = extra.get("redirect")
-    return target if isinstance(target, str) else None

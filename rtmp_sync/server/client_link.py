@@ -9,18 +9,23 @@ from __future__ import annotations
 import asyncio
 import secrets
 from collections.abc import Callable
-from typing import cast
+from typing import Final, cast
 
-from rtmp_sync.errors import ConnectError, ConnectionLost, RemoteProtocolError
+from rtmp_sync.errors import ConfigError, ConnectError, ConnectionLost, RemoteProtocolError
 from rtmp_sync.protocol.connection import Connection, Role
 from rtmp_sync.protocol.events import ConnectAnswered, Event, HandshakeCompleted
 from rtmp_sync.protocol.limits import ConnectionLimits
+from rtmp_sync.server.client_tls import Trust, client_context, what_failed
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.deadline_timer import DeadlineTimer
 from rtmp_sync.server.rtmp_url import RtmpUrl
 from rtmp_sync.wire.constants import CONNECT_FAILED
 
-__all__ = ["ClientLink", "dial"]
+__all__ = ["ClientLink", "dial", "redirect_of"]
+
+_HANDSHAKE_SECONDS: Final = 2.0
+_TLS_SECONDS: Final = 3.0  # more, for two further round trips and the work of a busy server
+_ANSWER_SECONDS: Final = 10.0
 
 # A dead server that nobody resets is noticed after at most twice this.
 _LIMITS = ConnectionLimits(
@@ -197,27 +202,45 @@ async def dial(
     on_event: Callable[[ClientLink, Event], None],
     on_lost: Callable[[ClientLink, str], None],
     digest_scheme: int = -1,
-    handshake_seconds: float = 2.0,
-    answer_seconds: float = 10.0,
+    tls: Trust = None,
 ) -> tuple[ClientLink, ConnectAnswered]:
     """Connect, shake hands, send `connect` and wait for its answer, whatever it is.
 
-    ConnectError when it does not come that far. The answer has more time than the handshake:
-    after a takeover a server may hold it until its peer has what it was made of.
+    tls: for rtmps. ConnectError when it does not come that far. The answer has more time than the
+    handshake: after a takeover a server may hold it until its peer has what it was made of.
     """
     loop = asyncio.get_running_loop()
     link = ClientLink(on_event, on_lost, digest_scheme)
     try:
-        async with asyncio.timeout(handshake_seconds):
-            await loop.create_connection(lambda: link, url.host, url.port)
+        secure = url.protocol == "rtmps"
+        async with asyncio.timeout(_HANDSHAKE_SECONDS + (_TLS_SECONDS if secure else 0)):
+            if secure:
+                await loop.create_connection(
+                    lambda: link,
+                    url.host,
+                    url.port,
+                    ssl=await client_context(tls),
+                    ssl_shutdown_timeout=_CLOSE_SECONDS,
+                )
+            else:
+                await loop.create_connection(lambda: link, url.host, url.port)
             await link.ready
-        async with asyncio.timeout(answer_seconds):
+        async with asyncio.timeout(_ANSWER_SECONDS):
             link.write(link.connection.connect(params, *arguments))
             return link, await link.answered
-    except (OSError, ConnectionLost) as error:
-        text = str(error) or "no answer in time"
+    except (OSError, ConnectionLost, ConfigError) as error:
+        text = what_failed(error) if isinstance(error, OSError) else str(error)
         link.abort(text)
         raise ConnectError(CONNECT_FAILED, f"{url.text}: {text}") from error
     except BaseException:
         link.abort("given up")
         raise
+
+
+def redirect_of(answer: ConnectAnswered) -> str | None:
+    """Where a refusal sends us, or None."""
+    extra = answer.info.get("ex")
+    if not isinstance(extra, dict) or extra.get("code") != 302:
+        return None
+    target = extra.get("redirect")
+    return target if isinstance(target, str) else None

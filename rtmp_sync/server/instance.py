@@ -20,6 +20,7 @@ from rtmp_sync.bandwidth_limit import BandwidthLimit
 from rtmp_sync.config_apps import RelaySection
 from rtmp_sync.server.calls import Calls
 from rtmp_sync.server.client import NetConnection
+from rtmp_sync.server.client_tls import Trust
 from rtmp_sync.server.fanout import Fanout
 from rtmp_sync.server.http_hooks import HttpHooks
 from rtmp_sync.server.live import LiveStreams
@@ -351,9 +352,9 @@ class Instance:
         handle = asyncio.get_running_loop().call_later(seconds, ring)
         return cancel
 
-    def connection(self, reconnect: bool) -> NetConnection:
+    def connection(self, reconnect: bool, tls: Trust | str) -> NetConnection:
         """A connection of the application's to another one, until the instance ends here."""
-        made = NetConnection(reconnect)
+        made = NetConnection(reconnect, tls=tls)
         self._connections.add(made)
         return made
 

@@ -18,6 +18,7 @@ from urllib.parse import quote, urlsplit
 from rtmp_sync.app import Client
 from rtmp_sync.errors import CallError, ConnectError, ConnectionLost, LocalProtocolError, Reject
 from rtmp_sync.server.client import NetConnection
+from rtmp_sync.server.client_tls import Trust
 
 __all__ = ["FAILURES", "SETUP_SECONDS", "Backoff", "Remote", "dialled", "path_of", "refuse_circles"]
 
@@ -32,10 +33,11 @@ FAILURES: Final = (ConnectError, CallError, ConnectionLost, LocalProtocolError, 
 
 
 class Remote(NamedTuple):
-    """A stream of another server. url: rtmp://host[:port]/application[/instance]."""
+    """A stream of another server. url: rtmp[s]://host[:port]/application[/instance]."""
 
     url: str
     name: str
+    tls: Trust = None
 
     def __str__(self) -> str:
         """For logs: without queries, in which keys are."""
@@ -64,7 +66,7 @@ async def dialled(
 ) -> AsyncIterator[NetConnection]:
     """A connection to its server. path: of what is carried. session_key: under which a server of
     ours ends a connection of before that it has not seen die. Raises FAILURES."""
-    connection = NetConnection(reconnect=False, session_key=session_key)
+    connection = NetConnection(reconnect=False, session_key=session_key, tls=remote.tls)
     try:
         await connection.connect(remote.url, relayPath=path)
         yield connection

@@ -78,11 +78,14 @@ class Relays:
         if not self._live.is_published(name):
             self._end_pushes(name)
         elif name not in self._pushes:
-            urls = [one.push for one in self._sections if one.push and _matches(name, one.streams)]
-            if urls and self._room(name):
+            remotes = {
+                one.push: Remote(one.push, name, one.ca)
+                for one in self._sections
+                if one.push and _matches(name, one.streams)
+            }
+            if remotes and self._room(name):
                 self._pushes[name] = [
-                    RelayPush(self._live, name, Remote(url, name), _untold)
-                    for url in dict.fromkeys(urls)
+                    RelayPush(self._live, name, remote, _untold) for remote in remotes.values()
                 ]
 
     def _end_pushes(self, name: str) -> None:
@@ -107,7 +110,8 @@ class Relays:
         if section is None or section.pull is None or not self._room(name):
             return
         path = path_of(self._live.hop, name, self._live.a_player(name))
-        relay = RelayPull(self._live, name, Remote(section.pull, name), path, _untold)
+        remote = Remote(section.pull, name, section.ca)
+        relay = RelayPull(self._live, name, remote, path, _untold)
         self._pulls[name] = _Pull(relay, section.linger)
 
     def _puller(self, name: str) -> RelaySection | None:

@@ -12,6 +12,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, Final, Literal, Protocol
 
 from rtmp_sync.errors import LocalProtocolError
+from rtmp_sync.server.client_tls import Trust
 from rtmp_sync.server.live import LiveStreams
 from rtmp_sync.server.relay import Remote, path_of
 from rtmp_sync.server.relay_pull import RelayPull
@@ -142,9 +143,10 @@ class ServerStream:
                 self._studio.live, self._studio.place_of, self.name, how, self._status
             )
 
-    def publish_to(self, url: str, name: str | None = None) -> Stop:
+    def publish_to(self, url: str, name: str | None = None, *, tls: Trust = None) -> Stop:
         """Publish it at another server too, whenever it is published here; returns how to stop
-        that. url: rtmp://host[:port]/application[/instance]. name: there, if not the same.
+        that. url: rtmp[s]://host[:port]/application[/instance]. name: there, if not the same.
+        tls: as of `NetConnection`, the file as a Path.
 
         ConnectError for what is no such address, LocalProtocolError above 100 servers. A server
         that is away is dialled again.
@@ -154,7 +156,7 @@ class ServerStream:
             return lambda: None
         if len(self._pushes) >= _MAX_PUSHES:
             raise LocalProtocolError(f"{self.name} is pushed to {_MAX_PUSHES} servers already")
-        remote = Remote(url, name or self.name)
+        remote = Remote(url, name or self.name, tls)
         push = RelayPush(self._studio.live, self.name, remote, self._status)
         self._pushes.add(push)
 
@@ -164,7 +166,7 @@ class ServerStream:
 
         return stop
 
-    def pull_from(self, url: str, name: str | None = None) -> Stop:
+    def pull_from(self, url: str, name: str | None = None, *, tls: Trust = None) -> Stop:
         """Publish what another server's stream is, whenever it is published there, in place of
         what was pulled so far; returns how to stop that. Arguments as of `publish_to`."""
         RtmpUrl.parse(url)
@@ -173,7 +175,7 @@ class ServerStream:
             self._pull = None
         if not self._active:
             return lambda: None
-        live, remote = self._studio.live, Remote(url, name or self.name)
+        live, remote = self._studio.live, Remote(url, name or self.name, tls)
         path = path_of(live.hop, self.name, None)
         pull = self._pull = RelayPull(live, self.name, remote, path, self._status)
 
