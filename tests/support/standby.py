@@ -126,6 +126,10 @@ async def paired(
 ) -> AsyncIterator[tuple[Origin, Standby]]:
     """Origin A, active, with its standby in sync; A waits for it for as long as a test likes."""
     standby = Standby()
+    if "replication" in sections:  # it knows that it is one of a pair
+        secret = tmp_path / "standby-secret"
+        secret.write_bytes(SECRET)
+        sections["replication"] = {"secret_file": secret, **sections["replication"]}
     await standby.start(config_of(tmp_path / "state", **sections))
     origin = Origin(_pair_config(tmp_path, standby, mode, sections))
     await origin.start()
