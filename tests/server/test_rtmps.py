@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import shutil
+import ssl
 from pathlib import Path
 from typing import Any
 
@@ -41,6 +43,15 @@ def replace(file: Path, by: Path) -> None:
     new = file.with_suffix(".new")
     shutil.copy(by, new)
     os.replace(new, file)
+
+
+def client_hello() -> bytes:
+    """The first record of a TLS client."""
+    said = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), said, server_hostname="a.test")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return said.read()
 
 
 def port(origin: Origin) -> int:
@@ -167,6 +178,37 @@ async def test_who_does_not_finish_the_handshake_is_let_go(
             reader, writer = await asyncio.open_connection("127.0.0.1", port(origin))
             assert "not done within" in await told(lines, "tls_handshake_failed")
             assert await reader.read() == b""
+            writer.close()
+
+
+@pytest.mark.parametrize("cuts", [[1], [4, 6], [5], [200], [-1]])
+async def test_what_a_client_says_first_may_come_in_pieces(
+    tmp_path: Path, rtmp: dict[str, Any], cuts: list[int]
+) -> None:
+    hello = client_hello()
+    ends = [*(cut % len(hello) for cut in cuts), len(hello)]
+    async with running(tmp_path / "state", rtmp=rtmp) as origin:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port(origin))
+        for begin, end in zip([0, *ends], ends, strict=False):
+            writer.write(hello[begin:end])
+            for _ in range(5):  # let the origin, in this very loop, see each piece
+                await asyncio.sleep(0)
+        async with asyncio.timeout(SECONDS):
+            assert (await reader.readexactly(1))[0] == 22  # its ServerHello
+        writer.close()
+
+
+async def test_half_a_first_record_is_waited_for_no_longer_than_all(
+    tmp_path: Path, rtmp: dict[str, Any]
+) -> None:
+    rtmp["handshake_timeout"] = 0.05
+    async with running(tmp_path / "state", rtmp=rtmp) as origin:
+        with capture_logs() as lines:
+            reader, writer = await asyncio.open_connection("127.0.0.1", port(origin))
+            writer.write(client_hello()[:100])
+            assert "not done within" in await told(lines, "tls_handshake_failed")
+            with contextlib.suppress(ConnectionResetError):  # of what was not read
+                assert await reader.read() == b""
             writer.close()
 
 
