@@ -34,7 +34,9 @@ class RtmpUrl:
             raise ConnectError(CONNECT_FAILED, f"{text}: {error}") from error
         app = parts.path.lstrip("/") + (f"?{parts.query}" if parts.query else "")
         if parts.scheme not in _DEFAULT_PORTS or not parts.hostname or not app:
-            raise ConnectError(CONNECT_FAILED, f"{text}: not rtmp://host[:port]/application, nor rtmps:")
+            raise ConnectError(
+                CONNECT_FAILED, f"{text}: not rtmp://host[:port]/application, nor rtmps:"
+            )
         return cls(text, parts.scheme, parts.hostname, port, app)
 
     def joined(self, target: str) -> RtmpUrl:
