@@ -116,7 +116,7 @@ async def joined(origin: Origin, *, amf3: bool = False) -> Peer:
     """A client that uses the object and has been told all of it."""
     peer = Peer()
     await peer.connect(origin.rtmp_port, HALL, "p", "User", objectEncoding=3.0 * amf3)
-    peer.so("board", so.EVENT_USE)
+    peer.so("board", so.EVENT_USE, version=1)  # of what another owner had, perhaps
     await until(lambda: instance(origin).shared_objects.users("board", "T"))
     application: Any = instance(origin).application
     events = await peer.so_until(2 + len(application.board))
