@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Final
 from rtmp_sync.errors import ProtocolError
 from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import ConnectRequested
-from rtmp_sync.server.admission import Admitted, Refused, admit
+from rtmp_sync.server.admission import Admitted, Refused, admit, session_key_of
 from rtmp_sync.server.authority import Deposed
+from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.instances import split_app
 
 if TYPE_CHECKING:
@@ -55,11 +56,33 @@ def _decided(
         _refuse(session, request, Refused(values, "its application has ended"))
         return
     try:
-        session.join(request, result)
+        _join(session, request, result)
     except (ProtocolError, Deposed) as refusal:
         if not session.joined and session.turn.authorised:
             result.instance.disconnected(result.client, "lost")  # accepted all the same
         session.end(str(refusal))
+
+
+def _join(session: Session, request: ConnectRequested, admitted: Admitted) -> None:
+    """The application has accepted its connect."""
+    instance, client, sessions = admitted.instance, admitted.client, session.sessions
+    session.instance, session.client = instance, client
+    session.session_key = session_key_of(request.params)
+    sessions.instances.join(instance, client, session.session_key)
+    session.joined = True
+    sessions.access.connected(instance, client)
+    sessions.joined(session)
+    connection = session.connection
+    session.turn.send(session.outbox, 0, connection.accept_connect(request))
+    session.subscriber = Subscriber(
+        session.outbox,
+        object_encoding=connection.object_encoding,
+        chunk_size=connection.chunk_size,
+    )
+    session.log = session.log.bind(client=client.id, app=instance.scope)
+    session.log.info("connected", user=client.user_name, user_type=client.user_type)
+    if sessions.draining:  # it was being admitted when the others were asked
+        session.link.ask_to_leave()
 
 
 def _refuse(session: Session, request: ConnectRequested, refusal: Refused) -> None:

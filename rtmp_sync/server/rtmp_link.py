@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Hashable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from rtmp_sync.errors import ConnectionLost
 from rtmp_sync.protocol import replies
@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from rtmp_sync.server.session import Session
 
 __all__ = ["RtmpLink"]
+
+# Of a client with a limit a second's worth may be on its way: it keeps the rest, where it can leave
+# something out. Less than some messages would make one that keeps to it stand still.
+_LEAST_WINDOW: Final = 64 * 1024
 
 
 class RtmpLink:
@@ -60,12 +64,22 @@ class RtmpLink:
         return answer
 
     def limit_to_server(self, rate: int | None) -> None:
-        """No more bytes a second are read of it from now on; None: any number."""
-        self._session.limit_to_server(rate)
+        """No more bytes a second are read of it from now on, and it is told; None: any number."""
+        session = self._session
+        if session.closing:
+            return
+        session.inflow.limit(rate, session.connection.bytes_in)
+        window = session.sessions.window
+        if rate is not None:
+            window = min(window, max(rate, _LEAST_WINDOW))
+        session.connection.limit_peer(window)
+        session.transmit()
 
     def limit_to_client(self, rate: int | None) -> None:
         """No more bytes a second are sent to it from now on; None: any number."""
-        self._session.limit_to_client(rate)
+        session = self._session
+        if not session.closing:
+            session.outbox.limit_rate(rate, session.sessions.loop, session.turn.schedule)
 
     def disconnect(self, description: str, info: object = None) -> None:
         """Tell the client that it has to go, then close."""

@@ -23,12 +23,10 @@ from rtmp_sync.protocol.connection import Connection
 from rtmp_sync.protocol.events import (
     Acknowledged,
     CommandReceived,
-    ConnectRequested,
     Event,
     PingAnswered,
     SharedObjectReceived,
 )
-from rtmp_sync.server.admission import Admitted, session_key_of
 from rtmp_sync.server.authority import Deposed
 from rtmp_sync.server.bandwidth import BandwidthCheck
 from rtmp_sync.server.behind import BehindNotice
@@ -39,6 +37,7 @@ from rtmp_sync.server.dispatch import dispatch
 from rtmp_sync.server.fanout import Subscriber
 from rtmp_sync.server.inflow import Inflow
 from rtmp_sync.server.instance import Instance
+from rtmp_sync.server.leaving import leave
 from rtmp_sync.server.networks import endpoint
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER, Outbox
 from rtmp_sync.server.rtmp_link import RtmpLink
@@ -56,9 +55,6 @@ if TYPE_CHECKING:
 __all__ = ["Session"]
 
 _ASKING = (CommandReceived, SharedObjectReceived)  # events whose answers wait like Changes
-# Of a client with a limit a second's worth may be on its way: it keeps the rest, where it can leave
-# something out. Less than some messages would make one that keeps to it stand still.
-_LEAST_WINDOW = 64 * 1024
 _SIGNS_OF_LIFE = (PingAnswered, Acknowledged)  # events that any client's machinery makes
 
 
@@ -73,7 +69,6 @@ class Session(asyncio.Protocol):
         "_events",
         "_header",
         "_host",
-        "_inflow",
         "_is_probe",
         "_reading",
         "_stall",
@@ -85,6 +80,7 @@ class Session(asyncio.Protocol):
         "client",
         "connection",
         "ended",
+        "inflow",
         "instance",
         "joined",
         "link",
@@ -122,7 +118,7 @@ class Session(asyncio.Protocol):
         self._reading = True
         self._deadlines = DeadlineTimer(sessions.loop, connection, self._ring)
         self._stall = StallWatch(sessions.send_timeout, self.end)
-        self._inflow = Inflow(sessions.loop, sessions.inflow_rates, self.go_on)
+        self.inflow = Inflow(sessions.loop, sessions.inflow_rates, self.go_on)
         self._entered = ""  # the address that it counts for
         self._asked = 0  # events of it that were dispatched
 
@@ -214,7 +210,7 @@ class Session(asyncio.Protocol):
             self.end(str(error))
             return
         self.transmit()
-        if self.joined and self._inflow.take(self.connection.bytes_in, self.connection.messages_in):
+        if self.joined and self.inflow.take(self.connection.bytes_in, self.connection.messages_in):
             self._pause()
         self._arm()
 
@@ -224,7 +220,7 @@ class Session(asyncio.Protocol):
         self.ended = self.ended or (f"lost: {error}" if error else "closed by the peer")
         self._deadlines.cancel()
         self._stall.end()
-        self._inflow.end()
+        self.inflow.end()
         if self._entered:
             self.sessions.addresses.leave(self._entered)
         self._transport = None
@@ -232,7 +228,7 @@ class Session(asyncio.Protocol):
         self.sessions.remove(self)
         self.calls.lose(self.ended)
         if self.joined:
-            self._leave()
+            leave(self)
         if self._is_probe:
             self.log.debug("probe_ended", reason=self.ended)
         elif only_looked:  # a TCP monitor does so all day
@@ -255,25 +251,6 @@ class Session(asyncio.Protocol):
         self._turn.schedule()
 
     # What dispatch does here
-
-    def join(self, request: ConnectRequested, admitted: Admitted) -> None:
-        """The application has accepted its connect."""
-        self.instance, self.client = admitted.instance, admitted.client
-        self.session_key = session_key_of(request.params)
-        self.sessions.instances.join(self.instance, self.client, self.session_key)
-        self.joined = True
-        self.sessions.access.connected(self.instance, self.client)
-        self.sessions.joined(self)
-        self._turn.send(self.outbox, 0, self.connection.accept_connect(request))
-        self.subscriber = Subscriber(
-            self.outbox,
-            object_encoding=self.connection.object_encoding,
-            chunk_size=self.connection.chunk_size,
-        )
-        self.log = self.log.bind(client=self.client.id, app=self.instance.scope)
-        self.log.info("connected", user=self.client.user_name, user_type=self.client.user_type)
-        if self.sessions.draining:  # it was being admitted when the others were asked
-            self.link.ask_to_leave()
 
     def ask(self, question: Coroutine[None, None, Any], decided: Done) -> None:
         """Have the application decide; nothing else of this client is looked at meanwhile.
@@ -321,22 +298,6 @@ class Session(asyncio.Protocol):
         text = str(error) if isinstance(error, Reject) else "The origin failed."
         self.status(msid, LEVEL_ERROR, code, text)
 
-    def limit_to_server(self, rate: int | None) -> None:
-        """Read no more bytes a second from now on, and tell the client; None: any number."""
-        if self.closing:
-            return
-        self._inflow.limit(rate, self.connection.bytes_in)
-        window = self.sessions.window
-        if rate is not None:
-            window = min(window, max(rate, _LEAST_WINDOW))
-        self.connection.limit_peer(window)
-        self.transmit()
-
-    def limit_to_client(self, rate: int | None) -> None:
-        """Send no more bytes a second from now on; None: any number."""
-        if not self.closing:
-            self.outbox.limit_rate(rate, self.sessions.loop, self._turn.schedule)
-
     # Ends
 
     def end(self, reason: str, *, clean: bool = False) -> None:
@@ -375,7 +336,7 @@ class Session(asyncio.Protocol):
         if (
             self._reading
             or self._deciding
-            or self._inflow.held
+            or self.inflow.held
             or self.sessions.holds(self)
             or self.closing
         ):
@@ -391,32 +352,11 @@ class Session(asyncio.Protocol):
     def _stuck(self) -> None:
         self.end("does not read what it is sent: its outbox is full")
 
-    def _leave(self) -> None:
-        self.joined = False
-        self.sessions.access.disconnected(self.instance, self.client, self.ended)
-        self.instance.tally.left(self.traffic)
-        self.client.unlink()
-        try:
-            self.instance.recorded.leave(self)
-            self.instance.live.leave(self)
-            # A client with a session key releases what it does not want to find again. Of the
-            # others a load balancer may have cut off those of an origin that slept.
-            may_return = self.session_key is not None or self.sessions.instances.slept()
-            self.instance.shared_objects.leave(self.subscriber, may_return=may_return)
-            reason = "closed" if self.ended.startswith("closed") else "lost"
-            self.sessions.instances.leave(self.instance, self.client, reason)
-        except Deposed:
-            pass  # the next origin has this client as an orphan
-
     # Inside
 
     def _enter(self, host: str) -> bool:
         """The client comes from there: whether it may."""
-        addresses = self.sessions.addresses
-        if reason := addresses.enter(host):
-            kind = "denied" if addresses.refusal(host) else "per_address"
-            self.sessions.refused[kind] += 1
-            self.sessions.tally.rejected += 1
+        if reason := self.sessions.enter(host):
             self.end(f"refused: {reason}")
             return False
         self._entered = host

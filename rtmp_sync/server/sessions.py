@@ -123,6 +123,15 @@ class Sessions:
             self.loop.call_soon(self._hold_newcomer, session)
         return True
 
+    def enter(self, host: str) -> str:
+        """A client comes from there: why it may not, or "" and it is counted until it has left
+        `addresses`."""
+        if reason := self.addresses.enter(host):
+            kind = "denied" if self.addresses.refusal(host) else "per_address"
+            self.refused[kind] += 1
+            self.tally.rejected += 1
+        return reason
+
     @property
     def lets_in(self) -> bool:
         """Whether somebody new may come in now."""

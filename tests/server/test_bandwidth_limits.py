@@ -186,9 +186,9 @@ async def test_a_client_that_may_send_less_is_told_so_and_read_later(origin: Ori
     client.set_bandwidth_limit(to_server=1024)
     assert (await peer.event(PeerBandwidthSet, 2)).window == 64 * 1024
     peer.send(b"".join(peer.rtmp.call("echo", "x" * 1000)[1] for _ in range(60)))
-    await until(lambda: session._inflow.held)
+    await until(lambda: session.inflow.held)
     client.set_bandwidth_limit(to_server=None)
-    assert not session._inflow.held
+    assert not session.inflow.held
     assert (await peer.event(PeerBandwidthSet, 3)).window == 2_500_000
     await peer.event(CallAnswered, 60)
     peer.close()

@@ -113,11 +113,11 @@ async def test_all_calls_of_one_that_is_slowed_down_are_answered_and_others_are_
         await other.join(origin.rtmp_port, "probe")
         (session,) = [one for one in origin.sessions if one.client.user_name == "fast"]
         fast.send(b"".join(fast.rtmp.call("getStreamLength", "none")[1] for _ in range(40)))
-        await until(lambda: session._inflow.held)
+        await until(lambda: session.inflow.held)
         fast.send(fast.rtmp.call("getStreamLength", "none")[1])
         other.send(other.rtmp.call("getStreamLength", "none")[1])
         await other.event(CallAnswered)
-        assert session._inflow.held
+        assert session.inflow.held
         session.go_on()  # whoever else had held it
         assert not session._reading
         await until(lambda: sum(isinstance(e, CallAnswered) for e in fast.events) == 41)
