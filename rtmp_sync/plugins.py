@@ -63,8 +63,8 @@ def load(path: Path) -> Loaded:
         text = loader.get_data(str(path))
         exec(loader.source_to_code(text, str(path)), module.__dict__)
     except (Exception, SystemExit) as error:  # whatever the file raises is its author's to read
-        said = " ".join(str(error).split())  # one line, whatever it says
-        fix = f"does not import ({type(error).__name__}: {said}{line_of(error, path)}); correct it"
+        said = f"{type(error).__name__}: {_said(error, path)}{line_of(error, path)}"
+        fix = f"does not import ({said}); correct it"
         raise ConfigError(f"apps.{path.stem}", str(path), fix) from error
     finally:
         if former is not None:
@@ -80,6 +80,14 @@ def load(path: Path) -> Loaded:
         fix = f"it defines {len(found)} Application classes; define exactly one"
         raise ConfigError(f"apps.{path.stem}", str(path), fix)
     return Loaded(found[0], module, hashlib.sha256(text).hexdigest()[:16])
+
+
+def _said(error: BaseException, path: Path) -> str:
+    """One line; of a SyntaxError of the file itself without its place, which `line_of` tells."""
+    text = str(error)
+    if isinstance(error, SyntaxError) and error.filename == str(path):
+        text = error.msg
+    return " ".join(text.split())
 
 
 def line_of(error: BaseException, path: Path) -> str:

@@ -25,7 +25,8 @@ def test_each_file_is_an_application_of_its_name(tmp_path: Path) -> None:
     [
         ("import no_such_module_at_all", "ModuleNotFoundError.*line 1"),
         ("x = 1\n1/0", "ZeroDivisionError.*line 2"),
-        ("x = 1\ndef (", "SyntaxError.*line 2"),
+        ("x = 1\ndef (", r"SyntaxError: invalid syntax, line 2\)"),
+        ("x = 1\neval('1 +')", r"SyntaxError: invalid syntax \(<string>, line 1\), line 2\)"),
         ("raise ValueError('two\\nlines')", "two lines, line 1"),
         ("import sys\nsys.exit(0)", "SystemExit.*line 2"),
         ("x = 1", "0 Application classes"),
