@@ -39,7 +39,7 @@ def check_config(path: Path, *, as_json: bool) -> int:
         terminal.print_error(f"warning: {warning}")
     if wrong is not None:
         raise wrong
-    terminal.console().print(f"{path}: good{_in_force(config)}")
+    terminal.console().print(f"{path}: good{_in_force(config)}", markup=False)
     return 0
 
 

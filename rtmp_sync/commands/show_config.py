@@ -1,8 +1,12 @@
-"""`config show`: what an origin goes by, as TOML: the file with its environment laid over it."""
+"""`config show`: what an origin goes by, as TOML: the file with its environment laid over it.
+
+It may be shown to others: of addresses, passwords and what stands in their queries are left out.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator, Mapping
 from datetime import date, datetime, time
 from pathlib import Path
@@ -16,6 +20,8 @@ from rtmp_sync.config import Address, load_config
 __all__ = ["show_config"]
 
 _BARE_KEY: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_-")
+_USER: Final = re.compile("://[^/?]*@")
+_QUERY: Final = re.compile("([?&](?:[^=&]*=)?)[^&]*")
 
 
 def show_config(path: Path, *, with_defaults: bool, as_json: bool) -> int:
@@ -27,7 +33,7 @@ def show_config(path: Path, *, with_defaults: bool, as_json: bool) -> int:
         terminal.print_json(json.loads(json.dumps(values, default=str)))
         return 0
     environment = values["node"].pop("environment", "")  # said here: the tables below have it all
-    print(f"# {path}" + (f" in the environment {environment}" if environment else ""))
+    print(f"# {path}" + (f" in the environment {_key(environment)}" if environment else ""))
     print("\n".join(_tables(values, ())))
     return 0
 
@@ -47,13 +53,23 @@ def _given(value: Any, with_defaults: bool) -> Any:
             return [_given(one, with_defaults) for one in value]
         case dict():
             return {key: _given(one, with_defaults) for key, one in value.items()}
+        case str():
+            return _without_secrets(value)
         case _:
             return value
 
 
+def _without_secrets(text: str) -> str:
+    """Of an address only what may be known; any other text as it is."""
+    if "://" not in text:
+        return text
+    return _QUERY.sub(r"\1***", _USER.sub("://***@", text))
+
+
 def _tables(table: Mapping[str, Any], name: tuple[str, ...]) -> Iterator[str]:
     plain = {key: value for key, value in table.items() if not isinstance(value, dict)}
-    if plain and name:
+    says_nothing = not table and len(name) > 1  # which may mean something: nothing is allowed
+    if (plain and name) or says_nothing:
         yield f"\n[{'.'.join(map(_key, name))}]"
     for key, value in plain.items():
         yield f"{_key(key)} = {_value(value)}"

@@ -34,10 +34,12 @@ public_types = ["Type1"]
 [apps.text.allow]
 Type1 = ["setText"]
 Guest = { setText = false }
+Nobody = {}
 [storage.virtual]
 "/my files" = "files"
 [application_object]
 env_name = "none"
+empty = {}
 since = 2024-01-01T00:00:00Z
 "a b" = [1, { x = 2.5, "ü" = "\\u007f" }]
 [environments.staging.rtmp]
@@ -78,6 +80,41 @@ def test_json_has_the_environment_and_no_defaults(
     assert shown["node"] == {"id": "A", "environment": "staging"}
     assert shown["failover"]["etcd"] == ["127.0.0.1:2379", "127.0.0.1:2380"]
     assert set(shown) <= set(tomllib.loads(file.read_text()))
+
+
+def test_keys_and_passwords_in_addresses_are_not_shown(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    file = tmp_path / "origin.toml"
+    file.write_text(
+        '[node]\nid = "A"\n[hooks]\non_play = "https://me:hidden1@hooks:8080/play?hidden2&of=all"\n'
+        '[[apps.text.relays]]\npush = "rtmp://video/live?user=hidden3&key=hidden4=="\n'
+        '[application_object]\nstore = "db://me:hidden5@[::1]/a"\nasks = "who? you & me"\n'
+    )
+    for options in ([], ["--json"]):
+        assert cli.run(["config", "show", "--config", str(file), *options]) == 0
+        shown = capsys.readouterr().out
+        assert "hidden" not in shown
+        for text in (
+            "https://***@hooks:8080/play?***&of=***",
+            "rtmp://video/live?user=***&key=***",
+            "db://***@[::1]/a",
+            "who? you & me",
+        ):
+            assert f'"{text}"' in shown
+
+
+def test_an_environment_may_have_any_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "apps").mkdir()
+    file = tmp_path / "origin.toml"
+    file.write_text('[node]\nid = "A"\n[environments."a\\nb [red].c".rtmp]\nchunk_size = 1000\n')
+    monkeypatch.setenv("RTMP_SYNC_ENVIRONMENT", "A\nB [red].C")
+    assert cli.run(["config", "show", "--config", str(file)]) == 0
+    assert tomllib.loads(capsys.readouterr().out)["rtmp"] == {"chunk_size": 1000}
+    assert cli.run(["config", "check", "--config", str(file)]) == 0
+    assert "in the environment a b [red].c" in _line(capsys)
 
 
 def test_the_check_says_which_environment_is_in_force(
