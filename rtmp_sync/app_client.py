@@ -167,7 +167,8 @@ class Client:
         Who sends more is read later (`rtmp.max_byte_rate` counts, too, if that is less). Of a live
         stream that is more than what may be sent pictures are left out, then sound; recordings and
         all else come later. A second's worth may pass at once. It is of this connection: set it
-        again in `on_connect`. Raises ValueError for less than 1,024. FMS: Client.setBandwidthLimit.
+        again in `on_connect`. Raises ValueError for less than 1,024, and for what is no whole
+        number. FMS: Client.setBandwidthLimit.
         """
         old = self._bandwidth_limit
         new = BandwidthLimit(

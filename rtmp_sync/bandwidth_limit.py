@@ -13,7 +13,8 @@ LEAST_RATE: Final = 1024
 
 @dataclass(frozen=True, slots=True)
 class BandwidthLimit:
-    """Bytes a second, of chunk stream; None: any number. Raises ValueError for less than 1,024.
+    """Bytes a second, of chunk stream; None: any number. Raises ValueError for less than 1,024,
+    and for what is no whole number.
 
     to_server: what the client may send. to_client: what it is sent.
 
@@ -25,5 +26,6 @@ class BandwidthLimit:
 
     def __post_init__(self) -> None:
         for rate in (self.to_server, self.to_client):
-            if rate is not None and rate < LEAST_RATE:
-                raise ValueError(f"{rate} bytes a second: give {LEAST_RATE} or more, or None")
+            if rate is not None and not (isinstance(rate, int) and rate >= LEAST_RATE):
+                text = f"{rate!r} bytes a second: give a whole number from {LEAST_RATE} on, or None"
+                raise ValueError(text)

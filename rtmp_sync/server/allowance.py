@@ -15,6 +15,10 @@ class Allowance:
         self._credit = float(rate)  # below nothing: what has passed too early
         self._at = now
 
+    @property
+    def rate(self) -> float:
+        return self._rate
+
     def credit(self, now: float) -> float:
         """What may pass now; nothing or less while something has to be waited for."""
         self._credit = min(self._rate, self._credit + (now - self._at) * self._rate)
@@ -30,6 +34,8 @@ class Allowance:
         return max(0.0, -self.credit(now) / self._rate)
 
     def change(self, rate: float, now: float) -> None:
-        """From now on another rate. What is waited for takes the time that it had."""
-        self._credit = self.credit(now) * rate / self._rate
+        """From now on another rate. What is waited for takes no longer than it did: at a higher
+        rate less, and at a lower one as long, for nobody could wait for all of it."""
+        credit = self.credit(now)
+        self._credit = max(credit, credit * rate / self._rate)
         self._rate = rate

@@ -84,6 +84,10 @@ class HttpPlayer:
         """Seconds until it may be sent more."""
         return 0.0 if self._allowance is None else self._allowance.wait(now())
 
+    def at_once(self, most_bytes: int) -> int:
+        """So many of these bytes may be sent at once: no more than a second's worth."""
+        return most_bytes if self._allowance is None else min(most_bytes, int(self._allowance.rate))
+
     def limit_rate(self, rate: int | None) -> None:
         """From now on no more bytes a second than that; None: as many as it takes."""
         if rate is None:
@@ -155,7 +159,9 @@ class HttpPlayer:
 
     def _has_too_much(self, part: int) -> bool:
         """More than that part of what may wait for it."""
-        return self.behind > self._limit // part or self.wait > _ROOM_SECONDS / part
+        if self.behind > self._limit // part:
+            return True
+        return self._allowance is not None and self.wait > _ROOM_SECONDS / part
 
     def _write_pieces(self, parts: list[bytes]) -> None:
         piece: list[bytes] = []

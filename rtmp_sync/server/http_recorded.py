@@ -37,7 +37,7 @@ async def send_recording(
     cannot be read; ConnectionError when the client has gone.
     """
     try:
-        headers, tags, at = await _first(recording, recording.seek(start_ms))
+        headers, tags, at = await _first(recording, recording.seek(start_ms), player)
     except (OSError, RemoteProtocolError):
         raise HttpRefused(503, "The recording cannot be read.") from None
     kinds = {tag.type for tag in (*headers, *tags)}
@@ -55,16 +55,16 @@ async def send_recording(
         while player.wait and not player.ended.done():
             await asyncio.wait((player.ended,), timeout=min(player.wait, _LOOK_SECONDS))
         async with asyncio.timeout(_READ_SECONDS):
-            tags, at = await recording.read(at, _READ_BYTES)
+            tags, at = await recording.read(at, player.at_once(_READ_BYTES))
         data = _encoded(tags)
 
 
 async def _first(
-    recording: Recording, at: Cursor
+    recording: Recording, at: Cursor, player: HttpPlayer
 ) -> tuple[list[RecordedTag], list[RecordedTag], Cursor | None]:
     async with asyncio.timeout(_READ_SECONDS):
         headers = await recording.headers(at)
-        tags, following = await recording.read(at, _READ_BYTES)
+        tags, following = await recording.read(at, player.at_once(_READ_BYTES))
     return headers, tags, following
 
 

@@ -318,6 +318,11 @@ class Outbox:
             on_sent, self._on_sent = self._on_sent, None
             on_sent()
 
+    def flush_all(self) -> None:
+        """Write what is ready, whatever the client's limit: nothing comes after it."""
+        self._end_pace()
+        self.flush()
+
     def pause(self) -> None:
         """The transport's buffer is full."""
         self._paused = self._slowed = True

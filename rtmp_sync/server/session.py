@@ -310,7 +310,7 @@ class Session(asyncio.Protocol):
             return
         self.ended = self.ended or reason
         if clean:
-            self.outbox.flush()
+            self.outbox.flush_all()
             self._transport.close()
         else:
             self.outbox.close()  # a promotion of this very process may come before connection_lost

@@ -18,6 +18,7 @@ from rtmp_sync.server.session import Session
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire.constants import AUDIO, CONNECT_CLOSED, DATA, SET_BUFFER_LENGTH, VIDEO
 from rtmp_sync.wire.flv import encode_file_header, encode_tag
+from tests.support.http_player import HttpPlayer
 from tests.support.joined import instance
 from tests.support.origins import config_of, running, take_over, until
 from tests.support.peer import Peer
@@ -51,8 +52,9 @@ async def metered(tmp_path: Path, **limits: Any) -> AsyncIterator[Origin]:
     apps = {"directory": tmp_path / "apps", "metered": limits.pop("metered", {})}
     rtmp = limits.pop("rtmp", {})
     storage = {"media": tmp_path / "media", "state": tmp_path / "state"}
+    http = {"listen": "127.0.0.1:0"}
     async with running(
-        tmp_path / "state", apps=apps | limits, rtmp=rtmp, storage=storage
+        tmp_path / "state", apps=apps | limits, rtmp=rtmp, storage=storage, http=http
     ) as origin:
         yield origin
 
@@ -149,6 +151,32 @@ async def test_of_a_recording_nothing_is_lost_and_the_rest_waits_on_the_disk(
     peer.close()
 
 
+async def test_a_browser_gets_a_recording_a_seconds_worth_at_a_time(tmp_path: Path) -> None:
+    async with metered(tmp_path, server_to_client_rate=RATE) as origin:
+        film(origin)
+        began = asyncio.get_running_loop().time()
+        url = f"http://127.0.0.1:{origin.http_port}/metered/live/film.flv"
+        async with HttpPlayer(url) as browser:
+            await browser.until(lambda: len(browser.media()) >= 2)
+            (viewer,) = origin.http._viewers  # type: ignore[union-attr]  # there is one
+            passed = asyncio.get_running_loop().time() - began
+            assert viewer.player.bytes_out <= RATE * (passed + 1) + FRAME + 1000
+            viewer.client.set_bandwidth_limit(to_client=None)
+            await browser.over()
+            assert len(browser.media()) == FRAMES
+
+
+async def test_what_waits_for_a_limited_client_leaves_with_an_orderly_end(origin: Origin) -> None:
+    peer, client, session = await join(origin, "1024")
+    for number in range(20):
+        client.notify("told", str(number) * 500)
+    await until(lambda: session.outbox.size > 5_000)
+    session.end("the origin stops", clean=True)
+    await peer.command("told", 20)
+    await peer.ended()
+    peer.close()
+
+
 async def test_calls_come_later_in_order_and_pings_at_once(origin: Origin) -> None:
     peer, client, session = await join(origin, "10000")
     text = "x" * 1000
@@ -220,8 +248,15 @@ async def test_limits_begin_with_the_configuration_and_the_application_has_the_l
 def test_less_than_anybody_can_use_is_refused(rate: int, tmp_path: Path) -> None:
     client = Client("1-1")
     client.set_bandwidth_limit(to_server=1024)
-    with pytest.raises(ValueError, match=f"{rate} bytes a second: give 1024 or more"):
+    with pytest.raises(ValueError, match=f"{rate} bytes a second: give a whole number from 1024"):
         client.set_bandwidth_limit(to_client=rate)
     assert client.bandwidth_limit == BandwidthLimit(to_server=1024)
     with pytest.raises((ConfigError, ValueError), match="server_to_client_rate"):
         config_of(tmp_path, apps={"x": {"server_to_client_rate": rate}})
+
+
+def test_a_limit_is_a_whole_number_of_bytes() -> None:
+    client = Client("1-1")
+    with pytest.raises(ValueError, match="bytes a second: give a whole number"):
+        client.set_bandwidth_limit(to_server=1_000_000 / 8)  # type: ignore[arg-type]  # of kbit
+    assert client.bandwidth_limit == BandwidthLimit()

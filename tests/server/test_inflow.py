@@ -96,9 +96,11 @@ def test_another_limit_ends_or_changes_a_wait() -> None:
     inflow.limit(1000, 0)
     assert inflow.take(5000, 0)
     clock.seconds += 1
-    inflow.limit(2000, 5000)  # as long as it had to wait, so that nobody waits for ever
+    inflow.limit(500, 5000)  # as long as it had to wait, so that nobody waits for ever
     assert inflow.held
     assert clock.delay == pytest.approx(3.0)
+    inflow.limit(1500, 5000)
+    assert clock.delay == pytest.approx(1.0)
     inflow.limit(None, 5000)
     assert (inflow.held, told) == (False, [False])
     assert not inflow.take(10**6, 10**6)

@@ -191,6 +191,14 @@ def test_a_lower_limit_is_waited_for_no_longer_than_the_one_before() -> None:
     assert bench.until(2.2).endswith(b"ab")
 
 
+def test_a_higher_limit_shortens_what_is_waited_for(bench: Bench) -> None:
+    bench.put(bytes(11 * RATE), b"after")
+    bench.until(0)
+    bench.limit(10 * RATE)
+    assert bench.until(0.9).endswith(b"\0")
+    assert bench.until(1.1).endswith(b"after")
+
+
 def test_a_full_transport_is_waited_for_beside_the_limit(bench: Bench) -> None:
     bench.outbox.pause()
     bench.put(*numbered(30))
