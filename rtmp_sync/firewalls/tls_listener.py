@@ -25,6 +25,7 @@ from typing import Final
 import structlog
 
 from rtmp_sync.server.networks import address_group
+from rtmp_sync.tls_failure import speaks_no_tls
 
 __all__ = ["TlsServer"]
 
@@ -36,17 +37,6 @@ NO_DESCRIPTOR_SECONDS: Final = 1.0
 _RECORD_HEADER_BYTES: Final = 5  # type u8, version u16, length u16: RFC 8446, 5.1
 _RECORD_BYTES_MAX: Final = _RECORD_HEADER_BYTES + (1 << 14)
 _HANDSHAKE: Final = 22  # the type of a ClientHello's record
-
-# What OpenSSL makes of bytes that are no TLS; of 0x03, with which RTMP begins, too.
-_NO_TLS: Final = (
-    "WRONG_VERSION_NUMBER",
-    "HTTP_REQUEST",
-    "UNEXPECTED_MESSAGE",
-    "UNKNOWN_PROTOCOL",
-    "UNSUPPORTED_PROTOCOL",
-    "RECORD_LAYER_FAILURE",
-    "BAD_RECORD_TYPE",
-)
 
 
 class TlsServer:
@@ -242,7 +232,6 @@ def _missing_bytes(endpoint: socket.socket) -> int:
 
 def _what_failed(error: ssl.SSLError) -> tuple[str, str]:
     """What it is counted as, and what the log says."""
-    reason = error.reason or str(error)
-    if reason in _NO_TLS:
+    if speaks_no_tls(error):
         return "no_tls", "the client speaks no TLS: this port is for rtmps: and https:"
-    return "refused", reason.lower().replace("_", " ")
+    return "refused", (error.reason or str(error)).lower().replace("_", " ")

@@ -8,17 +8,14 @@ from __future__ import annotations
 import asyncio
 import ssl
 from pathlib import Path
-from typing import Final
 
 from rtmp_sync.config_tls import PemFile, server_tls
+from rtmp_sync.tls_failure import speaks_no_tls
 
 __all__ = ["Trust", "client_context", "what_failed"]
 
 Trust = ssl.SSLContext | Path | None
 """A context, a PEM file of authorities in place of the system's, or those of the system."""
-
-# What OpenSSL makes of bytes that are no TLS.
-_NO_TLS: Final = ("WRONG_VERSION_NUMBER", "HTTP_REQUEST", "UNEXPECTED_MESSAGE", "UNKNOWN_PROTOCOL")
 
 
 async def client_context(trust: Trust) -> ssl.SSLContext:
@@ -35,7 +32,7 @@ def what_failed(error: OSError) -> str:
     if isinstance(error, ssl.SSLCertVerificationError):
         return f"the server's certificate is not good: {error.verify_message}"
     if isinstance(error, ssl.SSLError) and error.reason is not None:
-        if error.reason in _NO_TLS:
+        if speaks_no_tls(error):
             return "the server speaks no TLS on that port"
         return f"no TLS: {error.reason.lower().replace('_', ' ')}"
     if isinstance(error, TimeoutError):
