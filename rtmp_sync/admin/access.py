@@ -65,12 +65,12 @@ class Access:
     def charge_work(self, request: web.Request, clients: int) -> None:
         """A call has looked at so many clients: this costs the address what it cost the loop."""
         limit = self.limit_of(request.path)
-        limit.charge(request.remote or "", clients / CLIENTS_A_REQUEST)
+        limit.charge(request.remote or "", clients / CLIENTS_A_REQUEST, now())
 
     def charge_refusal(self, request: web.Request) -> None:
         """Who asks for what its token does not allow costs the history an entry: it asks slowly."""
         self.refused["role"] += 1
-        self._calls.charge(request.remote or "", WRONG_CREDENTIALS_COST)
+        self._calls.charge(request.remote or "", WRONG_CREDENTIALS_COST, now())
 
     def allows_address(self, address: str) -> bool:
         """Whether `admin.allow` has it; this machine itself always may."""
@@ -141,7 +141,7 @@ class Access:
     def _wrong(self, request: web.Request, *, given: bool) -> None:
         """Make guessing slow."""
         address = request.remote or ""
-        self.limit_of(request.path).charge(address, WRONG_CREDENTIALS_COST)
+        self.limit_of(request.path).charge(address, WRONG_CREDENTIALS_COST, now())
         if given:
             self.refused["credentials"] += 1
             self._back_off.failed(address, now())

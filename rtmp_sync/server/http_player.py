@@ -15,7 +15,7 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final, NamedTuple
 
-from rtmp_sync.server.allowance import Allowance
+from rtmp_sync.server.bucket import Bucket
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.http_body import Frame
 from rtmp_sync.wire import media
@@ -40,7 +40,7 @@ class HttpPlayer:
     """ended: when nothing more comes for it."""
 
     __slots__ = (
-        "_allowance",
+        "_bucket",
         "_dropping",
         "_first_bytes",
         "_limit",
@@ -66,7 +66,7 @@ class HttpPlayer:
         self._dropping = False  # pictures, until the next key frame
         self._taken = -1  # of them, as far as was known at the last look
         self._stuck_since = 0.0
-        self._allowance: Allowance | None = None
+        self._bucket: Bucket | None = None
 
     @property
     def behind(self) -> int:
@@ -82,32 +82,32 @@ class HttpPlayer:
     @property
     def wait(self) -> float:
         """Seconds until it may be sent more."""
-        return 0.0 if self._allowance is None else self._allowance.wait(now())
+        return 0.0 if self._bucket is None else self._bucket.wait(now())
 
     def at_once(self, most_bytes: int) -> int:
         """So many of these bytes may be sent at once: no more than a second's worth."""
-        return most_bytes if self._allowance is None else min(most_bytes, int(self._allowance.rate))
+        return most_bytes if self._bucket is None else min(most_bytes, int(self._bucket.burst))
 
     def limit_rate(self, rate: int | None) -> None:
         """From now on no more bytes a second than that; None: as many as it takes."""
         if rate is None:
-            self._allowance = None
-        elif self._allowance is None:
-            self._allowance = Allowance(rate, now())
+            self._bucket = None
+        elif self._bucket is None:
+            self._bucket = Bucket(rate, now())
         else:
-            self._allowance.change(rate, now())
+            self._bucket.change(rate, now())
 
     def sent(self, size: int) -> None:
         """So much has been written to it."""
         self.bytes_out += size
-        if self._allowance is not None:
-            self._allowance.take(size, now())
+        if self._bucket is not None:
+            self._bucket.take(size, now())
 
     def begin(self, header: bytes, tags: list[Tag], *, has_video: bool) -> None:
         """The file's header, and what a late joiner needs."""
         self.begun = True
-        allowance = self._allowance
-        if allowance is not None and sum(len(tag.data) for tag in tags) > allowance.credit(now()):
+        bucket = self._bucket
+        if bucket is not None and sum(len(tag.data) for tag in tags) > bucket.credit(now()):
             tags = [tag for tag in tags if tag.flags & _NEEDED]
         self._dropping = has_video and not any(tag.flags & media.KEY_FRAME for tag in tags)
         before = self.bytes_out
@@ -161,7 +161,7 @@ class HttpPlayer:
         """More than that part of what may wait for it."""
         if self.behind > self._limit // part:
             return True
-        return self._allowance is not None and self.wait > _ROOM_SECONDS / part
+        return self._bucket is not None and self.wait > _ROOM_SECONDS / part
 
     def _write_pieces(self, parts: list[bytes]) -> None:
         piece: list[bytes] = []

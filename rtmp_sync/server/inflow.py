@@ -11,7 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import NamedTuple
 
-from rtmp_sync.server.allowance import Allowance
+from rtmp_sync.server.bucket import Bucket
 
 __all__ = ["Inflow", "InflowRates"]
 
@@ -35,8 +35,8 @@ class Inflow:
         self._rates = rates
         self._go_on = go_on
         now = loop.time()
-        self._bytes = None if rates.bytes is None else Allowance(rates.bytes, now)
-        self._messages = None if rates.messages is None else Allowance(rates.messages, now)
+        self._bytes = None if rates.bytes is None else Bucket(rates.bytes, now)
+        self._messages = None if rates.messages is None else Bucket(rates.messages, now)
         self._seen = (0, 0)
         self._timer: asyncio.TimerHandle | None = None
 
@@ -66,7 +66,7 @@ class Inflow:
         if not rates:
             self._bytes = None
         elif self._bytes is None:
-            self._bytes = Allowance(min(rates), now)
+            self._bytes = Bucket(min(rates), now)
             self._seen = (total_bytes, self._seen[1])
         else:
             self._bytes.change(min(rates), now)
@@ -83,8 +83,8 @@ class Inflow:
             self._timer.cancel()
 
     def _hold(self, now: float) -> None:
-        allowances = (self._bytes, self._messages)
-        seconds = max((one.wait(now) for one in allowances if one is not None), default=0.0)
+        buckets = (self._bytes, self._messages)
+        seconds = max((one.wait(now) for one in buckets if one is not None), default=0.0)
         if seconds > 0:
             self._timer = self._loop.call_later(seconds, self._over)
 

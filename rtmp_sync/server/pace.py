@@ -10,7 +10,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Final
 
-from rtmp_sync.server.allowance import Allowance
+from rtmp_sync.server.bucket import Bucket
 
 __all__ = ["Pace"]
 
@@ -21,14 +21,14 @@ _STEP_SECONDS: Final = 0.02
 class Pace:
     """Of one outbox. rate: bytes a second. go_on: called when more may leave of what stayed."""
 
-    __slots__ = ("_allowance", "_go_on", "_loop", "_timer")
+    __slots__ = ("_bucket", "_go_on", "_loop", "_timer")
 
     def __init__(
         self, loop: asyncio.AbstractEventLoop, rate: int, go_on: Callable[[], None]
     ) -> None:
         self._loop = loop
         self._go_on = go_on
-        self._allowance = Allowance(rate, loop.time())
+        self._bucket = Bucket(rate, loop.time())
         self._timer: asyncio.TimerHandle | None = None
 
     def take(self, messages: list[bytes]) -> list[bytes]:
@@ -36,7 +36,7 @@ class Pace:
         if self._timer is not None:
             return []
         now = self._loop.time()
-        credit = self._allowance.credit(now)
+        credit = self._bucket.credit(now)
         count = size = 0
         for message in messages:
             if size >= credit:
@@ -45,15 +45,15 @@ class Pace:
             count += 1
         leaving = messages[:count]
         del messages[:count]
-        self._allowance.take(size, now)
+        self._bucket.take(size, now)
         if messages:
-            seconds = self._allowance.wait(now) + _STEP_SECONDS
+            seconds = self._bucket.wait(now) + _STEP_SECONDS
             self._timer = self._loop.call_later(seconds, self._over)
         return leaving
 
     def change(self, rate: int) -> None:
         """From now on another rate; ask `take` again."""
-        self._allowance.change(rate, self._loop.time())
+        self._bucket.change(rate, self._loop.time())
         self.end()
 
     def end(self) -> None:

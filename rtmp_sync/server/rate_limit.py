@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections import OrderedDict
 from dataclasses import dataclass
 
+from rtmp_sync.server.bucket import Bucket
 from rtmp_sync.server.networks import address_group
 
 __all__ = ["ADDRESSES", "Allowance", "RateLimit"]
@@ -28,23 +29,23 @@ class RateLimit:
 
     def __init__(self, allowance: Allowance) -> None:
         self._allowance = allowance
-        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+        self._buckets: OrderedDict[str, Bucket] = OrderedDict()
 
     def take(self, address: str, now: float) -> float:
         """Let a request pass, and give 0; or the seconds after which one will."""
-        rate, burst = self._allowance.per_second, self._allowance.burst
         group = address_group(address)
-        tokens, since = self._buckets.pop(group, (burst, now))
-        tokens = min(burst, tokens + (now - since) * rate)
-        wait = max(0.0, (1.0 - tokens) / rate)
-        self._buckets[group] = (tokens if wait else tokens - 1.0, now)
+        bucket = self._buckets.pop(group, None)
+        if bucket is None:
+            bucket = Bucket(self._allowance.per_second, now, self._allowance.burst)
+        self._buckets[group] = bucket
+        if not (wait := bucket.wait(now, 1.0)):
+            bucket.take(1.0, now)
         if len(self._buckets) > ADDRESSES:
             self._buckets.popitem(last=False)
         return wait
 
-    def charge(self, address: str, cost: float) -> None:
+    def charge(self, address: str, cost: float, now: float) -> None:
         """Take tokens afterwards; the address may then have to wait."""
-        group = address_group(address)
-        if group in self._buckets:
-            tokens, since = self._buckets[group]
-            self._buckets[group] = (tokens - cost, since)
+        bucket = self._buckets.get(address_group(address))
+        if bucket is not None:
+            bucket.take(cost, now)

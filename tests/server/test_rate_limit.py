@@ -40,14 +40,14 @@ def test_an_ipv6_customer_is_one_address() -> None:
     burst(limit, "2001:db8::1", 0.0)
     assert limit.take("2001:db8::2", 0.0)
     assert not limit.take("2001:db8:0:1::1", 0.0)
-    limit.charge("2001:db8:0:1::2", 2 * FEW.burst)
+    limit.charge("2001:db8:0:1::2", 2 * FEW.burst, 0.0)
     assert limit.take("2001:db8:0:1::3", 0.0)
 
 
 def test_a_charge_makes_an_address_wait() -> None:
     limit = RateLimit(FEW)
     assert not limit.take("a", 0.0)
-    limit.charge("a", FEW.burst + FEW.per_second - 1)
+    limit.charge("a", FEW.burst + FEW.per_second - 1, 0.0)
     assert limit.take("a", 1.0)
     assert not limit.take("a", 1.1)
 
