@@ -9,14 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import aiohttp
+import pytest
 
 from rtmp_sync import Origin
 from rtmp_sync.admin.facts import status
 from rtmp_sync.protocol.events import CallAnswered
+from rtmp_sync.server.clock import now
 from rtmp_sync.storage.manifest import load_manifest
 from rtmp_sync.wire.constants import CONNECT_APP_SHUTDOWN, VIDEO
 from tests.support.http_player import HttpPlayer
-from tests.support.origins import config_of, until
+from tests.support.origins import config_of, pair_of, until
 from tests.support.peer import Peer
 from tests.support.publisher import Publisher, key
 from tests.support.recordings import film, folder, recording
@@ -41,6 +43,33 @@ async def stopping(
         origin.request_stop()
         origin.request_stop()
         await asyncio.wait([run])
+
+
+@asynccontextmanager
+async def stopping_pair(
+    folder: Path, *, seconds: float, drain_seconds: float
+) -> AsyncIterator[tuple[Origin, Origin]]:
+    """(active, standby): the active one is told to stop within, and has ended afterwards."""
+    origins = pair_of(
+        folder, rtmp={"stop_timeout": seconds}, failover={"drain_seconds": drain_seconds}
+    )
+    runs = [asyncio.ensure_future(one.run()) for one in origins]
+    try:
+        await until(lambda: sorted(roles(origins)) == ["active", "standby"])
+        active, standby = sorted(origins, key=lambda one: one.watchdog.role)
+        await until(standby.watchdog.health_standby)
+        yield active, standby
+        async with asyncio.timeout(20):
+            await runs[origins.index(active)]
+    finally:
+        for one in origins:
+            one.request_stop()
+            one.request_stop()
+        await asyncio.wait(runs)
+
+
+def roles(origins: tuple[Origin, ...]) -> list[str]:
+    return [one.watchdog.role for one in origins if hasattr(one, "watchdog")]
 
 
 async def joined(origin: Origin) -> Peer:
@@ -137,3 +166,35 @@ async def test_a_recording_under_way_is_complete_afterwards(tmp_path: Path) -> N
         await peer.ended()
     (info,) = load_manifest(folder(tmp_path))
     assert (info.state, info.duration_ms) == ("closed", 360)
+
+
+async def test_a_switchover_that_an_operator_has_begun_is_waited_for(tmp_path: Path) -> None:
+    async with stopping_pair(tmp_path, seconds=0.0, drain_seconds=LONG) as (active, standby):
+        staying = await joined(active)
+        asked = asyncio.ensure_future(active.watchdog.request("switchover", "an operator"))
+        await until(lambda: active.watchdog.state == "DRAINING")
+        active.request_stop()
+        await until(lambda: active.departure.under_way)
+        staying.close()
+        async with asyncio.timeout(20):
+            assert (await asked).done
+        await until(standby.watchdog.health_active)
+    assert [one["reason"] for one in active.history.events() if one["event"] == "switchover"] == [
+        "an operator"
+    ]
+
+
+async def test_clients_have_their_time_though_the_other_origin_went_while_it_took_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    later = 0.0
+    monkeypatch.setattr("rtmp_sync.server.departure.now", lambda: now() + later)
+    async with stopping_pair(tmp_path, seconds=LONG, drain_seconds=LONG) as (active, standby):
+        staying = await joined(active)
+        active.request_stop()
+        await until(lambda: active.watchdog.state == "DRAINING")
+        later = LONG + 1
+        standby.request_stop()
+        await until(lambda: status(active)["stopping"] is not None)
+        assert status(active)["stopping"]["clients"] == 1
+        staying.close()

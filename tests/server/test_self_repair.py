@@ -4,45 +4,14 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
-from pathlib import Path
 
 import pytest
 
-from rtmp_sync import NetConnection, Origin, config_rules
+from rtmp_sync import NetConnection, config_rules
 from rtmp_sync.config_rules import policy_of
-from tests.support.origins import SHIPPED_APPS, config_of, until, url
-from tests.support.single import free_ports
+from tests.support.origins import SHIPPED_APPS, pair_of, until, url
 
 SCOPE = "text/_definst_"
-
-
-def pair_of(folder: Path) -> list[Origin]:
-    ports = free_ports(4)
-    (folder / "pair.txt").write_bytes(b"A\\B")
-    for name in ("secret", "password"):
-        (folder / name).write_text("0123456789abcdef")
-        (folder / name).chmod(0o600)
-    origins = []
-    for name, mine, other in (("A", ports[:2], ports[2:]), ("B", ports[2:], ports[:2])):
-        config = config_of(
-            folder / name,
-            apps={"directory": SHIPPED_APPS},
-            node={"id": name},
-            admin={"user": "admin", "password_file": folder / "password"},
-            health={"listen": f"127.0.0.1:{mine[0]}"},
-            failover={
-                "pair_file": folder / "pair.txt",
-                "peer_admin": f"127.0.0.1:{other[0]}",
-                "profile": "fast",
-            },
-            replication={
-                "listen": f"127.0.0.1:{mine[1]}",
-                "peer": f"127.0.0.1:{other[1]}",
-                "secret_file": folder / "secret",
-            },
-        )
-        origins.append(Origin(config))
-    return origins
 
 
 @pytest.mark.parametrize("which", ["active", "standby"])
@@ -52,7 +21,7 @@ async def test_a_flipped_bit_is_repaired_and_the_record_degraded_first(
     monkeypatch.setattr("rtmp_sync.server.upkeep.AUDIT_SECONDS", 0.3)
     often = partial(replace, digest_seconds=0.3)
     monkeypatch.setattr(config_rules, "policy_of", lambda config: often(policy_of(config)))
-    origins = pair_of(tmp_path)
+    origins = pair_of(tmp_path, apps={"directory": SHIPPED_APPS})
     for origin in origins:
         await origin.start()
     await until(lambda: any(one.watchdog.role == "active" for one in origins))

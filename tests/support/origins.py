@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from rtmp_sync import Config, Origin
+from tests.support.single import free_ports
 
 APPS = Path(__file__).parent.parent / "server" / "apps"
 SHIPPED_APPS = Path(__file__).parent.parent.parent / "apps"
@@ -30,6 +31,37 @@ def config_of(state: Path, **sections: dict[str, Any]) -> Config:
     for name, section in sections.items():
         base[name] = {**base.get(name, {}), **section}
     return Config.model_validate(base)
+
+
+def pair_of(folder: Path, **sections: dict[str, Any]) -> tuple[Origin, Origin]:
+    """Both origins of a pair whose pair file is in `folder`; `sections` as of `config_of`."""
+    ports = free_ports(4)
+    (folder / "pair.txt").write_bytes(b"A\\B")
+    for name in ("secret", "password"):
+        (folder / name).write_text("0123456789abcdef")
+        (folder / name).chmod(0o600)
+
+    def one(name: str, mine: list[int], other: list[int]) -> Origin:
+        own: dict[str, dict[str, Any]] = {
+            "node": {"id": name},
+            "admin": {"user": "admin", "password_file": folder / "password"},
+            "health": {"listen": f"127.0.0.1:{mine[0]}"},
+            "failover": {
+                "pair_file": folder / "pair.txt",
+                "peer_admin": f"127.0.0.1:{other[0]}",
+                "profile": "fast",
+            },
+            "replication": {
+                "listen": f"127.0.0.1:{mine[1]}",
+                "peer": f"127.0.0.1:{other[1]}",
+                "secret_file": folder / "secret",
+            },
+        }
+        for key, section in sections.items():
+            own[key] = {**own.get(key, {}), **section}
+        return Origin(config_of(folder / name, **own))
+
+    return one("A", ports[:2], ports[2:]), one("B", ports[2:], ports[:2])
 
 
 @asynccontextmanager
