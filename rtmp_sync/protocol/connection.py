@@ -201,6 +201,8 @@ class Connection(Composer):
     def limit_peer(self, window: int) -> None:
         """[server] Ask the peer to have no more than `window` bytes of its own on their way without
         our acknowledgement; then ask for data_to_send. Only some peers keep to it."""
+        # Who keeps to it stands still unless we acknowledge as often, whatever it has said of that.
+        self._peer_window = min(window, self._peer_window or window)
         payload = messages.encode_peer_bandwidth(window, LIMIT_HARD)
         self._control(SET_PEER_BANDWIDTH, payload)
 

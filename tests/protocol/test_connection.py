@@ -216,7 +216,7 @@ def test_both_sides_acknowledge_at_half_the_others_window() -> None:
     assert joined.server.acknowledged_bytes > 600
 
 
-def test_without_a_window_nothing_is_acknowledged() -> None:
+def test_without_a_window_nothing_is_acknowledged_unless_the_peer_is_asked_to_keep_to_one() -> None:
     server = Connection(Role.SERVER, now=0, random_bytes=counting_bytes)
     client = Connection(Role.CLIENT, now=0, random_bytes=counting_bytes)
     server.receive_data(client.data_to_send(), 0)
@@ -231,6 +231,12 @@ def test_without_a_window_nothing_is_acknowledged() -> None:
         encode_message(c.SHARED_OBJECT, 0, 0, so.header("x" * 9000, 0, False), 3, 128), 0
     )
     assert server.data_to_send() == b""
+    server.limit_peer(4000)  # a peer that keeps to it has to hear what has come
+    assert server.data_to_send()
+    server.receive_data(
+        encode_message(c.SHARED_OBJECT, 0, 0, so.header("x" * 2000, 0, False), 3, 128), 0
+    )
+    assert server.data_to_send()
 
 
 def test_a_peer_bandwidth_is_answered_with_a_window(joined: Joined) -> None:
