@@ -300,9 +300,13 @@ class Outbox:
     def flush(self) -> None:
         """Write what is ready, or as much of it as may leave now, in one go."""
         self._dirty = False
-        if self._paused or self._transport is None:
+        if self._transport is None:
             return
-        ready = self._ready if self._pace is None else self._pace.take(self._ready)
+        ready = self._ready
+        if self._slowed:
+            if self._paused or self._pace is None:
+                return
+            ready = self._pace.take(ready)
         if ready:
             data = ready[0] if len(ready) == 1 else b"".join(ready)
             self.messages_out += len(ready)
