@@ -207,12 +207,13 @@ class Origin:
             await self._pair_link.stop()
         await self.sessions.close_access_log()
         await self.instances.hooks.close()
-        await self.recordings.stop()
         await self.admin.stop()
         self.loop_lag.stop()
         if self._housekeeping is not None:
             self._housekeeping.cancel()
-        await self.persistence.stop()
+        # At once: a NAS that hangs keeps no journal from being written.
+        await asyncio.gather(self.recordings.stop(), self.persistence.stop())
+        self.persistence.close()
 
     async def run(self) -> None:
         """Serve until SIGTERM, SIGINT or `request_stop`."""

@@ -43,6 +43,7 @@ class Persistence:
         self._directory = StateDirectory(config.storage.state, config.node.id)
         self._journal = JournalFile(config.storage.state, mode=self._disk)
         self._history: History | None = None
+        self._complete = False  # everything is on the disk, for good
         self._waiters: list[tuple[int, asyncio.Future[None]]] = []
         self._saving: set[asyncio.Task[None]] = set()
         self._log = structlog.get_logger("rtmp_sync.persistence")
@@ -76,16 +77,20 @@ class Persistence:
         return self._history
 
     async def stop(self) -> None:
-        """Write what is queued and give the directory free, if the disk takes it: who came next
-        would not know of what is written later, so else it is free when this process ends."""
-        ended = await self._journal.stop()
+        """Write what is queued, if the disk takes it."""
+        self._complete = await self._journal.stop()
         if self._saving:
             await asyncio.wait(self._saving, timeout=STOP_SECONDS)
         if self._history is not None:
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(STOP_SECONDS):
                     await self._history.flush()
-        if ended:
+
+    def close(self) -> None:
+        """After `stop`, when nothing of this life writes anywhere: give the directory free. Who
+        came next would not know of what is written later: if the disk did not take all of it, it
+        is free when this process ends."""
+        if self._complete:
             self._directory.close()
 
     def write(self, batch: Batch) -> None:

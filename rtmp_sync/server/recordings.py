@@ -32,7 +32,7 @@ from rtmp_sync.storage.recording import Recording
 
 __all__ = ["Continued", "Recordings"]
 
-_END_SECONDS = 10.0  # for what waits for the disk when a stream ends
+_END_SECONDS = 4.0  # for all files at the end; the guard gives a whole stop 10 s
 _PROVE_SECONDS = 5.0  # for a folder to answer, before somebody is told that it does not
 
 T = TypeVar("T")

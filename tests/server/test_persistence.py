@@ -122,6 +122,7 @@ async def test_a_directory_that_a_hung_disk_may_still_write_to_is_not_given_free
     node = Node(tmp_path)
     await node.start()
     await node.persistence.stop()
+    node.persistence.close()
     with pytest.raises(ConfigError, match="another process uses it"):
         await Node(tmp_path).start()
     held.set()

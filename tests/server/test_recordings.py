@@ -10,14 +10,16 @@ from pathlib import Path
 
 import pytest
 
+from rtmp_sync import ConfigError, Origin
 from rtmp_sync.server import recordings
 from rtmp_sync.storage.manifest import SegmentInfo, load_manifest, segment_file
 from rtmp_sync.storage.mending import mend
 from rtmp_sync.storage.segment import Segment, read_metadata
+from rtmp_sync.storage.state_directory import StateDirectory
 from rtmp_sync.wire import media
 from rtmp_sync.wire.constants import VIDEO
 from tests.support.fuse_disk import FuseDisk
-from tests.support.origins import running, until
+from tests.support.origins import config_of, running, until
 from tests.support.recordings import (
     FAILED,
     NO_ACCESS,
@@ -275,6 +277,39 @@ async def test_a_nas_that_hangs_holds_up_nothing_but_its_own_recordings(
             await until(lambda: states(nas.beneath / "s.rec") == ["repaired"])
             for one in (peer, *late, local, player):
                 one.close()
+    finally:
+        nas.close()
+
+
+async def test_a_nas_that_hangs_keeps_an_origin_that_stops_from_nothing_else(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(recordings, "_END_SECONDS", 600.0)
+    nas = FuseDisk(tmp_path / "nas", tmp_path / "beneath")
+    written = asyncio.Event()
+
+    try:
+        origin = Origin(config_of(tmp_path / "state", storage={"media": nas.path}))
+        await origin.start()
+        peer = await recording(origin)
+        film(peer, 5)
+        await until(lambda: any(frames_in(path) for path in nas.beneath.rglob("*.flv")))
+        nas.hang()
+        write = origin.persistence.stop
+
+        async def stop() -> None:
+            await write()
+            written.set()
+
+        monkeypatch.setattr(origin.persistence, "stop", stop)
+        stopping = asyncio.ensure_future(origin.stop())
+        async with asyncio.timeout(20):
+            await written.wait()
+        with pytest.raises(ConfigError, match=r"storage\.state"):  # it still writes: not yet
+            StateDirectory(tmp_path / "state", "A").open()
+        nas.heal()
+        await stopping
+        peer.close()
     finally:
         nas.close()
 
