@@ -16,6 +16,7 @@ from aiohttp import web
 
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.listening import stop_listening
 from rtmp_sync.server.networks import address_group
 from rtmp_sync.server.unread import give_up_unread
 
@@ -36,7 +37,9 @@ class Listener:
         self._server = server
         self._on_refused = on_refused
         self._listening: asyncio.Server | None = None
-        self._connections: Counter[str] = Counter()  # by address group
+        self._connections: set[_Connection] = set()
+        self._of_group: Counter[str] = Counter()  # of addresses
+        self._is_cut = False
         self._log = structlog.get_logger("rtmp_sync.admin")
 
     async def start(self, key: str, address: Address) -> None:
@@ -50,10 +53,17 @@ class Listener:
             fix = f"cannot listen there ({error.strerror}); the port is in use, or not ours"
             raise ConfigError(key, str(address), fix) from None
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """Nobody new comes; connections stay."""
         if self._listening is not None:
-            self._listening.close()
+            await stop_listening([self._listening])
+
+    def cut(self) -> None:
+        """End what is left after `close`: who does not read its answer, and who was accepted just
+        before."""
+        self._is_cut = True
+        for connection in list(self._connections):
+            connection.abort()
 
     @property
     def address(self) -> Address:
@@ -61,25 +71,33 @@ class Listener:
         assert self._listening is not None
         return Address(*self._listening.sockets[0].getsockname()[:2])
 
-    def enter(self, group: str) -> bool:
-        """A connection has come; False: there are too many."""
-        mine, all_of_them = self._connections[group], self._connections.total()
-        self._connections[group] += 1
+    def enter(self, connection: _Connection) -> bool:
+        """It has come; False: there are too many."""
+        mine, all_of_them = self._of_group[connection.group], len(self._connections)
+        self._of_group[connection.group] += 1
+        self._connections.add(connection)
+        if self._is_cut:
+            return False
         if mine < MAX_OF_ADDRESS and all_of_them < MAX_CONNECTIONS:
             return True
         self._on_refused()
-        self._log.debug("admin_connection_refused", address=group, connections=all_of_them)
+        self._log.debug(
+            "admin_connection_refused", address=connection.group, connections=all_of_them
+        )
         return False
 
-    def leave(self, group: str) -> None:
+    def leave(self, connection: _Connection) -> None:
         """One that had come, refused or not, is gone."""
-        self._connections[group] -= 1
-        if not self._connections[group]:
-            del self._connections[group]
+        self._connections.discard(connection)
+        self._of_group[connection.group] -= 1
+        if not self._of_group[connection.group]:
+            del self._of_group[connection.group]
 
 
 class _Connection(web.RequestHandler):
-    __slots__ = ("_group", "_listener")
+    """group: of addresses, that it counts for."""
+
+    __slots__ = ("_endpoint", "_listener", "group")
 
     def __init__(self, server: web.Server, listener: Listener) -> None:
         super().__init__(
@@ -89,16 +107,24 @@ class _Connection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # aiohttp asks for it and takes None
         )
         self._listener = listener
-        self._group = ""
+        self._endpoint: asyncio.Transport | None = None
+        self.group = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
+        self._endpoint = self.transport
         give_up_unread(transport, UNREAD_SECONDS)
         if peer := transport.get_extra_info("peername"):
-            self._group = address_group(peer[0])
-        if not self._listener.enter(self._group) and self.transport is not None:
-            self.transport.abort()
+            self.group = address_group(peer[0])
+        if not self._listener.enter(self):
+            self.abort()
 
     def connection_lost(self, exc: BaseException | None) -> None:
-        self._listener.leave(self._group)
+        self._endpoint = None
+        self._listener.leave(self)
         super().connection_lost(exc)
+
+    def abort(self) -> None:
+        """Close it now; what waits is lost."""
+        if self._endpoint is not None:  # aiohttp forgets one that it closes: it may drain for long
+            self._endpoint.abort()

@@ -79,9 +79,11 @@ class AdminServer:
     async def stop(self) -> None:
         """Stop listening; requests under way may finish."""
         for listener in self._listeners:
-            listener.close()
+            await listener.close()
         for runner in self._runners:
             await runner.cleanup()
+        for listener in self._listeners:
+            listener.cut()
         self._listeners.clear()
         self._runners.clear()
 

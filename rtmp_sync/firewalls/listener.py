@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.firewalls.base import GateState, Report
 from rtmp_sync.firewalls.tls_listener import TlsServer
+from rtmp_sync.server.listening import stop_listening
 
 if TYPE_CHECKING:
     from rtmp_sync.config import Config
@@ -57,6 +58,7 @@ class ListenerGate:
     ) -> None:
         self._ports = [PublicPort(host, port, factory), *beside]
         self._servers: list[asyncio.Server | TlsServer] = []
+        self._closing = asyncio.Lock()
 
     @property
     def address(self) -> tuple[str, int]:
@@ -93,9 +95,13 @@ class ListenerGate:
             raise
 
     async def close(self) -> None:
+        """Whoever is let in no more by this may still have its `connection_made` called."""
         servers, self._servers = self._servers, []
         for server in servers:
-            server.close()
+            if isinstance(server, TlsServer):
+                server.close()
+        async with self._closing:  # who opens again waits until the ports are free
+            await stop_listening([one for one in servers if not isinstance(one, TlsServer)])
 
     async def verify(self) -> GateState:
         """Asks the kernel whether sockets of ours listen."""

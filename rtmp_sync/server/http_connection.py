@@ -28,7 +28,7 @@ IDLE_SECONDS = 15.0  # for a request to come, the first one too
 class HttpConnection(web.RequestHandler):
     """address: "host:port" of the client, as far as the connection tells."""
 
-    __slots__ = ("_delivery", "_header", "address", "host")
+    __slots__ = ("_delivery", "_endpoint", "_header", "address", "host")
 
     def __init__(self, server: web.Server, delivery: HttpDelivery) -> None:
         super().__init__(
@@ -38,6 +38,7 @@ class HttpConnection(web.RequestHandler):
             access_log=None,  # type: ignore[arg-type]  # aiohttp asks for it and takes None
         )
         self._delivery = delivery
+        self._endpoint: asyncio.Transport | None = None
         self._header: ProxyHeaderReader | None = None
         self.host = ""
         self.address = "unknown"
@@ -45,6 +46,7 @@ class HttpConnection(web.RequestHandler):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
+        self._endpoint = transport
         transport.set_write_buffer_limits(high=TRANSPORT_HIGH_WATER)
         give_up_unread(transport, self._delivery.patience_seconds)
         if peer := transport.get_extra_info("peername"):
@@ -73,6 +75,7 @@ class HttpConnection(web.RequestHandler):
             super().data_received(rest)
 
     def connection_lost(self, exc: BaseException | None) -> None:
+        self._endpoint = None
         self._delivery.remove(self)
         super().connection_lost(exc)
 
@@ -85,8 +88,8 @@ class HttpConnection(web.RequestHandler):
 
     def abort(self) -> None:
         """Close it now; what waits is lost."""
-        if self.transport is not None:
-            self.transport.abort()
+        if self._endpoint is not None:  # aiohttp forgets one that it closes: it may drain for long
+            self._endpoint.abort()
 
     def _is(self, host: str, port: int) -> None:
         self.host, self.address = host, endpoint(host, port)

@@ -74,6 +74,7 @@ class HttpDelivery:
         rate = http.max_request_rate
         self._requests = RateLimit(Allowance(rate, rate)) if rate is not None else None
         self._looking: asyncio.TimerHandle | None = None
+        self._stopped = False
         self._log = structlog.get_logger("rtmp_sync.http")
 
     def __len__(self) -> int:
@@ -99,7 +100,8 @@ class HttpDelivery:
             self.certificates.start()
 
     def stop(self) -> None:
-        """The gate is closed, nobody comes any more."""
+        """The gate is closed; who was accepted just before may still come, and is refused."""
+        self._stopped = True
         if self._looking is not None:
             self._looking.cancel()
         if self.certificates is not None:
@@ -126,7 +128,9 @@ class HttpDelivery:
         return host in self._sessions.proxies and host not in self._forwarders
 
     def add(self, connection: HttpConnection) -> bool:
-        """A connection was made; False when there are too many."""
+        """A connection was made; False when there are too many, or nobody is to come any more."""
+        if self._stopped:
+            return False
         if len(self._connections) >= self._config.max_connections:
             self.refuse(connection, "too many connections")
             return False

@@ -182,6 +182,9 @@ class Session(asyncio.Protocol):
         self.outbox.open(transport)
         self.log.debug("connection_made")
         self._is_probe = address in self.sessions.own_probes
+        if not self._turn.authorised:  # accepted just before the gate was closed
+            self.end("not the active origin")
+            return
         if not self._is_probe:
             if not self.sessions.add(self):
                 self.end("too many connections")

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import socket
+import warnings
 from collections.abc import AsyncIterator
 
 import pytest
@@ -100,7 +102,7 @@ async def test_one_address_has_so_many_connections_and_all_together_some_more(
             assert await answer(address, LIVE) == b""
             assert server.refused["connection"] == before + 1
             held.pop()[1].close()
-            await until(lambda: server._listeners[on]._connections.total() == 1)
+            await until(lambda: len(server._listeners[on]._connections) == 1)
             assert b" 200 " in await answer(address, LIVE)
             held.pop()[1].close()
             await until(lambda: not server._listeners[on]._connections)
@@ -125,3 +127,38 @@ async def test_who_reads_no_answer_is_let_go(
         await until(lambda: not connections)  # it would be there for good
         asked.cancel()
     await server.stop()
+
+
+async def test_who_reads_no_answer_keeps_no_connection_of_a_server_that_stops(
+    origin: ShownOrigin,
+) -> None:
+    server = AdminServer(origin)  # type: ignore[arg-type] # it has what is read of an Origin
+    await server.start()
+    connections = server._listeners[0]._connections
+    with socket.create_connection(server.addresses[0]):
+        await until(lambda: connections)
+        (connection,) = connections
+        assert connection.transport is not None
+        connection.transport.write(bytes(20_000_000))  # more than the system keeps
+        await server.stop()
+        await until(lambda: not connections)
+
+
+@pytest.mark.parametrize("before", range(4))
+async def test_who_is_accepted_in_the_very_turn_of_the_stop_leaves_nothing(
+    origin: ShownOrigin, before: int
+) -> None:
+    server = AdminServer(origin)  # type: ignore[arg-type] # it has what is read of an Origin
+    await server.start()
+    connections = server._listeners[0]._connections
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        with socket.create_connection(server.addresses[0]):
+            for _ in range(before):
+                await asyncio.sleep(0)
+            await server.stop()
+            for _ in range(4):
+                await asyncio.sleep(0)
+            assert not connections
+        gc.collect()
+        assert caught == []

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import socket
+import warnings
 
 import pytest
 
@@ -99,6 +101,50 @@ async def test_a_gate_that_is_closed_while_it_opens_stays_closed(gate: ListenerG
         await opening
     assert await gate.verify() == "closed"
     assert not connects(gate.address)
+
+
+async def turns(count: int) -> None:
+    """Let the loop run that often."""
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
+class Accepted(asyncio.Protocol):
+    """Ends its connection at once, as a server that has closed its gate does."""
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        assert isinstance(transport, asyncio.Transport)
+        transport.abort()
+
+
+@pytest.mark.parametrize("before", range(4))
+async def test_who_is_accepted_in_the_very_turn_of_the_close_is_not_left_to_the_collector(
+    before: int,
+) -> None:
+    gate = ListenerGate("127.0.0.1", 0, Accepted)
+    await gate.open(1)
+    with warnings.catch_warnings(record=True) as caught, socket.socket() as client:
+        warnings.simplefilter("always")
+        client.connect(gate.address)
+        await turns(before)
+        await gate.close()
+        await turns(4)
+        gc.collect()
+        assert caught == []
+
+
+async def test_a_gate_that_is_opened_while_it_closes_opens_on_the_same_port(
+    gate: ListenerGate,
+) -> None:
+    await gate.open(1)
+    address = gate.address
+    closing = asyncio.ensure_future(gate.close())
+    await asyncio.sleep(0)
+    await gate.open(1)
+    await closing
+    assert gate.address == address
+    assert connects(address)
+    await gate.close()
 
 
 async def test_without_a_gate_the_port_stays_and_the_state_is_what_was_said(

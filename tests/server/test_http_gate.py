@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,35 @@ async def test_without_authority_nobody_is_served(tmp_path: Path) -> None:
             await player.over()
             assert player.status == 503
         assert probe(origin).said == []
+
+
+async def test_who_was_accepted_just_before_a_gate_was_closed_is_cut(tmp_path: Path) -> None:
+    async with running(tmp_path, http=HTTP) as origin:
+        assert origin.http is not None
+        factories: list[Callable[[], asyncio.BaseProtocol]] = [
+            origin.sessions,
+            origin.http.port().factory,
+        ]
+    for factory in factories:
+        near, far = socket.socketpair()
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.connect_accepted_socket(factory, near)
+        assert transport.is_closing()
+        far.close()
+        await asyncio.sleep(0)
+
+
+async def test_a_connection_that_still_drains_is_cut_like_the_others(tmp_path: Path) -> None:
+    async with running(tmp_path, http=HTTP) as origin:
+        delivery = origin.http
+        assert delivery is not None
+        with socket.create_connection(("127.0.0.1", origin.http_port or 0)):
+            await until(lambda: delivery.connected)
+            (connection,) = delivery._connections
+            connection.writer.write(bytes(20_000_000))  # nobody reads it
+            connection.force_close()  # as aiohttp does when an answer failed, or is the last one
+            delivery.cut()
+            await until(lambda: not delivery.connected)
 
 
 async def test_a_taken_port_is_named(tmp_path: Path) -> None:

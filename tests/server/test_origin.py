@@ -67,9 +67,12 @@ async def test_a_gate_that_never_opens_does_not_fill_the_history(
     async def refuse(_epoch: int) -> None:
         raise OSError("no such program")
 
+    async def closed() -> str:
+        return "closed"
+
     async with running(tmp_path) as origin:
-        await origin.gate.close()
         monkeypatch.setattr(origin.gate, "open", refuse)
+        monkeypatch.setattr(origin.gate, "verify", closed)
         for _ in range(200):
             assert not await origin.open_gate(origin.authority.epoch)
         assert 1 <= origin.history.counts["gate_not_opened"] <= 50
