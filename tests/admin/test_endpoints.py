@@ -10,7 +10,6 @@ import aiohttp
 import pytest
 
 from rtmp_sync.admin import listener, server
-from rtmp_sync.admin.allowances import API
 from rtmp_sync.cluster.actions import Happened
 from rtmp_sync.server.clock import now
 from rtmp_sync.server.probes import understand_ping
@@ -265,15 +264,20 @@ async def test_a_standby_tells_whether_its_copy_is_complete(
         assert json.loads((await http.ask("/status"))[1])["complete"] is origin.listed
 
 
-async def test_an_address_that_asks_too_often_is_told_to_wait(http: Http) -> None:
-    codes = [(await http.ask("/health/live"))[0] for _ in range(20)]
-    assert codes == [200] * 20
+async def test_an_address_that_guesses_is_told_to_wait(
+    origin: ShownOrigin, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("rtmp_sync.admin.access.API", Allowance(per_second=1e-6, burst=25.0))
+    admin = server.AdminServer(origin)  # type: ignore[arg-type] # it has what is read of an Origin
+    await admin.start()
     wrong = {"auser": "admin", "apswd": "guess"}
-    for _ in range(int(API.burst)):
-        code, _body = await http.ask("/admin/ping", params=wrong)
-        if code == 429:
-            return
-    pytest.fail("guessing was never slowed down")
+    async with aiohttp.ClientSession() as session:
+        http = Http(admin, session)
+        codes = [(await http.ask("/admin/ping", params=wrong))[0] for _ in range(4)]
+        assert codes == [200] * 3 + [429]  # 11 each
+        codes = [(await http.ask("/health/live"))[0] for _ in range(20)]
+        assert codes == [200] * 20
+    await admin.stop()
 
 
 async def test_whatever_else_an_address_asks_its_health_checks_are_answered(
