@@ -88,7 +88,16 @@ async def test_a_circle_of_redirects_ends(server: SmallServer) -> None:
         await NetConnection().connect(server.url)
 
 
-@pytest.mark.parametrize("target", ["rtmp://[x/app", "http://h/app", "rtmp://h:x/app"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "rtmp://[x/app",
+        "http://h/app",
+        "rtmp://h:x/app",
+        "rtmp://a..b/app",
+        f"rtmp://{64 * 'a'}/app",
+    ],
+)
 async def test_a_redirect_to_what_is_no_address_is_a_connect_error(
     server: SmallServer, target: str
 ) -> None:
