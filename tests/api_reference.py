@@ -44,8 +44,9 @@ _OWN = {
     *("RemoteSharedObject.use", "RemoteSharedObject.used", "RemoteStream.end"),
     *("RemoteSharedObject.follower", "RemoteSharedObject.synced", "RemoteSharedObject.slots"),
     *("RemoteSharedObject.writes", "RemoteSharedObject.write", "RemoteSharedObject.clear_by"),
-    *("RemoteSharedObject.say", "RemoteSharedObject.give_up", "NetConnection.begin_use"),
+    *("RemoteSharedObject.say", "RemoteSharedObject.give_up", "RemoteSharedObject.abandon"),
     *("RemoteStream.receive_media", "RemoteStream.receive_signal", "RemoteStream.receive_status"),
+    "NetConnection.begin_use",
 }
 # Of `Origin` and `Config` only these: their other names are for the package.
 _OF = {

@@ -407,7 +407,10 @@ class NetConnection:
 
     def _forget_link(self, reason: str, *, for_good: bool) -> None:
         self._calls.link_lost(reason, for_good=for_good)
-        for shared_object in self._shared_objects.values():
+        shared_objects = list(self._shared_objects.values())
+        if for_good:
+            self._shared_objects.clear()  # first: whoever is told may use one again
+        for shared_object in shared_objects:
             shared_object.link_lost(reason, for_good=for_good)
         streams, self._streams = self._streams, {}
         for stream in streams.values():
@@ -446,6 +449,5 @@ class NetConnection:
             return
         self.state = "closed"
         self._forget_link(reason, for_good=True)
-        self._shared_objects.clear()
         if self.on_closed is not None:
             self._run(self.on_closed(reason))

@@ -296,7 +296,7 @@ class Instance:
         """Have a shared object be that of another application. Raises Deposed, and RuntimeError
         for one that is locked."""
         if self.active:
-            self.shared_objects.proxy(name, kind, of.begin_use(name, kind == "P"))
+            self.shared_objects.proxy(name, kind, of)
 
     def release(self, name: str, kind: str) -> None:
         """The application holds a shared object no longer. Raises Deposed."""

@@ -9,21 +9,28 @@ from the owner again.
 
 The owner may be away. Users keep what they have, and what they write waits for it, for
 `AWAY_SECONDS`; from then on a write is refused with what the slot holds. When the owner is back
-everyone is told what differs. FMS's proxied shared objects: `SharedObject.get` with a connection.
+everyone is told what differs. One that is there and leaves a write without an answer has as long.
+
+Objects that proxy each other, in a ring, have no owner: nothing that is written or sent there is
+answered by one. So what waits for an answer is limited, and comes to an end.
+
+FMS's proxied shared objects: `SharedObject.get` with a connection.
 """
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from typing import Final
 
 import structlog
 
 from rtmp_sync.errors import ConnectionLost, RtmpSyncError
+from rtmp_sync.server.client import NetConnection
 from rtmp_sync.server.fanout import CHANGE, SUCCESS, Fanout, Slots, Subscriber
 from rtmp_sync.server.object_limits import slot_bytes
-from rtmp_sync.server.remote_object import RemoteSharedObject
+from rtmp_sync.server.remote_writes import Told
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.state.shared_object import SharedObject
 from rtmp_sync.wire.constants import SO_NO_WRITE_ACCESS
@@ -35,6 +42,9 @@ AWAY_SECONDS: Final = 10.0  # a takeover at the owner takes less, and a client w
 # What waits for the owner's word; more is refused. A client has one or two writes on their way.
 MAX_WAITING: Final = 1024
 MAX_WAITING_BYTES: Final = 4 * 1024 * 1024
+
+# Of what is sent, how much the owner may leave unsaid: it says it to its sender, too.
+MAX_UNSAID: Final = 16_384
 
 _LOG = structlog.get_logger("rtmp_sync.app")
 
@@ -67,15 +77,17 @@ class ProxiedObject(Fanout):
         "_away",
         "_giving_up",
         "_log",
+        "_owner",
         "_refusal",
         "_remote",
         "_shown",
         "_to_come",
+        "_unsaid",
         "_waiting",
         "_waiting_bytes",
     )
 
-    def __init__(self, turn: Turn, scope: str, full_name: str, remote: RemoteSharedObject) -> None:
+    def __init__(self, turn: Turn, scope: str, full_name: str, owner: NetConnection) -> None:
         super().__init__(turn, SharedObject(scope, full_name, 0, 0))
         self.pinned = True  # the application has asked for it
         self._log = _LOG.bind(instance=scope, object=full_name)
@@ -86,15 +98,23 @@ class ProxiedObject(Fanout):
         self._giving_up: asyncio.TimerHandle | None = None
         self._waiting = 0  # writes that the owner has not answered
         self._waiting_bytes = 0
+        self._unsaid = 0  # sends, since the owner last said one
         self._answers: set[asyncio.Future[None]] = set()  # those that the application waits for
-        self._remote = remote
-        self.follow(remote)
+        self._owner = owner
+        self._remote = owner.begin_use(self.obj.name, self.obj.persistent)
+        self.follow(owner)
 
     # Whose it is
 
-    def follow(self, remote: RemoteSharedObject) -> None:
-        """Be the copy of this one from now on; of the former one until it is in sync."""
-        former, self._remote = self._remote, remote
+    @property
+    def owner(self) -> str:
+        """The address of the application that it is of; "" for one that was never connected to."""
+        return self._owner.uri
+
+    def follow(self, owner: NetConnection) -> None:
+        """Be the copy of this one's object from now on; of the former one's until it is in sync."""
+        remote = owner.begin_use(self.obj.name, self.obj.persistent)
+        former, self._owner, self._remote = self._remote, owner, remote
         if former is not remote:
             former.follower = None
             former.release()
@@ -166,7 +186,7 @@ class ProxiedObject(Fanout):
         def done() -> None:
             Fanout.delete(self, asked, key, self._remote.version)
 
-        if key in self.obj.slots or self._remote.writes(key):
+        if not self._shown or key in self.obj.slots or self._remote.writes(key):
             self._write(asked, key, None, done)
         else:
             done()
@@ -177,7 +197,7 @@ class ProxiedObject(Fanout):
         def done() -> None:
             Fanout.set_null(self, writer, key, self._remote.version)
 
-        if key in self.obj.slots or self._remote.writes(key):
+        if not self._shown or key in self.obj.slots or self._remote.writes(key):
             self._write(writer, key, None, done)
         else:
             done()
@@ -185,19 +205,13 @@ class ProxiedObject(Fanout):
     def clear(self, asked: Subscriber | None, version: int) -> None:
         """Have every slot deleted: at once or not at all, since what others write meanwhile must
         not go with it."""
-
-        def told(error: RtmpSyncError | None) -> None:
-            if error is not None:
-                self._refuse_write(asked, None)
-
-        try:
-            self._remote.clear_by(told)
-        except ConnectionLost:
-            self._refuse_write(asked, None)
+        self._ask(asked, None, 0, self._remote.clear_by, lambda: None)
 
     def send(self, raw: bytes, flags: int | None, *, by_client: bool = False) -> None:
         """Have values passed on to everyone, here too; lost while the owner is away."""
-        if not self._remote.say(raw):
+        if self._unsaid < MAX_UNSAID and self._remote.say(raw):
+            self._unsaid += 1
+        else:
             self._log.debug("send_lost")
 
     async def flush(self) -> None:
@@ -209,6 +223,17 @@ class ProxiedObject(Fanout):
         self, writer: Subscriber | None, key: str, raw: bytes | None, done: Callable[[], None]
     ) -> None:
         size = slot_bytes(key, raw or b"")
+        self._ask(writer, key, size, partial(self._remote.write, key, raw), done)
+
+    def _ask(
+        self,
+        writer: Subscriber | None,
+        key: str | None,
+        size: int,
+        ask: Callable[[Told], None],
+        done: Callable[[], None],
+    ) -> None:
+        """key: None for a clear. done: called when the owner has confirmed it."""
         if (
             self._away
             or self._waiting >= MAX_WAITING
@@ -216,13 +241,16 @@ class ProxiedObject(Fanout):
         ):
             self._refuse_write(writer, key)
             return
-        answer = asyncio.get_running_loop().create_future() if writer is None else None
+        loop = asyncio.get_running_loop()
+        answer = loop.create_future() if writer is None else None
         if answer is not None:
             self._answers.add(answer)
         self._waiting += 1
         self._waiting_bytes += size
+        late = loop.call_later(AWAY_SECONDS, self._remote.abandon, key, "its owner does not answer")
 
         def told(error: RtmpSyncError | None) -> None:
+            late.cancel()
             self._waiting -= 1
             self._waiting_bytes -= size
             if error is None:
@@ -233,16 +261,23 @@ class ProxiedObject(Fanout):
                 self._answers.discard(answer)
                 answer.set_result(None)
 
-        self._remote.write(key, raw, told)
+        try:
+            ask(told)
+        except ConnectionLost as error:
+            told(error)
 
     def _refuse_write(self, writer: Subscriber | None, key: str | None) -> None:
         if writer is None:
             self._log.warning("proxied_object_refused_write", slot=key)
-            if self.settings.on_sync is not None:
-                item = {"code": "reject", "name": key or ""}
-                self._tell_application("on_sync", self.settings.on_sync, [item])
+            # later: it may write again, and its caller is not through with this one
+            asyncio.get_running_loop().call_soon(self._tell_rejected, key or "")
         elif self.uses(writer):
             self.refuse(writer, SO_NO_WRITE_ACCESS, key)
+
+    def _tell_rejected(self, key: str) -> None:
+        if self.settings.on_sync is not None:
+            item = {"code": "reject", "name": key}
+            self._tell_application("on_sync", self.settings.on_sync, [item])
 
     # What the owner says (see `Follower`)
 
@@ -250,6 +285,7 @@ class ProxiedObject(Fanout):
         """Tell everyone what differs from what they have."""
         self._stop_waiting()
         self._away = False
+        self._unsaid = 0
         held, version = self.obj.slots, self._remote.version
         for key in [key for key in held if key not in self._remote.slots]:
             Fanout.delete(self, None, key, version)
@@ -275,6 +311,7 @@ class ProxiedObject(Fanout):
 
     def said(self, raw: bytes, flags: int) -> None:
         """Tell everyone, the application too."""
+        self._unsaid = 0
         super().send(raw, flags, by_client=True)
 
     def refused(self, code: str) -> None:

@@ -1,8 +1,7 @@
 """A remote shared object, seen from a client.
 
 What it shows is what the server confirmed: a slot that is set here changes here when the
-server's `success` comes. Of each slot at most one write is under way; writes made meanwhile
-fold into the newest one. After a reconnect the object is used again with its last version and
+server's `success` comes. After a reconnect the object is used again with its last version and
 what was not confirmed is written again: setting a slot twice to one value is setting it once.
 
 Where it is the object of an application's own clients too, a `Follower` goes along with it.
@@ -13,10 +12,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Mapping
+from functools import partial
 from typing import Any, Final, Protocol
 
 from rtmp_sync.errors import CallError, ConnectionLost, RtmpSyncError
 from rtmp_sync.server.client_link import ClientLink
+from rtmp_sync.server.remote_writes import RemoteWrites, SlotWrite, Told
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire import shared_object as wire
 from rtmp_sync.wire.constants import (
@@ -33,7 +34,7 @@ from rtmp_sync.wire.constants import (
     SO_USE_SUCCESS,
 )
 
-__all__ = ["Follower", "RemoteSharedObject", "Told"]
+__all__ = ["Follower", "RemoteSharedObject"]
 
 # A `send` that cannot leave is lost anyway when the server goes: better the newest than the link.
 MAX_WAITING_BYTES: Final = 8 * 1024 * 1024
@@ -42,20 +43,7 @@ _NOTHING: Final = frozenset({b"\x05", b"\x06"})  # null and undefined: such a wr
 
 SyncItem = dict[str, Any]
 
-Told = Callable[[RtmpSyncError | None], None]
-"""Called once with what became of a write: None when the server confirmed it."""
-
 _log = logging.getLogger("rtmp_sync.client")
-
-
-class _Write:
-    """A slot's write: `raw` AMF0 bytes, None to delete it."""
-
-    __slots__ = ("raw", "waiting")
-
-    def __init__(self, raw: bytes | None) -> None:
-        self.raw = raw
-        self.waiting: list[Told] = []
 
 
 class Follower(Protocol):
@@ -113,11 +101,10 @@ class RemoteSharedObject(Mapping[str, Any]):
         self._on_released = on_released
         self._link: ClientLink | None = None
         self.synced = False  # on the present link
+        self._asked = 0  # the version that the server was told of when the object was used
         self._dump_from: int | None = None  # the version that a dump under way goes on from
         self._closed = ""  # why there will be no next one
-        self._under_way: dict[str, _Write] = {}
-        self._next: dict[str, _Write] = {}
-        self._clears: list[Told] = []
+        self._writes = RemoteWrites(self._request)
 
     # --- the mapping
 
@@ -136,22 +123,21 @@ class RemoteSharedObject(Mapping[str, Any]):
 
     async def set(self, key: str, value: object) -> int:
         """Set a slot; the object's version, once the server has confirmed it."""
-        return await self._confirmed(self._write(key, amf0.encode(value)).waiting)
+        return await self._confirmed(partial(self.write, key, amf0.encode(value)))
 
     def set_nowait(self, key: str, value: object) -> None:
         """Set a slot without waiting for the server's word."""
-        self._write(key, amf0.encode(value))
+        self.write(key, amf0.encode(value))
 
     async def delete(self, key: str) -> int:
         """Delete a slot; the object's version then. One that is not there is deleted already."""
-        if key not in self._raw and key not in self._under_way:
+        if key not in self._raw and not self.writes(key):
             return self.version
-        return await self._confirmed(self._write(key, None).waiting)
+        return await self._confirmed(partial(self.write, key, None))
 
     async def clear(self) -> int:
         """Delete all slots; the object's version then. Not repeated."""
-        self._request_clear()
-        return await self._confirmed(self._clears)
+        return await self._confirmed(self.clear_by)
 
     async def send(self, handler: str, *arguments: object) -> None:
         """Have `on_message` called at every user of the object, here too. Not repeated."""
@@ -163,8 +149,8 @@ class RemoteSharedObject(Mapping[str, Any]):
             return
         if self._link is not None and self._link.alive:
             self._link.write(self._message(self._link, wire.EVENT_RELEASE))
+        self._on_released(self)  # first: whoever is told may use the object of that name again
         self.link_lost(reason, for_good=True)
-        self._on_released(self)
 
     # --- writing what is AMF0 already, for a follower
 
@@ -175,16 +161,19 @@ class RemoteSharedObject(Mapping[str, Any]):
 
     def writes(self, key: str) -> bool:
         """Whether a write of that slot is not confirmed yet."""
-        return key in self._under_way
+        return self._writes.under_way(key) is not None
 
-    def write(self, key: str, raw: bytes | None, told: Told) -> None:
+    def write(self, key: str, raw: bytes | None, told: Told | None = None) -> None:
         """Set a slot, or delete it. ConnectionLost: there will be no next link."""
-        self._write(key, raw).waiting.append(told)
+        if self._closed:
+            raise ConnectionLost(self._closed)
+        self._writes.add(key, raw, told)
 
     def clear_by(self, told: Told) -> None:
         """Delete all slots. ConnectionLost."""
-        self._request_clear()
-        self._clears.append(told)
+        link = self._open_link()
+        link.write(self._message(link, wire.EVENT_REQUEST_CLEAR))
+        self._writes.add_clear(told)
 
     def say(self, raw: bytes) -> bool:
         """`send`; False: it is lost, since the server cannot be reached or is far behind."""
@@ -197,11 +186,23 @@ class RemoteSharedObject(Mapping[str, Any]):
     def give_up(self, reason: str) -> None:
         """What is not confirmed fails with ConnectionLost and is not written again. Whether it
         took effect shows when the object is in sync again."""
-        self._fail(self._take_waiting(), ConnectionLost(reason))
+        self._writes.abandon_all(ConnectionLost(reason))
+
+    def abandon(self, key: str | None, reason: str) -> None:
+        """The same of the writes of one slot, or of the clears, which the server has left without
+        an answer. A late one must not be taken for that of what is written next, so the object is
+        used anew: what comes before the server says that it is in sync answers nothing."""
+        error = ConnectionLost(reason)
+        if key is None:
+            self._writes.answer_clears(error)
+        else:
+            self._writes.abandon(key, error)
+        if self.synced and self._link is not None:
+            self.use(self._link)
 
     # --- both
 
-    async def _confirmed(self, waiting: list[Told]) -> int:
+    async def _confirmed(self, ask: Callable[[Told], None]) -> int:
         confirmed: asyncio.Future[int] = asyncio.get_running_loop().create_future()
 
         def told(error: RtmpSyncError | None) -> None:
@@ -212,14 +213,10 @@ class RemoteSharedObject(Mapping[str, Any]):
             else:
                 confirmed.set_exception(error)
 
-        waiting.append(told)
+        ask(told)
         if self._link is not None:
             await self._link.drain()
         return await confirmed
-
-    def _request_clear(self) -> None:
-        link = self._open_link()
-        link.write(self._message(link, wire.EVENT_REQUEST_CLEAR))
 
     def _say(self, raw: bytes) -> ClientLink:
         link = self._open_link()
@@ -231,24 +228,10 @@ class RemoteSharedObject(Mapping[str, Any]):
             raise ConnectionLost("the shared object is not connected")
         return self._link
 
-    def _write(self, key: str, raw: bytes | None) -> _Write:
-        if self._closed:
-            raise ConnectionLost(self._closed)
-        if key not in self._under_way:
-            write = self._under_way[key] = _Write(raw)
-            if self.synced:
-                self._request(key, write)
-            return write
-        waiting = self._next.get(key)
-        if waiting is None:
-            waiting = self._next[key] = _Write(raw)
-        waiting.raw = raw
-        return waiting
-
-    def _request(self, key: str, write: _Write) -> None:
+    def _request(self, key: str, write: SlotWrite) -> None:
         link = self._link
-        if link is None:
-            return
+        if link is None or not self.synced:
+            return  # when it is in sync, all are requested
         if write.raw is None:
             event = wire.event_request_remove(key)
         else:
@@ -264,9 +247,10 @@ class RemoteSharedObject(Mapping[str, Any]):
     # --- the link, and what comes over it
 
     def use(self, link: ClientLink) -> None:
-        """Ask the server for it on a new link, for what changed since we last heard."""
+        """Ask the server for it on a link, for what changed since we last heard."""
         self._link = link
         self.synced = False
+        self._asked = self.version
         self._dump_from = None
         link.write(self._message(link, wire.EVENT_USE))
 
@@ -277,27 +261,17 @@ class RemoteSharedObject(Mapping[str, Any]):
         error = ConnectionLost(reason)
         if for_good:
             self._closed = reason
-            self._fail(self._take_waiting(), error)
+            self._writes.abandon_all(error)
             self._refuse_use(error)
         else:
-            clears, self._clears = self._clears, []
-            self._fail(clears, error)
+            self._writes.answer_clears(error)
         if self.follower is not None:
             self.follower.lost(for_good=for_good)
-
-    def _take_waiting(self) -> list[Told]:
-        """All that waits for the server's word; nothing does from now on."""
-        waiting, self._clears = self._clears, []
-        for write in [*self._under_way.values(), *self._next.values()]:
-            waiting.extend(write.waiting)
-        self._under_way.clear()
-        self._next.clear()
-        return waiting
 
     def receive(self, message: wire.SharedObjectMessage) -> None:
         """Apply what the server says, then tell the application."""
         items: list[SyncItem] = []
-        asked, self.version = self.version, message.version
+        self.version = message.version
         refused = ""
         first_sync = False
         for event in message.events:
@@ -305,10 +279,11 @@ class RemoteSharedObject(Mapping[str, Any]):
                 first_sync = True
             elif event.type == SO_STATUS:
                 refused = event.key
-                if not self.synced and not first_sync:
-                    self._refuse_use(CallError(event.key, f"shared object {self.name!r}"))
+                if not self.synced and not first_sync and not self._is_late(refused):
+                    self._refuse_use(CallError(refused, f"shared object {self.name!r}"))
                     if self.follower is not None:
-                        self.follower.refused(event.key)
+                        self.follower.refused(refused)
+                    return
             elif refused == SO_NO_WRITE_ACCESS and event.type in (SO_CHANGE, SO_REMOVE):
                 self._roll_back(event, refused)
                 items.append({"code": "reject", "name": event.key})
@@ -316,15 +291,18 @@ class RemoteSharedObject(Mapping[str, Any]):
             else:
                 self._apply(event, items, first_sync)
         if refused:
-            clears, self._clears = self._clears, []
-            self._fail(clears, _refusal(refused))
+            self._writes.answer_clears(_refusal(refused))
         if first_sync:
-            self._dump_from = 0 if {"code": "clear"} in items else asked
+            self._dump_from = 0 if {"code": "clear"} in items else self._asked
         if self._dump_from is not None and self._is_last(message, items):
             self._dump_from = None
             self._sync_done()
         if items and self.on_sync is not None:
             self._tell(self.on_sync, items)
+
+    def _is_late(self, refused: str) -> bool:
+        """Whether a refusal is of a write from before the object was used anew."""
+        return refused == SO_NO_WRITE_ACCESS and self.used.done()
 
     def _is_last(self, message: wire.SharedObjectMessage, items: list[SyncItem]) -> bool:
         """Whether a dump ends with this message: all before the last one name the version that
@@ -338,16 +316,16 @@ class RemoteSharedObject(Mapping[str, Any]):
         if event.type == SO_CHANGE:
             self._changed(event, items)
         elif event.type == SO_SUCCESS or event.type == SO_CHANGE_ECHO:
-            write = self._under_way.get(key)
+            write = self._writes.under_way(key)
             if write is not None and self.synced:
                 self._put(key, write.raw)
-                self._confirm(key)
+                self._writes.answer(key, None)
             items.append({"code": "success", "name": key})
         elif event.type == SO_REMOVE:
             self._put(key, None)
-            write = self._under_way.get(key)
+            write = self._writes.under_way(key)
             if write is not None and write.raw is None and self.synced:
-                self._confirm(key)
+                self._writes.answer(key, None)
             self._changed(event, items)
         elif event.type == SO_CLEAR:
             self._clear(items, first_sync)
@@ -369,8 +347,7 @@ class RemoteSharedObject(Mapping[str, Any]):
         if not first_sync:
             if self.follower is not None and self.synced:
                 self.follower.cleared()
-            clears, self._clears = self._clears, []
-            self._succeed(clears)
+            self._writes.answer_clears(None)
 
     def _hear(self, event: wire.Event) -> None:
         if self.follower is not None:
@@ -393,24 +370,6 @@ class RemoteSharedObject(Mapping[str, Any]):
         else:
             self._raw[key] = raw
 
-    def _confirm(self, key: str) -> None:
-        """The write under way took effect; the one that waits behind it is next."""
-        self._succeed(self._under_way.pop(key).waiting)
-        following = self._next.pop(key, None)
-        if following is not None:
-            self._under_way[key] = following
-            self._request(key, following)
-
-    @staticmethod
-    def _succeed(waiting: list[Told]) -> None:
-        for told in waiting:
-            told(None)
-
-    @staticmethod
-    def _fail(waiting: list[Told], error: RtmpSyncError) -> None:
-        for told in waiting:
-            told(error)
-
     def _roll_back(self, event: wire.Event, code: str) -> None:
         """A refused write: the event tells what the slot really holds."""
         held = self._raw.get(event.key)
@@ -418,11 +377,8 @@ class RemoteSharedObject(Mapping[str, Any]):
         really = self._raw.get(event.key)
         if self.follower is not None and self.synced and really != held:
             self.follower.changed(event.key, really, event.value_flags)
-        write = self._under_way.get(event.key)
-        if write is not None:
-            refused, write.waiting = write.waiting, []
-            self._fail(refused, _refusal(code))
-            self._confirm(event.key)
+        if self.synced and self.writes(event.key):
+            self._writes.answer(event.key, _refusal(code))
 
     def _refuse_use(self, error: RtmpSyncError) -> None:
         if not self.used.done():
@@ -436,12 +392,7 @@ class RemoteSharedObject(Mapping[str, Any]):
             self.used.set_result(None)
         if self.follower is not None:
             self.follower.in_sync()
-        for key in list(self._under_way):
-            newest = self._next.pop(key, None)
-            if newest is not None:
-                newest.waiting = self._under_way[key].waiting + newest.waiting
-                self._under_way[key] = newest
-            self._request(key, self._under_way[key])
+        self._writes.send_again()
 
 
 def _refusal(code: str) -> CallError:

@@ -13,11 +13,11 @@ from fnmatch import fnmatchcase
 from typing import Final, NamedTuple
 
 from rtmp_sync.errors import LocalProtocolError
+from rtmp_sync.server.client import NetConnection
 from rtmp_sync.server.fanout import Fanout, Subscriber
 from rtmp_sync.server.object_limits import ObjectLimits
 from rtmp_sync.server.object_settings import ObjectSettings
 from rtmp_sync.server.proxied_object import ProxiedObject
-from rtmp_sync.server.remote_object import RemoteSharedObject
 from rtmp_sync.server.splice import pack, plain_item
 from rtmp_sync.server.turn import Turn
 from rtmp_sync.wire import shared_object as wire
@@ -93,9 +93,8 @@ class SharedObjects:
         """This origin serves the instance no longer."""
         if self._sweeping is not None:
             self._sweeping.cancel()
-        for fanout in self._fanouts.values():
-            if isinstance(fanout, ProxiedObject):
-                fanout.end()
+        for proxied in self.proxied():
+            proxied.end()
 
     def fanout(self, name: str, kind: str) -> Fanout:
         """An object, made empty if there is none. kind: "P", "T" or "V"."""
@@ -110,18 +109,25 @@ class SharedObjects:
             found.pinned = held is not None and name in held.slots
         return found
 
-    def proxy(self, name: str, kind: str, remote: RemoteSharedObject) -> None:
+    def proxied(self) -> list[ProxiedObject]:
+        """Those that are of other applications."""
+        return [one for one in self._fanouts.values() if isinstance(one, ProxiedObject)]
+
+    def proxy(self, name: str, kind: str, owner: NetConnection) -> None:
         """From now on an object is the one of another application, for those who use it already
         too. Raises Deposed, and RuntimeError for one that is locked."""
         full_name = f"{kind}:{name}"
         known = self._fanouts.get(full_name)
         if isinstance(known, ProxiedObject):
-            known.follow(remote)
+            known.follow(owner)
             return
+        if known is None and self._turn.state.find(self._scope, name, kind) is not None:
+            known = self.fanout(name, kind)  # of before a takeover
         self._waiting.pop(full_name, None)
         self.let(name, kind)
-        proxied = ProxiedObject(self._turn, self._scope, full_name, remote)
+        proxied = ProxiedObject(self._turn, self._scope, full_name, owner)
         if known is not None:
+            proxied.settings = known.settings
             for subscriber in known.dismiss():
                 proxied.use(subscriber, 0)
             self.sweep(known)
@@ -155,8 +161,8 @@ class SharedObjects:
         if known is None:
             return
         if isinstance(known, ProxiedObject):
-            known.end()
             del self._fanouts[known.obj.full_name]
+            known.end()
             for subscriber in known.dismiss():
                 self.fanout(name, kind).use(subscriber, 0)
             return

@@ -12,6 +12,8 @@ import pytest
 from rtmp_sync import CallError, NetConnection, Origin
 from rtmp_sync.protocol.events import CallAnswered
 from rtmp_sync.server import proxied_object, remote_object
+from rtmp_sync.server.fanout import Fanout, Subscriber
+from rtmp_sync.server.proxied_object import ProxiedObject
 from rtmp_sync.server.remote_object import RemoteSharedObject
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire import shared_object as so
@@ -27,7 +29,7 @@ from rtmp_sync.wire.constants import (
 )
 from tests.support.clients import Door
 from tests.support.joined import instance
-from tests.support.origins import freeze, running, take_over, until, url
+from tests.support.origins import freeze, running, take_over, thaw, until, url
 from tests.support.peer import Peer
 
 GAMES = "probe/games"  # whose object it is
@@ -104,6 +106,12 @@ async def sides(origin: Origin, tmp_path: Path) -> AsyncIterator[Sides]:
     await door.close()
 
 
+def app_of(origin: Origin, name: str) -> Any:
+    running = origin.instances.running(name)
+    assert running is not None
+    return running.application
+
+
 @pytest.fixture
 async def users() -> AsyncIterator[Users]:
     users = Users()
@@ -146,6 +154,19 @@ def watch(board: RemoteSharedObject) -> list[tuple[str, object]]:
     told: list[tuple[str, object]] = []
     board.on_sync = lambda items: told.extend((one["code"], one.get("name")) for one in items)
     return told
+
+
+def calls_of(method: str, monkeypatch: pytest.MonkeyPatch) -> list[RemoteSharedObject]:
+    """Of which remote objects it is called from now on."""
+    called: list[RemoteSharedObject] = []
+    original = getattr(RemoteSharedObject, method)
+
+    def counted(remote: RemoteSharedObject, *arguments: object) -> object:
+        called.append(remote)
+        return original(remote, *arguments)
+
+    monkeypatch.setattr(RemoteSharedObject, method, counted)
+    return called
 
 
 # Both ways
@@ -297,6 +318,25 @@ async def test_two_applications_of_one_origin_share_one(origin: Origin, users: U
     assert set(there) == {"k", "l", "m"}, "what is cleared is an application's own"
 
 
+async def test_an_object_of_ones_own_behind_a_proxied_one_can_be_cleared(
+    origin: Origin, users: Users
+) -> None:
+    own = await (await users.join(origin, "probe/hall")).shared_object("board", persistent=True)
+    await own.set("own", 1)
+    there = await (await users.join(origin, GAMES)).shared_object("board", persistent=True)
+    await there.set("k", 1)
+    app = app_of(origin, "probe/hall")
+    games = app.connection()
+    board = app.shared_object("board", persistent=True, of=games)
+    await games.connect(url(origin, GAMES), "hall", "User")
+    await until(lambda: dict(own) == {"k": 1})
+    assert origin.state.find("probe/hall", "board", "P") is not None
+    app.clear_shared_objects()
+    assert origin.state.find("probe/hall", "board", "P") is None
+    await there.set("l", 2)
+    await until(lambda: dict(own) == dict(board) == {"k": 1, "l": 2})
+
+
 # Refusals
 
 
@@ -338,6 +378,20 @@ async def test_who_wants_what_the_owner_does_not_show_is_refused(
     late = await users.join(sides.here, "lobby/blind")
     with pytest.raises(CallError, match=SO_NO_READ_ACCESS):
         await late.shared_object("board")
+
+
+async def test_who_waits_for_what_the_owner_then_does_not_show_is_refused(
+    origin: Origin, users: Users
+) -> None:
+    here = await users.join(origin, "probe/hall")
+    app = app_of(origin, "probe/hall")
+    games = app.connection()
+    app.shared_object("board", of=games)
+    using = asyncio.create_task(here.shared_object("board"))
+    await here.call("who.am.i")
+    await games.connect(url(origin, GAMES), "blind", "User")
+    with pytest.raises(CallError, match=SO_NO_READ_ACCESS):
+        await using
 
 
 async def test_more_than_may_wait_for_the_owner_is_refused(
@@ -421,6 +475,70 @@ async def test_what_has_waited_too_long_for_the_owner_is_refused_until_it_is_bac
     assert dict(here) == {"k": 3, "back": True}, "what was refused was not written after all"
 
 
+async def test_a_write_that_the_owner_leaves_unanswered_is_refused_and_the_copy_stays_right(
+    sides: Sides, users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = "lobby/reader"  # as which the owner knows it
+    there = await users.board(sides.there, GAMES)
+    await there.set("k", 1)
+    here = await users.board(sides.here, app)
+    refuse = Fanout.refuse
+
+    def without_a_name(
+        fanout: Fanout, writer: Subscriber, code: str, key: str | None = None
+    ) -> None:
+        refuse(fanout, writer, code, key if isinstance(fanout, ProxiedObject) else None)
+
+    monkeypatch.setattr(Fanout, "refuse", without_a_name)
+    monkeypatch.setattr(proxied_object, "AWAY_SECONDS", 0.05)
+    for writing in (here.set("k", 2), here.delete("k")):
+        with pytest.raises(CallError, match=SO_NO_WRITE_ACCESS):
+            await writing
+    assert dict(here) == {"k": 1}
+    await there.set("k", 3)
+    await until(lambda: here["k"] == 3)
+
+
+async def test_an_answer_that_comes_too_late_is_told_as_a_change(
+    sides: Sides, users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = await users.board(sides.here)
+    await here.set("k", 0)
+    told = watch(here)
+    freeze(sides.there)
+    with monkeypatch.context() as soon:
+        soon.setattr(proxied_object, "AWAY_SECONDS", 0.05)
+        for value in (1, 2):
+            with pytest.raises(CallError, match=SO_NO_WRITE_ACCESS):
+                await here.set("k", value)
+    last = asyncio.create_task(here.set("l", 3))
+    thaw(sides.there)
+    await last
+    assert dict(here) == dict(sides.application.board) == {"k": 1, "l": 3}
+    assert ("change", "k") in told
+
+
+async def test_a_refusal_that_comes_too_late_is_of_the_write_and_not_of_the_object(
+    sides: Sides, users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    there = await users.board(sides.there, GAMES)
+    await there.set("k", 1)
+    here = await users.board(sides.here, "lobby/reader")  # as which the owner knows it
+    freeze(sides.there)
+    board = instance(sides.there).shared_objects.fanout("board", "T").obj
+    there.set_nowait("before", True)  # the refusal waits behind it
+    await until(lambda: "before" in board.slots)
+    with monkeypatch.context() as soon:
+        soon.setattr(proxied_object, "AWAY_SECONDS", 0.05)
+        with pytest.raises(CallError, match=SO_NO_WRITE_ACCESS):
+            await here.set("k", 2)
+    thaw(sides.there)
+    await there.set("k", 3)
+    await until(lambda: here["k"] == 3)
+    late = await users.board(sides.here, "lobby/reader")
+    assert dict(late) == {"before": True, "k": 3}
+
+
 async def test_users_wait_for_an_owner_that_was_never_there(origin: Origin, users: Users) -> None:
     here = await users.join(origin, "probe/hall")
     app = instance(origin).application
@@ -451,6 +569,58 @@ async def test_the_next_active_origin_has_it_from_the_owner_and_nothing_of_it_is
     assert dict(here) == dict(there)
 
 
+# Rings
+
+
+async def test_objects_that_proxy_each_other_wait_for_an_owner(
+    origin: Origin, users: Users
+) -> None:
+    ring = {"probe/a": "probe/b", "probe/b": "probe/a"}
+    connections = [await users.join(origin, name) for name in ring]
+    for name, other in ring.items():
+        app = app_of(origin, name)
+        games = app.connection()
+        app.shared_object("board", of=games)
+        await games.connect(url(origin, other), "proxy", "User")
+    using = [asyncio.create_task(one.shared_object("board")) for one in connections]
+    for _ in range(3):
+        for one in connections:
+            await one.call("who.am.i")
+    assert not any(one.done() for one in using)
+    for task in using:
+        task.cancel()
+
+
+async def test_nothing_goes_round_a_ring_of_proxied_objects_for_ever(
+    origin: Origin, users: Users, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(proxied_object, "MAX_UNSAID", 10)
+    monkeypatch.setattr(proxied_object, "MAX_WAITING", 10)
+    here = await users.board(origin, "probe/a")
+    there = await users.board(origin, "probe/b")
+    await here.set("k", 1)
+    for name, other, told in (
+        ("probe/b", "probe/a", watch(there)),
+        ("probe/a", "probe/b", watch(here)),
+    ):
+        app = app_of(origin, name)
+        connection = app.connection()
+        app.shared_object("board", of=connection)
+        await connection.connect(url(origin, other), "proxy", "User")
+        await until(lambda told=told: ("change", "k") in told)  # type: ignore[misc]  # bound now
+    said, cleared = calls_of("say", monkeypatch), calls_of("clear_by", monkeypatch)
+    await here.send("round")
+    await until(lambda: len(said) >= 20)
+    with pytest.raises(CallError, match=SO_NO_WRITE_ACCESS):
+        await here.clear()
+    monkeypatch.setattr(proxied_object, "AWAY_SECONDS", 0.05)
+    with pytest.raises(CallError, match=SO_NO_WRITE_ACCESS):
+        await here.set("k", 2)
+    assert len(said) == 20
+    assert len(cleared) <= 1 + 20, "the user's own, and what goes round"
+    assert here["k"] == there["k"] == 1
+
+
 # Whose it is
 
 
@@ -476,6 +646,36 @@ async def test_an_object_of_ones_own_becomes_a_proxied_one_and_again_one_of_ones
     await until(lambda: owner.shared_objects.users("board", "T") == 1)
 
 
+async def test_listeners_of_an_object_of_ones_own_go_on_when_it_is_a_proxied_one(
+    origin: Origin, users: Users
+) -> None:
+    there = await users.board(origin, GAMES)
+    await users.join(origin, "probe/hall")
+    app = app_of(origin, "probe/hall")
+    synced: list[object] = []
+    app.shared_object("board").on_sync = synced.extend
+    games = app.connection()
+    app.shared_object("board", of=games)
+    await games.connect(url(origin, GAMES), "hall", "User")
+    await there.set("k", 1)
+    await until(lambda: synced)
+    assert synced == [{"code": "change", "name": "k"}]
+
+
+async def test_an_object_of_ones_own_that_outlived_a_takeover_ends_when_it_is_proxied(
+    origin: Origin, users: Users
+) -> None:
+    await users.join(origin, "probe/hall")
+    app_of(origin, "probe/hall").shared_object("board")["own"] = 1
+    await take_over(origin)
+    app = app_of(origin, "probe/hall")
+    assert origin.state.find("probe/hall", "board", "T") is not None
+    board = app.shared_object("board", of=app.connection())
+    assert origin.state.find("probe/hall", "board", "T") is None
+    board.release()
+    assert "own" not in app.shared_object("board")
+
+
 async def test_what_waits_when_the_application_lets_go_of_it_is_refused(
     sides: Sides, users: Users
 ) -> None:
@@ -494,7 +694,7 @@ async def test_another_application_s_object_can_take_its_place(
     origin: Origin, users: Users
 ) -> None:
     here = await users.board(origin, "probe/hall")
-    app = instance(origin).application
+    app = app_of(origin, "probe/hall")
     for number in (1, 2):
         name = f"{GAMES}{number}"
         there = await users.board(origin, name)
@@ -506,6 +706,9 @@ async def test_another_application_s_object_can_take_its_place(
         await here.set("k", number)
         assert there["k"] == board["k"] == number
         await here.delete("k")
+    former = origin.instances.running(f"{GAMES}1")
+    assert former is not None
+    await until(lambda: former.shared_objects.users("board", "T") == 1)
 
 
 async def test_a_connection_that_was_closed_and_is_opened_again_is_used_again(
@@ -540,3 +743,45 @@ async def test_refusals_name_the_slot_that_keeps_its_value(
     ]
     assert told[1][2] == 1.0
     peer.close()
+
+
+async def test_the_application_is_told_of_a_refusal_after_its_write_and_may_write_again(
+    sides: Sides, users: Users
+) -> None:
+    await users.board(sides.here)
+    app = sides.application
+    await app.games.close()
+    rejected: list[object] = []
+
+    def again(items: list[dict[str, str]]) -> None:
+        rejected.extend(item["name"] for item in items)
+        if len(rejected) < 3:
+            app.board["k"] = len(rejected)
+
+    app.board.on_sync = again
+    app.board["k"] = 0
+    assert not rejected
+    await until(lambda: len(rejected) == 3)
+
+
+async def test_what_is_deleted_before_the_owner_was_there_is_deleted_at_the_owner(
+    origin: Origin, users: Users
+) -> None:
+    there = await users.board(origin, GAMES)
+    await there.set("k", 1)
+    await users.join(origin, "probe/hall")
+    app = app_of(origin, "probe/hall")
+    games = app.connection()
+    board = app.shared_object("board", of=games)
+    board.delete("k")
+    await games.connect(url(origin, GAMES), "hall", "User")
+    await until(lambda: "k" not in there)
+
+
+async def test_an_owner_that_refuses_and_then_shows_it_has_refused_it() -> None:
+    refused = RemoteSharedObject("board", False)
+    message = so.header("board", 1, False) + so.event_status(SO_NO_READ_ACCESS, "error")
+    refused.receive(so.decode(message + so.EVENT_USE_SUCCESS + so.event_change("k", b"\x05")))
+    with pytest.raises(CallError, match=SO_NO_READ_ACCESS):
+        await refused.used
+    assert not refused.synced

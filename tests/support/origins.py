@@ -88,6 +88,12 @@ def freeze(origin: Origin) -> None:
     commit.set_require_peer = lambda required: None  # type: ignore[method-assign]  # see above
 
 
+def thaw(origin: Origin) -> None:
+    """The end of `freeze`."""
+    del origin.commit.set_require_peer
+    origin.commit.set_require_peer(False)
+
+
 async def take_over(origin: Origin, *, lossy: bool = False) -> None:
     """Promote this very process again, as a fenced node may be that claims anew."""
     origin.cut_sessions("the gate was closed")
