@@ -13,7 +13,7 @@ from rtmp_sync.admin.method import found_methods
 from tests.admin.calling import PASSWORD, SUCCESS, Calls, administered, client_of, texts
 from tests.admin.conftest import Http
 from tests.support.joined import instance
-from tests.support.origins import until
+from tests.support.origins import until, url
 
 # What answers of FMS 4 have in these elements, of what makes sense here.
 SERVER = {"launchTime", "uptime", "cpus", "cpu_Usage", "num_cores", "memory_Usage", "physical_Mem"}
@@ -211,6 +211,26 @@ async def test_shared_objects_are_told_by_kind_and_name(calls: Calls) -> None:
         assert await calls.code("getSharedObjectStats", persistent="false", **query) == (
             "NetConnection.Call.Failed"
         )
+
+
+async def test_objects_of_other_applications_are_told_with_their_owner(calls: Calls) -> None:
+    async with client_of(calls, ROOM) as client:
+        running = calls.origin.instances.running(ROOM)
+        assert running is not None
+        app = running.application
+        games = app.connection()
+        app.shared_object("board", of=games)
+        await games.connect(f"{url(calls.origin, 'probe/games')}?key=secret", "ann", "User")
+        board = await client.shared_object("board")
+        await board.set("k", 1)
+        data = await calls.data("getSharedObjects", appInst=ROOM)
+        (one,) = data.findall("proxied/_0")
+        told = {element.tag: element.text for element in one}
+        owner = url(calls.origin, "probe/games")
+        assert told == {"name": "board", "persistent": "false", "owner": owner}
+        query = {"appInst": ROOM, "sharedObject": "board"}
+        figures = numbers(await calls.data("getSharedObjectStats", **query))
+        assert (figures["num_properties"], figures["connected"]) == (1, 1)
 
 
 async def test_the_application_variables_are_nobodys_to_see(calls: Calls) -> None:
