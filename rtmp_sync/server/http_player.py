@@ -6,7 +6,7 @@ needs is never lost. What it got as a late joiner does not count, however much i
 nothing at all for some time is disconnected.
 
 A player with a limit loses pictures, too, when it got more than it may get in the next second, and
-sound at two; as a late joiner it gets no frames that are more than a second's worth.
+sound at two; as a late joiner it gets one picture of frames that are more than a second's worth.
 """
 
 from __future__ import annotations
@@ -22,8 +22,6 @@ from rtmp_sync.wire import media
 
 __all__ = ["HttpPlayer", "Tag"]
 
-# Media that later messages need, or that cannot be told from it.
-_NEEDED: Final = media.SEQUENCE_HEADER | media.METADATA | media.END_OF_SEQUENCE | media.UNKNOWN
 # Seconds for which a player with a limit may have been sent too much, for all that may wait.
 _ROOM_SECONDS: Final = 4.0
 _PIECE_BYTES: Final = 64 * 1024  # a WebSocket message of what a late joiner gets
@@ -107,9 +105,14 @@ class HttpPlayer:
         """The file's header, and what a late joiner needs."""
         self.begun = True
         bucket = self._bucket
-        if bucket is not None and sum(len(tag.data) for tag in tags) > bucket.credit(now()):
-            tags = [tag for tag in tags if tag.flags & _NEEDED]
-        self._dropping = has_video and not any(tag.flags & media.KEY_FRAME for tag in tags)
+        size = sum(len(tag.data) for tag in tags)
+        gets_all = bucket is None or size <= bucket.credit(now())
+        if not gets_all:
+            tags = [
+                tag for tag in tags if media.is_needed(tag.flags) or tag.flags & media.KEY_FRAME
+            ]
+        shows = any(tag.flags & media.KEY_FRAME for tag in tags)
+        self._dropping = has_video and not (gets_all and shows)
         before = self.bytes_out
         self._write_pieces([header, *(tag.data for tag in tags)])
         self._first_bytes = self.bytes_out - before
@@ -146,7 +149,7 @@ class HttpPlayer:
         return now - self._stuck_since >= patience_seconds
 
     def _must_drop(self, flags: int) -> bool:
-        if flags & _NEEDED or not flags & (media.VIDEO | media.AUDIO):
+        if media.is_needed(flags):
             return False
         if flags & media.AUDIO:
             dropped = self._has_too_much(2)

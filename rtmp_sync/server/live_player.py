@@ -117,10 +117,16 @@ class LivePlayer:
         messages = self.stream.join()
         if self._duration_ms is not None:
             messages = self._wanted(messages)
+        gets_all = self.outbox.takes(self.to.msid, sum(len(one.payload) for one in messages))
+        if not gets_all:  # one picture; the next one that it could show is the next key frame
+            messages = [
+                one for one in messages if media.is_needed(one.flags) or one.flags & media.KEY_FRAME
+            ]
         self._give(messages)
         if self._ended:
             self._tell_end()
-        self.waits_for_key = not any(message.flags & media.KEY_FRAME for message in messages)
+        shows = any(message.flags & media.KEY_FRAME for message in messages)
+        self.waits_for_key = not (gets_all and shows)
 
     def go_over(self, before: LivePlayer | None) -> None:
         """Play from the next key frame on, as `before` did with another stream."""

@@ -37,8 +37,6 @@ _HELD_BYTES = 2 * MAX_WAITING_BYTES
 # Of what a client with a limit gets, so much stands for all that it may leave unread: pictures wait
 # for a second at most, sound for two.
 _ROOM_SECONDS = 4
-# Media that later messages need, or that cannot be told from it.
-_NEEDED = media.SEQUENCE_HEADER | media.METADATA | media.END_OF_SEQUENCE | media.UNKNOWN
 
 
 class Transport(Protocol):
@@ -253,6 +251,13 @@ class Outbox:
                 return True
         return False
 
+    def takes(self, msid: int, size: int) -> bool:
+        """Whether none of so many bytes of media would be left out, if all were put now."""
+        waits = msid in self._waiting_streams
+        behind = self._held if waits else self._size
+        least = self._room // 4 if waits or self._slowed else self._media_limit
+        return behind + size <= least
+
     def put_media(self, msid: int, data: bytes, flags: int) -> None:
         """Send one media message, unless the client is too slow for it (`wire.media` flags)."""
         if self._transport is None:
@@ -401,7 +406,7 @@ class Outbox:
             del self._waiting_streams[msid]
 
     def _must_drop(self, msid: int, flags: int) -> bool:
-        if flags & _NEEDED or not flags & (media.VIDEO | media.AUDIO):
+        if media.is_needed(flags):
             return False
         behind = self._held if msid in self._waiting_streams else self._size
         if flags & media.AUDIO:

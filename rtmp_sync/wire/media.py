@@ -28,6 +28,9 @@ END_OF_SEQUENCE: Final = 64
 METADATA: Final = 128  # E-RTMP video metadata such as colorInfo, or audio channel layout
 UNKNOWN: Final = 256  # too short, or a form that is not known
 
+# Media that later messages need, or that cannot be told from it.
+_NEEDED: Final = SEQUENCE_HEADER | METADATA | END_OF_SEQUENCE | UNKNOWN
+
 # The track that a configuration is for sits above the flags; 0 unless E-RTMP says otherwise.
 TRACK_SHIFT: Final = 16
 
@@ -69,6 +72,12 @@ _LEGACY_AUDIO: Final = {
     11: "Speex",
     14: ".mp3",
 }
+
+
+def is_needed(flags: int) -> bool:
+    """Whether even a player that takes, or may get, less than a live stream brings must get this:
+    data, and media that cannot be left out for good."""
+    return bool(flags & _NEEDED) or not flags & (AUDIO | VIDEO)
 
 
 def classify(type: int, payload: bytes) -> int:

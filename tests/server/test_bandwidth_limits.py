@@ -134,6 +134,32 @@ async def test_of_a_live_stream_a_limited_player_loses_groups_of_pictures_and_ot
         peer.close()
 
 
+async def test_who_comes_late_gets_one_picture_of_what_is_too_much_until_the_next_key_frame(
+    origin: Origin,
+) -> None:
+    publisher, _, _ = await join(origin)
+    publisher.tell("publish", "s", "live")
+    await publisher.status("NetStream.Publish.Start")
+    publisher.push(DATA, 0, amf0.encode("@setDataFrame", "onMetaData", {"width": 7.0}))
+    for number in range(30):
+        publisher.push(VIDEO, 40 * number, picture(number, key=not number))
+    early, _, _ = await join(origin)
+    early.tell("play", "s")
+    await early.until(lambda: len(frames(early)) == 30)
+    late, _, session = await join(origin, str(10 * FRAME))
+    late.tell("play", "s")
+    await late.until(lambda: frames(late))
+    for number in range(30, 33):
+        publisher.push(VIDEO, 40 * number, picture(number, key=number == 31))
+    await late.until(lambda: len(frames(late)) == 3)
+    assert [number_of(one) for one in frames(late)] == [0, 31, 32]
+    assert any(b"onMetaData" in one.payload for one in late.media())
+    assert late.statuses() == ["NetStream.Play.Reset", "NetStream.Play.Start"]
+    assert session.outbox.dropped_frames == 0
+    for peer in (publisher, early, late):
+        peer.close()
+
+
 async def test_of_a_recording_nothing_is_lost_and_the_rest_waits_on_the_disk(
     origin: Origin,
 ) -> None:

@@ -225,16 +225,17 @@ async def test_a_player_with_a_limit_gets_what_is_needed_and_a_seconds_worth_mor
     player = Player(pipe, plain, 1_000_000)
     player.limit_rate(1000)
     header = media.VIDEO | media.SEQUENCE_HEADER
-    player.begin(b"flv", [tag(header, 7), tag(KEY, 900), tag(INTER, 900)], has_video=True)
-    assert b"".join(pipe.kept) == b"flv" + b"." * 7  # the frames come with the next key frame
+    late = [tag(0, 5), tag(header, 7), tag(KEY, 80), tag(INTER, 900), tag(media.AUDIO, 9)]
+    player.begin(b"flv", late, has_video=True)
+    assert b"".join(pipe.kept) == b"flv" + b"." * (5 + 7 + 80)  # the next one is a key frame
     assert not player.keeps_up
     pipe.kept.clear()
     for number in range(40):
         flags = KEY if number % 4 == 0 else INTER
         player.write_some([Tag(flags, b"K" * 190), Tag(media.AUDIO, b"a" * 50)])
     sent = b"".join(pipe.kept)
-    assert (sent.count(b"K") // 190, sent.count(b"a") // 50) == (9, 26)
-    assert player.dropped_tags == 80 - 9 - 26
+    assert (sent.count(b"K") // 190, sent.count(b"a") // 50) == (8, 28)
+    assert player.dropped_tags == 80 - 8 - 28
     pipe.kept.clear()
     at = 3.0
     assert (player.wait, player.keeps_up) == (0.0, False)
