@@ -9,7 +9,9 @@ Both raise `WrongConfig` with every error found, each one line: key, value and f
 
 from __future__ import annotations
 
+import os
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -147,10 +149,11 @@ class Config(Section):
         return warnings
 
 
-def load_config(path: str | Path) -> Config:
+def load_config(path: str | Path, variables: Mapping[str, str] = os.environ) -> Config:
     """Read a configuration file; raises WrongConfig.
 
-    Relative paths in it count from the file's own folder.
+    Relative paths in it count from the file's own folder. variables: of which RTMP_SYNC_ENVIRONMENT
+    may choose one of its environments.
     """
     from rtmp_sync.config_rules import broken_rules
 
@@ -167,7 +170,7 @@ def load_config(path: str | Path) -> Config:
         fix = f"is not valid TOML: {error}"
         raise WrongConfig([ConfigError("--config", str(path), fix)]) from None
     # Present, so that their default paths count from the file, too.
-    environments = Environments({"apps": {}, "storage": {}} | data)
+    environments = Environments({"apps": {}, "storage": {}} | data, variables)
     config = _understood(environments, environments.in_force, path)
     errors = [] if isinstance(config, Config) else config
     for name in environments.others:

@@ -8,7 +8,6 @@ a mistake in production is to be found on the machine where it was made.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
@@ -24,7 +23,7 @@ class Environments:
     """Those of the file `data`. Raises WrongConfig when none has the name that is asked for, or
     when one holds environments itself."""
 
-    def __init__(self, data: dict[str, Any], variables: Mapping[str, str] = os.environ) -> None:
+    def __init__(self, data: dict[str, Any], variables: Mapping[str, str]) -> None:
         self._data = data
         tables = data.get("environments")
         found = tables if isinstance(tables, dict) else {}

@@ -11,9 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from rtmp_sync.admin.credentials import basic_header
-from rtmp_sync.config import load_config
+from rtmp_sync.config import Config, load_config
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
+from rtmp_sync.server.pair_directory import pair_config
 
 __all__ = ["Look", "Node", "Unreachable", "active", "locate", "look", "named_nodes"]
 
@@ -134,7 +135,7 @@ def locate(
     if admins:
         return [_addressed(admin, user, password_file) for admin in admins]
     if configs:
-        return [node for config in configs for node in _configured(config)]
+        return [node for config in configs for node in _configured(load_config(config), config)]
     return _pair(directory)
 
 
@@ -160,9 +161,8 @@ def _addressed(admin: str, user: str | None, password_file: Path | None) -> Node
     return Node("", address, user or "admin", password)
 
 
-def _configured(path: Path) -> list[Node]:
+def _configured(config: Config, path: Path) -> list[Node]:
     """The origin of this configuration, and the other one if `admin.peer` tells where it is."""
-    config = load_config(path)
     password = config.password() if config.admin.password_file is not None else None
     node = Node(config.node.id, config.admin.listen.dialable, config.admin.user, password, path)
     if config.admin.peer is None:
@@ -179,4 +179,7 @@ def _pair(directory: Path) -> list[Node]:
         raise ConfigError("--dir", str(directory), fix) from None
     except (ValueError, KeyError, TypeError):
         raise ConfigError("--dir", str(directory), f"{path} is not a pair's") from None
-    return [replace(_configured(config)[0], folder=config.parent) for config in configs]
+    return [
+        replace(_configured(pair_config(config), config)[0], folder=config.parent)
+        for config in configs
+    ]

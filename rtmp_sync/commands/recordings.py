@@ -18,6 +18,7 @@ from rtmp_sync.commands import terminal
 from rtmp_sync.commands.terminal import CommandFailed, WrongUse
 from rtmp_sync.config import load_config
 from rtmp_sync.errors import RemoteProtocolError
+from rtmp_sync.server.pair_directory import pair_config
 from rtmp_sync.storage.manifest import SegmentInfo, load_manifest
 from rtmp_sync.storage.media_folders import FILE, RECORDING
 from rtmp_sync.storage.media_lane import MediaLane
@@ -49,7 +50,7 @@ def find_media(directory: Path, config: Path | None, media: Sequence[Path]) -> l
         raise WrongUse(f"there is no pair in {directory}: give --dir, --config or --media")
     folders: dict[Path, None] = {}
     for one in configs:
-        storage = load_config(one).storage
+        storage = (load_config if one == config else pair_config)(one).storage
         found = (storage.media, *storage.virtual.values())
         folders.update((folder, None) for folder in found if folder is not None)
     if not folders:

@@ -10,6 +10,7 @@ from rtmp_sync.commands.nodes import Look, Node, active, look
 from rtmp_sync.config import Config, load_config
 from rtmp_sync.coordinators.file_repair import Copy, FileRepair, Plan, copies_from
 from rtmp_sync.errors import StoreError
+from rtmp_sync.server.pair_directory import pair_config
 
 __all__ = ["repair_config"]
 
@@ -60,9 +61,10 @@ def _config(looks: Sequence[Look]) -> Config:
     if not known:
         raise terminal.WrongUse("config repair: the pair file is told by --config or --dir")
     serving = active(known)
-    path = (serving or known[0]).node.config
+    node = (serving or known[0]).node
+    path = node.config
     assert path is not None  # of those that are known
-    config = load_config(path)
+    config = pair_config(path) if node.folder is not None else load_config(path)
     if config.failover.pair_file is None or config.coordinator != "file":
         raise terminal.WrongUse(
             f"config repair: {path} has no failover.pair_file: there is nothing to mend "

@@ -27,10 +27,10 @@ from typing import Any
 import aiohttp
 
 from rtmp_sync.admin.credentials import basic_header
-from rtmp_sync.config import load_config
 from rtmp_sync.errors import CallError, ConfigError, ConnectError, RtmpSyncError
 from rtmp_sync.server.client import NetConnection
 from rtmp_sync.server.clock import now
+from rtmp_sync.server.pair_directory import pair_config
 from rtmp_sync.wire.constants import CONNECT_INVALID_APP, CONNECT_REJECTED
 
 __all__ = ["Drill", "DrillReport"]
@@ -294,7 +294,7 @@ async def _json(
 
 async def _steps(http: aiohttp.ClientSession, node: _Node, since: float) -> list[tuple[float, str]]:
     """What the new active origin noted of its takeover: (ms since the kill, event)."""
-    config = load_config(node["config"])
+    config = pair_config(Path(node["config"]))
     headers = {"Authorization": basic_header(config.admin.user or "", config.password())}
     history = await _json(http, f"http://{node['admin']}/history", headers)
     events = history["events"] if history is not None else []

@@ -26,11 +26,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from rtmp_sync.config import Config, load_config
 from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.ports import can_bind
 
-__all__ = ["ADMIN_USER", "PairDirectory", "PairNode", "kept_stopped"]
+__all__ = ["ADMIN_USER", "PairDirectory", "PairNode", "kept_stopped", "pair_config"]
 
 ADMIN_USER = "admin"
 NODE_IDS = ("A", "B")
@@ -237,6 +238,12 @@ class PairDirectory:
     def withdraw(self) -> None:
         """Remove pair.json: nothing runs here any more."""
         (self.path / "pair.json").unlink(missing_ok=True)
+
+
+def pair_config(path: Path) -> Config:
+    """A node's configuration. The environment of an operator's shell is of other files: a pair's
+    have none. Raises WrongConfig."""
+    return load_config(path, variables={})
 
 
 def kept_stopped(folder: Path) -> Path:

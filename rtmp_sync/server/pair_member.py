@@ -14,6 +14,7 @@ from typing import Any
 import aiohttp
 import structlog
 
+from rtmp_sync.config_environments import ENVIRONMENT_VARIABLE
 from rtmp_sync.server.pair_directory import PairNode
 
 __all__ = ["PairMember", "is_alive"]
@@ -55,6 +56,7 @@ class PairMember:
         with self.node.log.open("ab") as log:
             self._guard = await asyncio.create_subprocess_exec(
                 *(sys.executable, "-m", "rtmp_sync", "serve", "--config", str(self.node.config)),
+                env={key: text for key, text in os.environ.items() if key != ENVIRONMENT_VARIABLE},
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

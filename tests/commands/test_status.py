@@ -65,6 +65,14 @@ def test_status_tells_the_newest_move_of_the_service_with_its_steps(
     assert "   noticed 3 ms, opened 9 ms" in lines
 
 
+def test_the_environment_of_an_operators_shell_is_not_of_a_pairs_files(
+    directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RTMP_SYNC_ENVIRONMENT", "production")
+    assert cli.run(["status", "--dir", str(directory)]) == 0
+    assert cli.run(["status", "--config", str(directory / "A" / "config.toml")]) == 2
+
+
 def test_status_as_json_is_what_the_origins_answered(
     directory: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -100,7 +100,9 @@ def _is_free(port: int) -> bool:
     return True
 
 
-async def get(url: str, *, timeout: float = 1.0, headers: dict[str, str] | None = None) -> Any:
+async def get(
+    url: str, *, timeout: float = 1.0, headers: dict[str, str] | None = None
+) -> tuple[int, str]:
     """(status, body text) of one GET; (0, reason) when there is no answer in time."""
     limit = aiohttp.ClientTimeout(total=timeout)
     try:
@@ -171,6 +173,7 @@ class Pair:
         command += ["--http-port", str(self.port + HTTP)] if self._http else []
         environment = {**os.environ, **self._environment, MARK: self._mark}
         environment.setdefault("COLUMNS", "200")
+        environment["RTMP_SYNC_ENVIRONMENT"] = "of-other-files"  # as in an operator's shell
         with self.output.open("ab") as output:
             self.process = subprocess.Popen(
                 command,
