@@ -10,6 +10,7 @@ SHELL := /bin/bash
 DIR ?= ./var/pair
 PORT ?= 1935
 WORKERS ?= $(shell nproc)
+E2E_WORKERS ?= $(if $(filter 1,$(WORKERS)),1,2)
 MINUTES ?= 60
 SEEDS ?= 2000
 BENCHES := $(basename $(notdir $(filter-out bench/__init__.py bench/table.py,$(wildcard bench/[a-z]*.py))))
@@ -22,7 +23,7 @@ up: setup
 
 test: setup-dev
 	$(call stage,tests in parallel,.venv/bin/python -m pytest -q -n $(WORKERS) -m "not e2e")
-	$(call stage,end-to-end tests one by one,.venv/bin/python -m pytest -q --durations=20 -m e2e)
+	$(call stage,end-to-end tests,.venv/bin/python -m pytest -q --durations=20 -n $(E2E_WORKERS) --dist loadfile -m e2e)
 
 check: setup-dev
 	$(call stage,format,.venv/bin/ruff format --check .)
