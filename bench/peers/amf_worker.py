@@ -12,6 +12,7 @@ import json
 import sys
 import timeit
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import pyamf
@@ -76,8 +77,8 @@ def main(name: str) -> None:
             assert decode(data) == values, case
             assert decode(encode(*values)) == values, case
             label = f"AMF{encoding} {{}} {case}"
-            figures[label.format("encode")] = microseconds(lambda e=encode, v=values: e(*v))
-            figures[label.format("decode")] = microseconds(lambda d=decode, b=data: d(b))
+            figures[label.format("encode")] = microseconds(partial(encode, *values))
+            figures[label.format("decode")] = microseconds(partial(decode, data))
     kind = pyamf.get_encoder(0).__class__.__module__.partition(".")[0]
     if name == "rtmp_sync":
         from rtmp_sync import codec

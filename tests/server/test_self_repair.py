@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 from functools import partial
+from pathlib import Path
 
 import pytest
 
@@ -16,8 +17,8 @@ SCOPE = "text/_definst_"
 
 @pytest.mark.parametrize("which", ["active", "standby"])
 async def test_a_flipped_bit_is_repaired_and_the_record_degraded_first(
-    tmp_path, monkeypatch, which
-):
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, which: str
+) -> None:
     monkeypatch.setattr("rtmp_sync.server.upkeep.AUDIT_SECONDS", 0.3)
     often = partial(replace, digest_seconds=0.3)
     monkeypatch.setattr(config_rules, "policy_of", lambda config: often(policy_of(config)))

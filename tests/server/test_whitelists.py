@@ -59,7 +59,7 @@ async def origin(tmp_path: Path, file: Path) -> AsyncIterator[Origin]:
 @pytest.fixture
 async def pair(tmp_path: Path, file: Path) -> AsyncIterator[tuple[Origin, Standby]]:
     own = {"replication": {"peer": "127.0.0.1:1"}, **sections(file)}
-    async with paired(tmp_path, **own) as both:
+    async with paired(tmp_path, mode="semi", **own) as both:
         yield both
 
 
