@@ -124,7 +124,7 @@ class Guard:
 
     async def _keep_running(self) -> int:
         failures, former_life = 0, ""
-        while True:
+        while not self._stopping.is_set():
             child = self._child = GuardChild(self._command, former_life, self._systemd)
             code = await self._watch(child)
             await self._release.release(child.gate, child.killed or "process_exit")
@@ -138,8 +138,7 @@ class Guard:
                 return code
             first, last = BACKOFF_SECONDS
             await self._pause(min(last, first * 2.0 ** max(0, failures - 1)))
-            if self._stopping.is_set():
-                return CLEAN
+        return CLEAN
 
     async def _watch(self, child: GuardChild) -> int:
         """Until the child and its whole group are reaped; its exit code, 1 for a signal."""

@@ -141,6 +141,23 @@ async def test_a_second_signal_is_passed_on_too(bench: Bench) -> None:
     assert len(bench.noted("signal")) == 2
 
 
+async def test_a_signal_that_comes_before_the_first_child_ends_the_guard(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    guard = bench.guard("serve")
+    start = guard._coordinator.start
+
+    async def told_meanwhile() -> tuple[str, str] | None:
+        os.kill(os.getpid(), signal.SIGTERM)
+        await until(guard._stopping.is_set)
+        return await start()
+
+    monkeypatch.setattr(guard._coordinator, "start", told_meanwhile)
+    async with asyncio.timeout(20):
+        assert await guard.run() == 0
+    assert bench.starts == 0
+
+
 async def test_a_child_that_hangs_while_clients_leave_is_killed(bench: Bench) -> None:
     running = asyncio.ensure_future(bench.guard("beat-once", leave_seconds=600.0).run())
     await until(lambda: "serving" in bench.notes)
