@@ -81,6 +81,7 @@ class LiveStreams:
         self.relay_keys = relay_keys
         self._turn = turn
         self._registry = registry
+        registry.on_given_up = self._given_up
         self._recording = LiveRecording(recordings, registry)
         self._on_unpublished = on_unpublished
         self._gop_cache_bytes = gop_cache_bytes
@@ -389,12 +390,21 @@ class LiveStreams:
         self._recording.end(channel)
         channel.end(lost=lost)
         if not lost:
-            for at in channel.players.keys() & self._following.keys():
-                channel.players[at].end()
+            self._lead_on(channel)
         self._forget_if_idle(channel)
         self.on_change(name)
         if isinstance(publisher, _PeerPublisher):
             self._on_unpublished(publisher.peer.client, name)
+
+    def _given_up(self, name: str) -> None:
+        channel = self._channels.get(name)
+        if channel is not None and channel.publisher is None:
+            self._lead_on(channel)
+
+    def _lead_on(self, channel: Channel) -> None:
+        """It is over: who has something in its playlist goes on with that."""
+        for at in channel.players.keys() & self._following.keys():
+            channel.players[at].end()
 
     def _channel(self, name: str) -> Channel:
         found = self._channels.get(name)

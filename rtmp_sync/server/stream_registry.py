@@ -48,7 +48,8 @@ class ListedStream(NamedTuple):
 
 
 class StreamRegistry:
-    """Of one instance. fanout: makes its shared objects. wall: the time of day, in seconds."""
+    """Of one instance. fanout: makes its shared objects. wall: the time of day, in seconds.
+    on_given_up: told the name of a stream that was lost, and nobody goes on with."""
 
     def __init__(
         self,
@@ -59,6 +60,7 @@ class StreamRegistry:
         grace_seconds: float,
         wall: Callable[[], float],
     ) -> None:
+        self.on_given_up: Callable[[str], None] = lambda _: None
         self._turn = turn
         self._scope = scope
         self._fanout = fanout
@@ -94,7 +96,7 @@ class StreamRegistry:
         self._lost.pop(name, None)  # in the order in which they were lost
         self._lost[name] = asyncio.get_running_loop().time() + self._grace_seconds
         if len(self._lost) > _MAX_LOST:
-            self.end(next(iter(self._lost)))
+            self._give_up(next(iter(self._lost)))
         self._arm()
 
     def note(self, name: str, segment: SegmentInfo) -> None:
@@ -181,7 +183,11 @@ class StreamRegistry:
             if until > now:
                 self._arm()
                 return
-            self.end(name)
+            self._give_up(name)
+
+    def _give_up(self, name: str) -> None:
+        self.end(name)
+        self.on_given_up(name)
 
 
 def _read(raw: bytes) -> ListedStream | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -26,15 +27,21 @@ def picture(number: int, *, every: int = 5) -> bytes:
     return (b"\x27" if number % every else b"\x17") + b"\1\0\0\0%d" % number
 
 
-@pytest.fixture
-async def origin(tmp_path: Path) -> AsyncIterator[Origin]:
+@asynccontextmanager
+async def filming(tmp_path: Path, **config: dict[str, Any]) -> AsyncIterator[Origin]:
     folder = tmp_path / "media" / "probe" / "live"
     folder.mkdir(parents=True)  # nothing runs yet
     tags = [encode_tag(VIDEO, 0, AVC)]
     tags += [encode_tag(VIDEO, 40 * number, picture(number)) for number in range(50)]
     (folder / "film.flv").write_bytes(encode_file_header() + b"".join(tags))
     storage = {"media": tmp_path / "media", "state": tmp_path / "state"}
-    async with running(tmp_path / "state", storage=storage) as origin:
+    async with running(tmp_path / "state", storage=storage, **config) as origin:
+        yield origin
+
+
+@pytest.fixture
+async def origin(tmp_path: Path) -> AsyncIterator[Origin]:
+    async with filming(tmp_path) as origin:
         yield origin
 
 
@@ -137,6 +144,22 @@ async def test_what_is_appended_to_a_live_stream_begins_at_its_end(
     ]
     source.close()
     peer.close()
+
+
+async def test_what_is_appended_to_a_stream_that_was_lost_begins_when_nobody_comes_back_to_it(
+    tmp_path: Path,
+) -> None:
+    async with filming(tmp_path, replication={"reconnect_grace": 0.2}) as origin:
+        source, peer = await publisher(origin), await player(origin, "s", -1)
+        source.push(VIDEO, 0, picture(0))
+        await peer.until(lambda: pictures(peer) == [0])
+        peer.tell("play", "film", 1800, 40, False)
+        await answered(peer)
+        source.close()
+        await peer.status(STOP)
+        assert pictures(peer) == [0, 0]
+        assert "NetStream.Play.Switch" in ends(peer)
+        peer.close()
 
 
 async def test_what_is_played_instead_ends_what_was_appended(origin: Origin) -> None:
