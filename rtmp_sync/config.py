@@ -155,8 +155,6 @@ def load_config(path: str | Path, variables: Mapping[str, str] = os.environ) -> 
     Relative paths in it count from the file's own folder. variables: of which RTMP_SYNC_ENVIRONMENT
     may choose one of its environments.
     """
-    from rtmp_sync.config_rules import broken_rules
-
     path = Path(path)
     try:
         data = tomllib.loads(path.read_text(encoding="utf-8-sig"))
@@ -179,18 +177,22 @@ def load_config(path: str | Path, variables: Mapping[str, str] = os.environ) -> 
             errors += [one for one in other if one.key.startswith(f"environments.{name}.")]
     if errors or not isinstance(config, Config):
         raise WrongConfig(errors)
-    if broken := broken_rules(config):
-        raise WrongConfig(broken)
     return config
 
 
 def _understood(environments: Environments, name: str, path: Path) -> Config | list[ConfigError]:
     """The file `path` in one environment, or what is wrong with it."""
+    from rtmp_sync.config_rules import broken_rules
+
     context = {"directory": path.absolute().parent}
     try:
-        return Config.model_validate(environments.laid_over(name), context=context)
+        config = Config.model_validate(environments.laid_over(name), context=context)
     except ValidationError as error:
-        return list(environments.blamed(name, errors_from(error, Config)))
+        errors = errors_from(error, Config)
+    else:
+        if not (errors := broken_rules(config)):
+            return config
+    return list(environments.blamed(name, errors))
 
 
 def _read_password(key: str, path: Path | None) -> str:

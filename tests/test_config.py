@@ -243,6 +243,16 @@ def test_an_application_reads_its_overrides_and_free_keys(folder: Path) -> None:
                 "environments.b.rtmp.lisen = 1: unknown key; did you mean rtmp.listen?",
             ],
         ),
+        (  # rules between keys, likewise
+            '[node]\nid = "A"\nenvironment = "a"\n[environments.a.failover]\nhb_interval = 1.5\n'
+            '[environments.b.admin]\nlisten = "127.0.0.1:1935"\n',
+            [
+                "environments.a.failover.hb_interval = 1.5: "
+                "three heartbeats must fit into t_conf: below 1",
+                "environments.b.admin.listen = '127.0.0.1:1935': "
+                "rtmp.listen (0.0.0.0:1935) takes the same port; give another one",
+            ],
+        ),
         (
             SINGLE + "[environments.a]\nrtpm = 1\n[environments.a.environments]\n",
             [
