@@ -157,8 +157,10 @@ class Connection(Composer):
         except RemoteProtocolError:
             self._dead = True
             raise
-        if self._peer_window:
-            self._acknowledge()
+        # at half the window, as SRS does: a peer that stalls at the full one never has to
+        window = self._peer_window
+        if window and self.bytes_in - self._acknowledged_at >= (window + 1) // 2:
+            self.acknowledge()
 
     def events_received(self) -> list[Event]:
         """What happened since the last call, in order."""
@@ -250,6 +252,12 @@ class Connection(Composer):
         self._ping_ms = _milliseconds(now)
         self._control(USER_CONTROL, messages.encode_user_control(PING_REQUEST, self._ping_ms))
 
+    def acknowledge(self) -> None:
+        """Tell the peer how much has come; then ask for data_to_send."""
+        self._acknowledged_at = self.bytes_in
+        total = self.bytes_in - self._acknowledge_from
+        self._control(ACKNOWLEDGEMENT, messages.encode_u32(total))
+
     def resumed(self, now: float) -> None:
         """The host reads again: until now it was its own doing that nothing came."""
         self._timers.received(now)
@@ -286,13 +294,6 @@ class Connection(Composer):
     def _announce_sizes(self) -> None:
         self._send(_sizes(self.role, self._window, self._chunk_size_wanted))
         self.chunk_size = self._chunk_size_wanted
-
-    def _acknowledge(self) -> None:
-        # at half the window, as SRS does: a peer that stalls at the full one never has to
-        if self.bytes_in - self._acknowledged_at >= (self._peer_window + 1) // 2:
-            self._acknowledged_at = self.bytes_in
-            total = self.bytes_in - self._acknowledge_from
-            self._control(ACKNOWLEDGEMENT, messages.encode_u32(total))
 
     # --- messages
 

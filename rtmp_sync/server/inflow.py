@@ -2,18 +2,20 @@
 limit of its own that the application gave it.
 
 Who sends faster is read later, so its own TCP connection slows it down: nothing is lost, and what
-it sends waits at its side. A second's worth may come at once.
+it sends waits at its side. A second's worth may come at once. Its pings wait, too: it is shown now
+and then that this end lives.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from rtmp_sync.server.bucket import Bucket
 
-__all__ = ["Inflow", "InflowRates"]
+__all__ = ["Inflow", "InflowRates", "Reader"]
+
+_SHOW_SECONDS: Final = 5.0  # from one sign of life to the next; `NetConnection` misses one for 20
 
 
 class InflowRates(NamedTuple):
@@ -23,17 +25,25 @@ class InflowRates(NamedTuple):
     messages: int | None = None
 
 
+class Reader(Protocol):
+    """The part of a session that an inflow uses."""
+
+    def go_on(self) -> None:
+        """It may be read again."""
+
+    def show_life(self) -> None:
+        """It is still not to be read."""
+
+
 class Inflow:
-    """Of one client. held: nothing is to be read of it now. go_on: called when that ends."""
+    """Of one client. held: nothing is to be read of it now."""
 
-    __slots__ = ("_bytes", "_go_on", "_loop", "_messages", "_rates", "_seen", "_timer")
+    __slots__ = ("_bytes", "_loop", "_messages", "_rates", "_reader", "_seen", "_timer")
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, rates: InflowRates, go_on: Callable[[], None]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, rates: InflowRates, reader: Reader) -> None:
         self._loop = loop
         self._rates = rates
-        self._go_on = go_on
+        self._reader = reader
         now = loop.time()
         self._bytes = None if rates.bytes is None else Bucket(rates.bytes, now)
         self._messages = None if rates.messages is None else Bucket(rates.messages, now)
@@ -75,7 +85,7 @@ class Inflow:
             self._timer = None
             self._hold(now)
             if not self.held:
-                self._go_on()
+                self._reader.go_on()
 
     def end(self) -> None:
         """The connection is gone."""
@@ -86,8 +96,16 @@ class Inflow:
         buckets = (self._bytes, self._messages)
         seconds = max((one.wait(now) for one in buckets if one is not None), default=0.0)
         if seconds > 0:
-            self._timer = self._loop.call_later(seconds, self._over)
+            self._wait(seconds)
 
-    def _over(self) -> None:
-        self._timer = None
-        self._go_on()
+    def _wait(self, seconds: float) -> None:
+        first = min(seconds, _SHOW_SECONDS)
+        self._timer = self._loop.call_later(first, self._over, seconds - first)
+
+    def _over(self, left: float) -> None:
+        if left > 0:
+            self._wait(left)
+            self._reader.show_life()
+        else:
+            self._timer = None
+            self._reader.go_on()

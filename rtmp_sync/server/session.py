@@ -118,7 +118,7 @@ class Session(asyncio.Protocol):
         self._reading = True
         self._deadlines = DeadlineTimer(sessions.loop, connection, self._ring)
         self._stall = StallWatch(sessions.send_timeout, self.end)
-        self.inflow = Inflow(sessions.loop, sessions.inflow_rates, self.go_on)
+        self.inflow = Inflow(sessions.loop, sessions.inflow_rates, self)
         self._entered = ""  # the address that it counts for
         self._asked = 0  # events of it that were dispatched
 
@@ -333,6 +333,11 @@ class Session(asyncio.Protocol):
     def hold(self) -> None:
         """Read nothing more for the time being."""
         self._pause()
+
+    def show_life(self) -> None:
+        """Tell a client that is not read for long that it is not forgotten."""
+        self.connection.acknowledge()
+        self.transmit()
 
     def go_on(self) -> None:
         """Read again, if nothing stands against it."""

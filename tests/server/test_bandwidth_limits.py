@@ -241,6 +241,10 @@ async def test_a_client_that_may_send_less_is_told_so_and_read_later(origin: Ori
     assert (await peer.event(PeerBandwidthSet, 2)).window == 64 * 1024
     peer.send(b"".join(peer.rtmp.call("echo", "x" * 1000)[1] for _ in range(60)))
     await until(lambda: session.inflow.held)
+    said = session.connection.bytes_out
+    session.show_life()
+    await peer.until(lambda: peer.rtmp.bytes_in >= session.traffic.bytes_out)
+    assert session.connection.bytes_out == said + 16  # an acknowledgement
     client.set_bandwidth_limit(to_server=None)
     assert not session.inflow.held
     assert (await peer.event(PeerBandwidthSet, 3)).window == 2_500_000

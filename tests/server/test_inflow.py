@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import cast
 
@@ -30,13 +31,24 @@ class Clock:
     def time(self) -> float:
         return self.seconds
 
-    def call_later(self, delay: float, callback: Callable[[], None]) -> Timer:
-        self.delay, self.callback = delay, callback
+    def call_later(self, delay: float, callback: Callable[..., None], *arguments: object) -> Timer:
+        self.delay, self.callback = delay, partial(callback, *arguments)
         return Timer()
 
 
+class Told:
+    """What an inflow tells its session. go_on: called when that may read."""
+
+    def __init__(self, go_on: Callable[[], None]) -> None:
+        self.go_on = go_on
+        self.signs = 0
+
+    def show_life(self) -> None:
+        self.signs += 1
+
+
 def inflow_of(clock: Clock, rates: InflowRates, go_on: Callable[[], None]) -> Inflow:
-    return Inflow(cast(asyncio.AbstractEventLoop, clock), rates, go_on)
+    return Inflow(cast(asyncio.AbstractEventLoop, clock), rates, Told(go_on))
 
 
 @pytest.mark.parametrize(
@@ -104,6 +116,19 @@ def test_another_limit_ends_or_changes_a_wait() -> None:
     inflow.limit(None, 5000)
     assert (inflow.held, told) == (False, [False])
     assert not inflow.take(10**6, 10**6)
+
+
+def test_who_waits_for_long_is_shown_now_and_then_that_this_end_lives() -> None:
+    clock = Clock()
+    reader = Told(lambda: ends.append(clock.seconds))
+    ends: list[float] = []
+    inflow = Inflow(cast(asyncio.AbstractEventLoop, clock), InflowRates(bytes=1000), reader)
+    assert inflow.take(13_000, 0)
+    while not ends:
+        assert inflow.held
+        clock.seconds += clock.delay
+        clock.callback()
+    assert (ends, reader.signs) == ([12.0], 2)
 
 
 async def test_all_calls_of_one_that_is_slowed_down_are_answered_and_others_are_at_once(
