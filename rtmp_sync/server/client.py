@@ -26,7 +26,6 @@ from rtmp_sync.errors import (
     LocalProtocolError,
     RemoteProtocolError,
 )
-from rtmp_sync.protocol import replies
 from rtmp_sync.protocol.events import (
     CallAnswered,
     CommandReceived,
@@ -37,6 +36,7 @@ from rtmp_sync.protocol.events import (
     StreamSignalled,
 )
 from rtmp_sync.server.client_link import ClientLink, dial, redirect_of
+from rtmp_sync.server.client_methods import called
 from rtmp_sync.server.client_tls import Trust
 from rtmp_sync.server.remote_calls import RemoteCall, RemoteCalls
 from rtmp_sync.server.remote_object import RemoteSharedObject
@@ -322,7 +322,7 @@ class NetConnection:
             if stream is not None:
                 stream.receive_media(event)
         elif isinstance(event, CommandReceived):
-            self._receive_command(link, event)
+            self._run(called(link, event, self.client))
         elif isinstance(event, StatusReceived):
             self._receive_status(event)
         elif isinstance(event, StreamSignalled):
@@ -339,37 +339,6 @@ class NetConnection:
             self._run(self.on_status(event.info))
         if event.info.get("code") == CONNECT_RECONNECT_REQUEST and self.reconnect:
             self._move(event.info.get("tcUrl"))
-
-    def _receive_command(self, link: ClientLink, event: CommandReceived) -> None:
-        """The server calls a method of `client`."""
-        method = None if event.name.startswith("_") else getattr(self.client, event.name, None)
-        if not callable(method):
-            if event.transaction:
-                values = replies.call_failed(event.name)
-                link.write(link.connection.command("_error", event.transaction, *values))
-            return
-        _, arguments = event.command_object_and_arguments(link.connection.limits.values)
-        self._run(self._serve(link, event, method, arguments))
-
-    async def _serve(
-        self,
-        link: ClientLink,
-        event: CommandReceived,
-        method: Callable[..., object],
-        arguments: list[object],
-    ) -> None:
-        try:
-            result = method(*arguments)
-            if inspect.isawaitable(result):
-                result = await result
-            answer = ("_result", replies.result(result))
-        except CallError as error:
-            answer = ("_error", replies.status("error", error.code, error.description))
-        except Exception:  # the application's code: the server gets an error, we go on
-            _log.exception("client method %s failed", event.name)
-            answer = ("_error", replies.call_failed(event.name))
-        if event.transaction and link.alive:
-            link.write(link.connection.command(answer[0], event.transaction, *answer[1]))
 
     def _run(self, result: object) -> None:
         """Let a coroutine that a callback returned run on."""
