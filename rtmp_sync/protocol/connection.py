@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import enum
 from collections.abc import Callable
-from functools import lru_cache
 
 from rtmp_sync.errors import LocalProtocolError, RemoteProtocolError
 from rtmp_sync.protocol import replies, stream_commands
@@ -41,30 +40,27 @@ from rtmp_sync.protocol.events import (
 )
 from rtmp_sync.protocol.limits import ConnectionLimits
 from rtmp_sync.protocol.netstream import PUBLISHING, StreamTable
+from rtmp_sync.protocol.opening import connect_accepted, control_message, sizes
 from rtmp_sync.protocol.timers import Timers
 from rtmp_sync.protocol.transactions import Transactions
 from rtmp_sync.wire import amf0, messages, shared_object
-from rtmp_sync.wire.chunk import ChunkReader, Message, encode_message
+from rtmp_sync.wire.chunk import ChunkReader, Message
 from rtmp_sync.wire.constants import (
     ACKNOWLEDGEMENT,
     AGGREGATE,
     AUDIO,
     COMMAND,
     COMMAND_AMF3,
-    CSID_CONTROL,
     DATA,
     DATA_AMF3,
-    DEFAULT_CHUNK_SIZE,
     LIMIT_HARD,
     PING_REQUEST,
     PING_RESPONSE,
     REPLICATION,
     SET_BUFFER_LENGTH,
-    SET_CHUNK_SIZE,
     SET_PEER_BANDWIDTH,
     SHARED_OBJECT,
     SHARED_OBJECT_AMF3,
-    STREAM_BEGIN,
     USER_CONTROL,
     VIDEO,
     WINDOW_ACKNOWLEDGEMENT_SIZE,
@@ -213,7 +209,7 @@ class Connection(Composer):
     def accept_connect(self, request: ConnectRequested) -> bytes:
         """[server] StreamBegin 0, success and onBWDone."""
         self.object_encoding = request.object_encoding
-        return _connect_accepted(
+        return connect_accepted(
             request.transaction,
             replies.ENHANCED_KEYS.intersection(request.params),
             self.object_encoding,
@@ -273,7 +269,7 @@ class Connection(Composer):
             raise RemoteProtocolError("too many control messages to answer")
 
     def _control(self, type: int, payload: bytes) -> None:
-        self._send(_control(type, payload))
+        self._send(control_message(type, payload))
 
     def _shake_hands(
         self, handshake: ServerHandshake | ClientHandshake, data: bytes, now: float
@@ -292,7 +288,8 @@ class Connection(Composer):
         return handshake.rest
 
     def _announce_sizes(self) -> None:
-        self._send(_sizes(self.role, self._window, self._chunk_size_wanted))
+        of_server = self.role is Role.SERVER
+        self._send(sizes(self._window, self._chunk_size_wanted, of_server=of_server))
         self.chunk_size = self._chunk_size_wanted
 
     # --- messages
@@ -426,36 +423,6 @@ class Connection(Composer):
         arguments = self._values(message, header)[1:]
         self._events.extend(parse(self.streams, message.msid, header.transaction, arguments))
         return True
-
-
-# What servers say first is the same for nearly all clients, and thousands may come at once. Some
-# of the keys are the client's to choose, so there are few places.
-@lru_cache(maxsize=64)
-def _connect_accepted(
-    transaction: float, capabilities: frozenset[str], object_encoding: int, chunk_size: int
-) -> bytes:
-    composer = Composer()
-    composer.object_encoding, composer.chunk_size = object_encoding, chunk_size
-    values = replies.connect_success(capabilities, object_encoding)
-    return (
-        composer.user_control(STREAM_BEGIN, 0)
-        + composer.plain_command("_result", transaction, values)
-        + composer.command("onBWDone", 0, None)
-    )
-
-
-@lru_cache(maxsize=64)
-def _sizes(role: Role, window: int, chunk_size: int) -> bytes:
-    said = [(WINDOW_ACKNOWLEDGEMENT_SIZE, messages.encode_u32(window))]
-    if role is Role.SERVER:
-        said.append((SET_PEER_BANDWIDTH, messages.encode_peer_bandwidth(window)))
-    said.append((SET_CHUNK_SIZE, messages.encode_u32(chunk_size)))
-    return b"".join(_control(type, payload) for type, payload in said)
-
-
-def _control(type: int, payload: bytes) -> bytes:
-    """A message of at most 10 bytes, which no chunk size cuts."""
-    return encode_message(type, 0, 0, payload, CSID_CONTROL, DEFAULT_CHUNK_SIZE)
 
 
 def _command_received(message: Message, header: CommandHeader) -> CommandReceived:
