@@ -228,7 +228,7 @@ async def dial(
         async with asyncio.timeout(_ANSWER_SECONDS):
             link.write(link.connection.connect(params, *arguments))
             return link, await link.answered
-    except (OSError, ConnectionLost, ConfigError, UnicodeError) as error:  # of a host's label
+    except (OSError, ConnectionLost, ConfigError, ValueError) as error:  # a name no host has
         text = what_failed(error) if isinstance(error, OSError) else str(error)
         link.abort(text)
         raise ConnectError(CONNECT_FAILED, f"{url.text}: {text}") from error

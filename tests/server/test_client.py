@@ -96,6 +96,7 @@ async def test_a_circle_of_redirects_ends(server: SmallServer) -> None:
         "rtmp://h:x/app",
         "rtmp://a..b/app",
         f"rtmp://{64 * 'a'}/app",
+        "rtmp://a\0b/app",
     ],
 )
 async def test_a_redirect_to_what_is_no_address_is_a_connect_error(
