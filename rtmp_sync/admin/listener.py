@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
+from typing import cast
 
 import structlog
 from aiohttp import web
@@ -18,7 +19,7 @@ from rtmp_sync.config_values import Address
 from rtmp_sync.errors import ConfigError
 from rtmp_sync.server.listening import stop_listening
 from rtmp_sync.server.networks import address_group
-from rtmp_sync.server.unread import give_up_unread
+from rtmp_sync.server.stall import StallWatch
 
 __all__ = ["Listener"]
 
@@ -97,7 +98,7 @@ class Listener:
 class _Connection(web.RequestHandler):
     """group: of addresses, that it counts for."""
 
-    __slots__ = ("_endpoint", "_listener", "group")
+    __slots__ = ("_endpoint", "_listener", "_unread", "group")
 
     def __init__(self, server: web.Server, listener: Listener) -> None:
         super().__init__(
@@ -108,12 +109,13 @@ class _Connection(web.RequestHandler):
         )
         self._listener = listener
         self._endpoint: asyncio.Transport | None = None
+        self._unread = StallWatch(UNREAD_SECONDS, lambda _reason: self.abort())
         self.group = ""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
-        self._endpoint = self.transport
-        give_up_unread(transport, UNREAD_SECONDS)
+        self._endpoint = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
+        self._endpoint.set_write_buffer_limits(high=0)  # whatever stays is watched
         if peer := transport.get_extra_info("peername"):
             self.group = address_group(peer[0])
         if not self._listener.enter(self):
@@ -121,8 +123,18 @@ class _Connection(web.RequestHandler):
 
     def connection_lost(self, exc: BaseException | None) -> None:
         self._endpoint = None
+        self._unread.end()
         self._listener.leave(self)
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        if self._endpoint is not None:
+            self._unread.begin(self._endpoint)
+
+    def resume_writing(self) -> None:
+        self._unread.end()
+        super().resume_writing()
 
     def abort(self) -> None:
         """Close it now; what waits is lost."""

@@ -14,7 +14,6 @@ from aiohttp import web
 from rtmp_sync.errors import RemoteProtocolError
 from rtmp_sync.server.networks import endpoint
 from rtmp_sync.server.outbox import TRANSPORT_HIGH_WATER
-from rtmp_sync.server.unread import give_up_unread
 from rtmp_sync.wire.proxy_protocol import ProxyHeaderReader
 
 if TYPE_CHECKING:
@@ -26,9 +25,19 @@ IDLE_SECONDS = 15.0  # for a request to come, the first one too
 
 
 class HttpConnection(web.RequestHandler):
-    """address: "host:port" of the client, as far as the connection tells."""
+    """address: "host:port" of the client, as far as the connection tells. plays: its player
+    is looked after instead."""
 
-    __slots__ = ("_delivery", "_endpoint", "_header", "address", "host")
+    __slots__ = (
+        "_delivery",
+        "_endpoint",
+        "_header",
+        "_left",
+        "_stuck_since",
+        "address",
+        "host",
+        "plays",
+    )
 
     def __init__(self, server: web.Server, delivery: HttpDelivery) -> None:
         super().__init__(
@@ -40,15 +49,17 @@ class HttpConnection(web.RequestHandler):
         self._delivery = delivery
         self._endpoint: asyncio.Transport | None = None
         self._header: ProxyHeaderReader | None = None
+        self._left = 0  # bytes that waited at the last look
+        self._stuck_since = 0.0
         self.host = ""
         self.address = "unknown"
+        self.plays = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         transport = cast(asyncio.Transport, transport)  # uvloop's is one, but not by class
         self._endpoint = transport
         transport.set_write_buffer_limits(high=TRANSPORT_HIGH_WATER)
-        give_up_unread(transport, self._delivery.patience_seconds)
         if peer := transport.get_extra_info("peername"):
             self._is(*peer[:2])
         if transport.get_extra_info("sslcontext") is None and self._delivery.wants_header(self):
@@ -85,6 +96,14 @@ class HttpConnection(web.RequestHandler):
         if self.transport is None:
             raise ConnectionResetError("closed by the peer")
         return self.transport
+
+    def is_stuck(self, now: float, patience_seconds: float) -> bool:
+        """Whether an answer, or the rest of a stream, was not read for so long."""
+        waiting = self._endpoint.get_write_buffer_size() if self._endpoint is not None else 0
+        if self.plays or not waiting or waiting != self._left:
+            self._left, self._stuck_since = waiting, now
+            return False
+        return now - self._stuck_since >= patience_seconds
 
     def abort(self) -> None:
         """Close it now; what waits is lost."""

@@ -190,6 +190,8 @@ class HttpDelivery:
         with self._one_more(host):
             viewer = await self._admission.come_in(request, url, address, player, body.transport)
             self._viewers.add(viewer)
+            connection = _connection(request)
+            connection.plays = True
             try:
                 await turn.committed()
                 recording = await self._admission.may_play(viewer, url)
@@ -202,6 +204,7 @@ class HttpDelivery:
             except ConnectionError:
                 pass  # the browser has gone
             finally:
+                connection.plays = False
                 self._viewers.discard(viewer)
                 self._admission.leave(viewer)
         return body.response
@@ -303,6 +306,10 @@ class HttpDelivery:
             if viewer.player.is_stuck(now(), self.patience_seconds):
                 self._log.info("http_stuck", client=viewer.client.id, behind=viewer.player.behind)
                 viewer.player.cut()
+        for connection in list(self._connections):
+            if connection.is_stuck(now(), self.patience_seconds):
+                self._log.info("http_unread", peer=connection.address)
+                connection.abort()
         self._look_soon()
 
 

@@ -13,6 +13,8 @@ import pytest
 
 from rtmp_sync import Origin
 from rtmp_sync.server.http_body import chunked, plain, websocket
+from rtmp_sync.server.http_connection import HttpConnection
+from rtmp_sync.server.http_delivery import HttpDelivery
 from rtmp_sync.server.http_player import HttpPlayer as Player
 from rtmp_sync.server.http_player import Tag
 from rtmp_sync.wire import media
@@ -106,6 +108,52 @@ async def test_who_does_not_read_at_all_is_disconnected(tmp_path: Path) -> None:
             publisher.push(VIDEO, at, key(FRAME))
         await until(lambda: not origin.http)
         sock.close()
+
+
+async def mute_client(
+    delivery: HttpDelivery, port: int | None
+) -> tuple[socket.socket, HttpConnection]:
+    """A client whose window is soon shut, and that says nothing; its connection."""
+    known = set(delivery._connections)
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.setblocking(False)
+    await asyncio.get_running_loop().sock_connect(sock, ("127.0.0.1", port))
+    await until(lambda: delivery._connections - known)
+    (connection,) = delivery._connections - known
+    return sock, connection
+
+
+async def test_what_is_left_of_an_answer_keeps_no_connection_that_does_not_read_it(
+    tmp_path: Path,
+) -> None:
+    """Neither while it is open nor while it is being closed."""
+    async with running(tmp_path, rtmp={**RTMP, "send_timeout": 0.3}, http=HTTP) as origin:
+        delivery = origin.http
+        assert delivery is not None
+        for close in (lambda one: None, HttpConnection.force_close):
+            sock, connection = await mute_client(delivery, origin.http_port)
+            connection.writer.write(bytes(20_000_000))  # more than the system keeps
+            close(connection)
+            await until(lambda: not delivery.connected)
+            sock.close()
+
+
+async def test_who_has_a_shut_window_while_nothing_more_waits_for_it_may_pause(
+    tmp_path: Path,
+) -> None:
+    async with running(tmp_path, rtmp={**RTMP, "send_timeout": 0.3}, http=HTTP) as origin:
+        delivery = origin.http
+        assert delivery is not None
+        paused, its = await mute_client(delivery, origin.http_port)
+        its.writer.write(bytes(100_000))
+        for _ in range(3):
+            stuck, connection = await mute_client(delivery, origin.http_port)
+            connection.writer.write(bytes(20_000_000))
+            await until(lambda: delivery.connected == 1)
+            stuck.close()
+        assert delivery._connections == {its}
+        paused.close()
 
 
 class Pipe(asyncio.Transport):
