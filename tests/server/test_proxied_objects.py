@@ -9,12 +9,13 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from rtmp_sync import CallError, NetConnection, Origin
+from rtmp_sync import CallError, ConnectionLost, NetConnection, Origin
 from rtmp_sync.protocol.events import CallAnswered
 from rtmp_sync.server import proxied_object, remote_object
 from rtmp_sync.server.fanout import Fanout, Subscriber
 from rtmp_sync.server.proxied_object import ProxiedObject
 from rtmp_sync.server.remote_object import RemoteSharedObject
+from rtmp_sync.server.unload import unload
 from rtmp_sync.wire import amf0
 from rtmp_sync.wire import shared_object as so
 from rtmp_sync.wire.constants import (
@@ -567,6 +568,36 @@ async def test_the_next_active_origin_has_it_from_the_owner_and_nothing_of_it_is
     await here.set("k", 3)
     await until(lambda: dict(there) == {"k": 3, "l": 2})
     assert dict(here) == dict(there)
+
+
+async def test_who_has_gone_waits_no_longer(origin: Origin, users: Users) -> None:
+    here = await users.join(origin, "probe/hall")
+    objects = instance(origin).shared_objects
+    app = app_of(origin, "probe/hall")
+    app.shared_object("board", of=app.connection())
+    using = asyncio.create_task(here.shared_object("board"))
+    await until(lambda: objects.users("board", "T") == 1)
+    await here.close()
+    with pytest.raises(ConnectionLost):
+        await using
+    await until(lambda: objects.users("board", "T") == 0)
+
+
+async def test_an_instance_that_is_unloaded_uses_the_owners_object_no_longer(
+    sides: Sides, users: Users
+) -> None:
+    here = await users.board(sides.here)
+    owner = instance(sides.there)
+    await until(lambda: owner.shared_objects.users("board", "T") == 1)
+    freeze(sides.there)  # what is written now gets no answer
+    writing = asyncio.create_task(here.set("k", 1))
+    await until(lambda: "k" in owner.shared_objects.fanout("board", "T").obj.slots)
+    await unload(sides.here.instances, sides.here.sessions, instance(sides.here))
+    await until(lambda: owner.shared_objects.users("board", "T") == 0)
+    assert not writing.done(), "it is the next instance's"
+    thaw(sides.there)
+    await writing
+    assert dict(here) == {"k": 1}
 
 
 # Rings
