@@ -271,10 +271,13 @@ class LiveStreams:
         def arrive() -> None:
             leave()
             before = self._playing.get((peer, msid))
+            following = self._following.get((peer, msid), ())
             self.stop(peer, msid)
             channel = self._channel(name)
             player = self._playing[peer, msid] = LivePlayer(self._turn, peer, msid, channel.stream)
             channel.go_over(player, before)
+            for begin in following:  # it is over when the other would have been: with the stream
+                self.append(peer, msid, begin)
             self.on_change(name)
 
         self._stay(peer, msid)

@@ -162,6 +162,25 @@ async def test_what_is_appended_to_a_stream_that_was_lost_begins_when_nobody_com
         peer.close()
 
 
+async def test_what_is_appended_to_a_live_stream_stays_when_it_goes_over_to_another(
+    origin: Origin,
+) -> None:
+    source, other = await publisher(origin), await publisher(origin, "t")
+    peer = await player(origin, "s", -1)
+    source.push(VIDEO, 0, picture(0))
+    await peer.until(lambda: pictures(peer) == [0])
+    peer.tell("play", "film", 1800, 40, False)
+    peer.tell("play2", {"streamName": "t", "oldStreamName": "s", "transition": "switch"})
+    await peer.status("NetStream.Play.Transition")
+    other.push(VIDEO, 0, picture(0))
+    await peer.until(lambda: len(pictures(peer)) == 2)
+    other.tell("closeStream")
+    await peer.status(STOP)
+    assert len(pictures(peer)) == 3
+    for one in (source, other, peer):
+        one.close()
+
+
 async def test_what_is_played_instead_ends_what_was_appended(origin: Origin) -> None:
     source, peer = await publisher(origin), await player(origin, "s", -1, 80)
     peer.tell("play", "film", 0, -1, False)
