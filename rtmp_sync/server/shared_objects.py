@@ -164,7 +164,9 @@ class SharedObjects:
             del self._fanouts[known.obj.full_name]
             known.end()
             for subscriber in known.dismiss():
-                self.fanout(name, kind).use(subscriber, 0)
+                own = self.fanout(name, kind)
+                own.settings = known.settings
+                own.use(subscriber, 0)
             return
         if known.locked:
             raise RuntimeError(f"{known.obj.full_name} is locked")

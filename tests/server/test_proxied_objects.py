@@ -667,9 +667,12 @@ async def test_an_object_of_ones_own_becomes_a_proxied_one_and_again_one_of_ones
     board = app.shared_object("board", of=games)
     await until(lambda: dict(here) == {"theirs": 2})
     assert origin.state.find("probe/hall", "board", "T") is None
+    synced: list[object] = []
+    board.on_sync = synced.extend
     board.release()
     await until(lambda: not here)
     await here.set("own", 3)
+    assert synced == [{"code": "change", "name": "own"}]
     assert dict(there) == {"theirs": 2}
     assert origin.state.find("probe/hall", "board", "T") is not None
     owner = origin.instances.running(GAMES)
