@@ -8,6 +8,7 @@ from collections.abc import Iterable
 __all__ = ["Networks", "address_group", "address_of", "endpoint"]
 
 _GROUP_BITS = 64  # of an IPv6 address: what one customer has
+_MAPPED_BITS = 96  # those before an IPv4 address
 
 
 def address_of(host: str) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
@@ -43,7 +44,7 @@ class Networks:
     them."""
 
     def __init__(self, networks: Iterable[str]) -> None:
-        self._networks = [ipaddress.ip_network(network) for network in networks]
+        self._networks = [_network_of(network) for network in networks]
 
     def __bool__(self) -> bool:
         """Whether any is listed."""
@@ -54,3 +55,13 @@ class Networks:
             return False
         address = address_of(host)
         return address is not None and any(address in network for network in self._networks)
+
+
+def _network_of(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network:
+    """As `address_of` has its addresses: `::ffff:192.0.2.0/120` is 192.0.2.0/24."""
+    network = ipaddress.ip_network(text)
+    if isinstance(network, ipaddress.IPv6Network) and network.prefixlen >= _MAPPED_BITS:
+        mapped = network.network_address.ipv4_mapped
+        if mapped is not None:
+            return ipaddress.IPv4Network((mapped, network.prefixlen - _MAPPED_BITS))
+    return network

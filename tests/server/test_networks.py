@@ -39,3 +39,11 @@ def test_an_ipv4_network_has_its_addresses_however_they_are_written() -> None:
     for host in ("192.0.3.1", "::ffff:192.0.3.1", "2001:db9::1", "", "nobody"):
         assert host not in networks
     assert "192.0.2.1" not in Networks([])
+
+
+def test_an_ipv4_network_written_as_ipv6_is_that_network() -> None:
+    networks = Networks(["::ffff:192.0.2.0/120", "::ffff:198.51.100.7"])
+    for host in ("192.0.2.1", "::ffff:192.0.2.1", "198.51.100.7"):
+        assert host in networks
+    for host in ("192.0.3.1", "::ffff:192.0.3.1", "198.51.100.8", "::1"):
+        assert host not in networks
