@@ -38,7 +38,7 @@ class History:
         self.counts: Counter[str] = Counter()  # events of this process, by name
         self._path = path
         self._events: OrderedDict[int, Event] = OrderedDict()  # by number
-        self._kinds: defaultdict[object, deque[int]] = defaultdict(deque)  # their numbers, by name
+        self._kinds: defaultdict[str, deque[int]] = defaultdict(deque)  # their numbers, by name
         self._numbers = count(1)
         self._unwritten: deque[Event] = deque(maxlen=MAX_EVENTS)  # while the disk hangs
         self._writing: asyncio.Future[None] | None = None
@@ -68,12 +68,12 @@ class History:
 
     def _keep(self, entry: Event) -> None:
         """In place of the oldest one of its kind, or of all."""
-        kind = self._kinds[entry.get("event")]
+        kind = self._kinds[_kind(entry)]
         if len(kind) >= MAX_OF_KIND:
             del self._events[kind.popleft()]
         elif len(self._events) >= MAX_EVENTS:
             _, oldest = self._events.popitem(last=False)
-            self._kinds[oldest.get("event")].popleft()
+            self._kinds[_kind(oldest)].popleft()
         number = next(self._numbers)
         self._events[number] = entry
         kind.append(number)
@@ -137,6 +137,10 @@ class History:
             await file.write(_lines(self._events.values()))
         await aiofiles.os.replace(temporary, path)
         self._separator = ""
+
+
+def _kind(entry: Event) -> str:
+    return str(entry.get("event"))  # of a damaged line it may be anything
 
 
 def _lines(entries: Iterable[Event]) -> str:

@@ -64,6 +64,13 @@ async def test_a_line_that_a_crash_cut_short_is_left_out(tmp_path: Path) -> None
     assert names(History(path)) == ["whole"]
 
 
+async def test_a_damaged_line_stops_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "history"
+    lines = ['{"event": ["no", "name"]}', "[1, 2]", "{}", json.dumps({"event": "whole"})]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    assert History(path).events()[-1] == {"event": "whole"}
+
+
 async def test_what_comes_after_a_line_that_was_cut_short_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "history"
     path.write_bytes(json.dumps({"event": "whole"}).encode() + b'\n{"event": "h\xc3')
