@@ -36,6 +36,9 @@ from rtmp_sync.wire.constants import CALL_FAILED, CONNECT_FAILED, PLAY_STREAM_NO
 __all__ = ["HttpAdmission", "Viewer"]
 
 
+_SENT_AWAY = "The application has ended this connection."
+
+
 class ViewerLink:
     """How the application reaches a browser: it can only send it away (`app.ClientLink`)."""
 
@@ -119,15 +122,19 @@ class HttpAdmission:
             info = refused.values[1]
             failed = isinstance(info, dict) and info.get("code") == CONNECT_FAILED
             raise HttpRefused(503 if failed else 403, refused.reason) from None
+        if admitted.instance.stopped:  # it was unloaded meanwhile
+            raise HttpRefused(503, "The application was shut down.")
         self._instances.enter(admitted.instance, admitted.client)
         viewer = Viewer(admitted.instance, admitted.client, player)
         if player.ended.done():
             self.leave(viewer)
-            raise HttpRefused(403, "The application has ended this connection.")
+            raise HttpRefused(403, _SENT_AWAY)
         return viewer
 
     def register(self, viewer: Viewer) -> None:
         """It is about to play. Raises Deposed."""
+        if viewer.player.ended.done():
+            raise HttpRefused(403, _SENT_AWAY)
         self._instances.register(viewer.instance, viewer.client, None)
 
     def leave(self, viewer: Viewer) -> None:

@@ -155,6 +155,8 @@ class HttpDelivery:
                     status=204, headers={**_HEADERS, **self._cors.preflight(request)}
                 )
             cors = self._cors.headers(request)
+            if self._requests is not None and self._requests.take(self._from(request)[0], now()):
+                raise HttpRefused(429, "This address asks too often.")
             if request.method not in ("GET", "HEAD"):
                 raise HttpRefused(405, "GET plays a stream.")
             return await self._serve(request, cors)
@@ -174,8 +176,6 @@ class HttpDelivery:
 
     async def _serve(self, request: web.BaseRequest, cors: dict[str, str]) -> web.StreamResponse:
         host, address = self._from(request)
-        if self._requests is not None and self._requests.take(host, now()):
-            raise HttpRefused(429, "This address asks too often.")
         url = StreamUrl.of(request)
         turn = self._turn
         if not turn.authorised:
@@ -221,7 +221,8 @@ class HttpDelivery:
     async def _play_live(self, body: Body, viewer: Viewer, url: StreamUrl) -> None:
         player = viewer.player
         with self._streams.at(viewer.instance.live, url.stream) as stream:
-            if not await stream.published(self._config.publisher_wait):
+            published = await stream.published(self._config.publisher_wait, player.ended)
+            if not published and not player.ended.done():
                 raise HttpRefused(404, f"Nobody publishes {url.stream}.")
             await self._register(viewer)
             with self._told(viewer, url, "live"):

@@ -46,14 +46,17 @@ class HttpStream:
         self._first_ms: int | None = None
         self._header = b""  # once the tracks are known
 
-    async def published(self, wait_seconds: float) -> bool:
-        """Whether somebody publishes it, now or soon."""
-        try:
-            async with asyncio.timeout(wait_seconds):
-                await self._published.wait()
-        except TimeoutError:
-            return False
-        return True
+    async def published(self, wait_seconds: float, ended: asyncio.Future[None]) -> bool:
+        """Whether somebody publishes it, now or soon. ended: of the player, which then waits no
+        longer."""
+        if not self._published.is_set():
+            waiting = asyncio.ensure_future(self._published.wait())
+            try:
+                first = asyncio.FIRST_COMPLETED
+                await asyncio.wait((waiting, ended), timeout=wait_seconds, return_when=first)
+            finally:
+                waiting.cancel()
+        return self._published.is_set()
 
     def add(self, player: HttpPlayer) -> None:
         """From now on this player gets it."""

@@ -128,6 +128,19 @@ async def test_an_address_that_asks_too_often_is_told_so(tmp_path: Path, kind: s
         assert statuses == [404, 404, 429]
 
 
+async def test_other_methods_count_as_requests_too(
+    tmp_path: Path, session: aiohttp.ClientSession
+) -> None:
+    async with running(tmp_path, http={**HTTP, "max_request_rate": 1}) as origin:
+        assert origin.http is not None
+        origin.http._requests = RateLimit(Allowance(1e-6, 1.5))
+        statuses = []
+        for _ in range(2):
+            async with session.post(url(origin, "probe/live/s.flv")) as response:
+                statuses.append(response.status)
+        assert statuses == [405, 429]
+
+
 async def test_a_refusal_says_why_to_any_page(
     origin: Origin, session: aiohttp.ClientSession
 ) -> None:
@@ -326,15 +339,19 @@ async def test_one_address_plays_as_many_streams_as_it_may(tmp_path: Path, kind:
 async def test_an_ipv6_network_plays_as_many_streams_as_an_address(tmp_path: Path) -> None:
     http = {**HTTP, "max_players_per_address": 1, "forwarded_for_from": ["127.0.0.1"]}
 
-    def of(address: str) -> HttpPlayer:
+    def of(origin: Origin, address: str) -> HttpPlayer:
         return HttpPlayer(url(origin), headers={"X-Forwarded-For": address})
 
-    async with running(tmp_path, http=http) as origin, on_air(origin), of("2001:db8::1") as player:
+    async with (
+        running(tmp_path, http=http) as origin,
+        on_air(origin),
+        of(origin, "2001:db8::1") as player,
+    ):
         await player.until(lambda: len(player.media()) == 3)
-        async with of("2001:db8::2") as second:
+        async with of(origin, "2001:db8::2") as second:
             await second.over()
             assert second.status == 429
-        async with of("2001:db8:0:1::1") as third:
+        async with of(origin, "2001:db8:0:1::1") as third:
             await third.until(lambda: len(third.media()) == 3)
 
 

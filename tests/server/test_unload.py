@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
 from rtmp_sync import NetConnection, Origin
 from rtmp_sync.errors import ConnectError
+from rtmp_sync.server.instance import Instance
 from rtmp_sync.server.unload import unload
 from rtmp_sync.wire.constants import CONNECT_APP_SHUTDOWN
 from tests.server.conftest import probe
-from tests.support.origins import until, url
+from tests.support.http_player import HttpPlayer
+from tests.support.origins import running, until, url
 
 ROOM = "probe/room"
 
@@ -50,8 +54,72 @@ async def test_who_is_being_admitted_to_it_does_not_get_in(origin: Origin) -> No
         assert await unload(origin.instances, origin.sessions, instance) == 0
         with pytest.raises(ConnectError) as refused:
             await connecting
-        assert refused.value.info["code"] == CONNECT_APP_SHUTDOWN
+        info = refused.value.info
+        assert isinstance(info, dict)
+        assert info["code"] == CONNECT_APP_SHUTDOWN
         assert not instance.clients
+
+
+@pytest.fixture
+async def viewed(tmp_path: Path) -> AsyncIterator[tuple[Origin, Instance]]:
+    """One for browsers, that wait for a publisher for long, and an instance that runs there."""
+    http = {"listen": "127.0.0.1:0", "publisher_wait": 600}
+    async with running(tmp_path / "viewed", http=http) as origin:
+        probe(origin).release = asyncio.Event()
+        serving = origin.instances.serving("probe")
+        assert serving is not None
+        instance = origin.instances.get(serving, "room")
+        assert instance is not None
+        assert await instance.ready
+        probe(origin).said.clear()
+        yield origin, instance
+
+
+async def test_a_browser_that_waits_for_its_stream_is_sent_away(
+    viewed: tuple[Origin, Instance],
+) -> None:
+    origin, instance = viewed
+    async with HttpPlayer(f"http://127.0.0.1:{origin.http_port}/{ROOM}/s.flv") as player:
+        await until(lambda: ("play", "s", "") in probe(origin).said)
+        assert await unload(origin.instances, origin.sessions, instance) == 1
+        await player.over()
+        assert player.status == 403
+    assert ("disconnect", "", "closed") in probe(origin).said
+
+
+async def test_a_browser_that_was_sent_away_before_it_plays_is_never_one_of_the_pairs_clients(
+    viewed: tuple[Origin, Instance],
+) -> None:
+    origin, instance = viewed
+    async with HttpPlayer(f"http://127.0.0.1:{origin.http_port}/{ROOM}/slow.flv") as player:
+        await until(lambda: ("play", "slow", "") in probe(origin).said)
+        (browser,) = (one for one in instance.clients.values() if one.transport == "http")
+        head = origin.state.journal.head
+        browser.disconnect()
+        probe(origin).release.set()
+        await player.over()
+        assert player.status == 403
+        assert origin.state.journal.head == head
+
+
+async def test_a_browser_that_is_being_admitted_to_it_does_not_get_in(
+    viewed: tuple[Origin, Instance], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    origin, instance = viewed
+    asked, go_on = asyncio.Event(), asyncio.Event()
+
+    async def on_connect(*_: object) -> None:
+        asked.set()
+        await go_on.wait()
+
+    monkeypatch.setattr(instance.application, "on_connect", on_connect)
+    async with HttpPlayer(f"http://127.0.0.1:{origin.http_port}/{ROOM}/s.flv") as player:
+        await asked.wait()
+        assert await unload(origin.instances, origin.sessions, instance) == 0
+        go_on.set()
+        await player.over()
+        assert player.status == 503
+    assert not instance.clients
 
 
 async def test_two_at_once_end_it_once(origin: Origin) -> None:
