@@ -54,7 +54,8 @@ def page(http: str) -> str:
     """http: where the origin is."""
     text = (ROOT / "docs" / "browsers.md").read_text()
     (found,) = re.findall(r"```html\n(.*?)```", text, re.DOTALL)
-    return (found + MORE).replace("host:8080", http)
+    whole: str = found + MORE
+    return whole.replace("host:8080", http)
 
 
 async def on_air(film: Path, url: str, log: Path) -> asyncio.subprocess.Process:

@@ -43,7 +43,9 @@ def config_of(folder: Path, base: int, node: str, replication: dict[str, Any]) -
     )
 
 
-async def test_two_origins_with_certificates_and_two_secrets_are_in_sync(tmp_path):
+async def test_two_origins_with_certificates_and_two_secrets_are_in_sync(
+    tmp_path: Path,
+) -> None:
     authority = Authority(tmp_path / "tls")
     for name, content in {
         "password": "a password of the pair",
