@@ -8,15 +8,14 @@ import aiohttp
 
 from rtmp_sync.admin.method import found_methods
 from tests.admin.calling import Calls, basic, client_of, texts
-from tests.server.test_self_repair import pair_of
-from tests.support.origins import until
+from tests.support.origins import SHIPPED_APPS, pair_of, until
 
 SECRET = "0123456789abcdef"
 ROOM = "text/room"
 
 
 async def test_the_standby_tells_what_is_replicated_and_refuses_changes(tmp_path: Path) -> None:
-    origins = pair_of(tmp_path)
+    origins = pair_of(tmp_path, apps={"directory": SHIPPED_APPS})
     for origin in origins:
         await origin.start()
     try:
