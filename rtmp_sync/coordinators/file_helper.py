@@ -82,6 +82,9 @@ class FileHelper:
             *self._arguments,
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
+            # Where a recording is open on a NAS that hangs, closing the child's copy of it hangs as
+            # well: in `exec`, and not before, while this process and its loop would wait for that.
+            close_fds=False,
         )
         return self._process
 

@@ -27,6 +27,7 @@ class GuardPipe:
         self.lost = False
         if fd is not None:
             os.set_blocking(fd, False)
+            os.set_inheritable(fd, False)  # it is of this process alone, not of its helpers
 
     @classmethod
     def from_environment(cls, environment: Mapping[str, str] = os.environ) -> GuardPipe:

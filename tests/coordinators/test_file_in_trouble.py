@@ -4,6 +4,7 @@ from __future__ import annotations
 
 # ruff: noqa: ASYNC240  (a test may touch a local file on its loop)
 import asyncio
+import threading
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from rtmp_sync.cluster.record import Author, first_record
 from rtmp_sync.cluster.view import Outcome
 from rtmp_sync.coordinators import file_io
 from rtmp_sync.coordinators.file import FileCoordinator
+from rtmp_sync.coordinators.file_helper import FileHelper
 from rtmp_sync.errors import StoreTimeout
 from tests.coordinators.stores import NODES, FileStore
 from tests.support.fuse_disk import FuseDisk
@@ -86,3 +88,28 @@ def test_records_do_not_pile_up_while_there_is_no_line(
         folder.cas(rev, '{"nonce": "n"}', "n")
     kept = sorted(int(path.suffix[1:]) for path in Path(folder.path).iterdir())
     assert kept == [9, 10, 11, 12]
+
+
+async def test_a_recording_on_a_nas_that_hangs_does_not_keep_the_loop_while_a_helper_starts(
+    tmp_path: Path,
+) -> None:
+    nas, healed = FuseDisk(tmp_path / "nas", tmp_path / "beneath"), threading.Event()
+
+    def heal() -> None:
+        healed.set()
+        nas.heal()
+
+    helper, late = FileHelper(nas.path / "pair.txt", "A", 0.2), threading.Timer(10, heal)
+    try:
+        with (nas.path / "recording").open("wb", buffering=0) as recording:
+            recording.write(b"x")
+            nas.hang()
+            late.start()
+            with pytest.raises(StoreTimeout):
+                await helper.request("read", node="A", beat=None, peer=None)
+            assert not healed.is_set()
+            nas.heal()
+        await helper.stop()
+    finally:
+        late.cancel()
+        nas.close()
