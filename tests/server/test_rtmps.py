@@ -119,7 +119,10 @@ async def test_files_that_are_wrong_change_nothing_and_say_so_once(
 ) -> None:
     async with running(tmp_path / "state", rtmp=rtmp) as origin:
         with capture_logs() as lines:
-            rtmp[name].write_text("nonsense")
+            wrong = tmp_path / "wrong.pem"
+            wrong.write_text("nonsense")
+            wrong.chmod(0o600)
+            wrong.replace(rtmp[name])  # in one step: half of a file would be told of, too
             await until(lambda: any(one["event"] == "certificate_kept" for one in lines))
             assert origin.certificates is not None
             await origin.certificates.refresh()
