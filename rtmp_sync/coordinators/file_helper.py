@@ -5,11 +5,14 @@ from __future__ import annotations
 import asyncio
 import json
 import struct
+import subprocess
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rtmp_sync.errors import StoreError, StoreTimeout
+from rtmp_sync.errors import StoreTimeout
+from rtmp_sync.server.spawn import ended, spawn
 
 __all__ = ["FileHelper"]
 
@@ -20,6 +23,16 @@ MAX_DYING = 4
 _PROGRAM = Path(__file__).with_name("file_io.py")
 
 
+@dataclass(frozen=True, slots=True)
+class _Helper:
+    """A process that runs, and the ends of its pipes."""
+
+    process: subprocess.Popen[bytes]
+    requests: asyncio.WriteTransport
+    answers: asyncio.StreamReader
+    pipe: asyncio.ReadTransport  # of the answers
+
+
 class FileHelper:
     """Sends requests one at a time. After a time-out the process is killed, and the request
     may still have reached the NAS, or may yet: `StoreTimeout`."""
@@ -27,7 +40,7 @@ class FileHelper:
     def __init__(self, pair_file: Path, owner: str, deadline_seconds: float) -> None:
         self._arguments = (str(pair_file), owner)
         self._deadline_seconds = deadline_seconds
-        self._process: asyncio.subprocess.Process | None = None
+        self._helper: _Helper | None = None
         self._dying: set[asyncio.Task[int]] = set()
         self._turn = asyncio.Lock()
 
@@ -61,41 +74,40 @@ class FileHelper:
             await asyncio.wait(self._dying, timeout=self._deadline_seconds)
 
     async def _exchange(self, body: bytes) -> dict[str, Any]:
-        process = self._process or await self._start()
-        if process.stdin is None or process.stdout is None:
-            raise StoreError("the helper has no pipes")
-        process.stdin.write(struct.pack(">I", len(body)) + body)
-        await process.stdin.drain()
-        size = struct.unpack(">I", await process.stdout.readexactly(4))[0]
-        answer: dict[str, Any] = json.loads(await process.stdout.readexactly(size))
+        helper = self._helper or await self._start()
+        helper.requests.write(struct.pack(">I", len(body)) + body)
+        size = struct.unpack(">I", await helper.answers.readexactly(4))[0]
+        answer: dict[str, Any] = json.loads(await helper.answers.readexactly(size))
         return answer
 
-    async def _start(self) -> asyncio.subprocess.Process:
+    async def _start(self) -> _Helper:
         while len(self._dying) >= MAX_DYING:
             await asyncio.wait(self._dying, return_when=asyncio.FIRST_COMPLETED)
         # In the origin's process group, so that the guard's kill reaches it.
-        self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-I",
-            "-S",
-            str(_PROGRAM),
-            *self._arguments,
-            stdin=asyncio.subprocess.PIPE,
-            stdout=asyncio.subprocess.PIPE,
-            # Where a recording is open on a NAS that hangs, closing the child's copy of it hangs as
-            # well: in `exec`, and not before, while this process and its loop would wait for that.
-            close_fds=False,
-        )
-        return self._process
+        command = [sys.executable, "-I", "-S", str(_PROGRAM), *self._arguments]
+        process = spawn(command, stdin=subprocess.PIPE)
+        answers = asyncio.StreamReader()
+        loop = asyncio.get_running_loop()
+        try:
+            requests, _ = await loop.connect_write_pipe(asyncio.BaseProtocol, process.stdin)
+            pipe, _ = await loop.connect_read_pipe(
+                lambda: asyncio.StreamReaderProtocol(answers), process.stdout
+            )
+        except BaseException:  # also CancelledError: nobody else knows of the process
+            self._end(process)
+            raise
+        self._helper = _Helper(process, requests, answers, pipe)
+        return self._helper
 
     def _kill(self) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        if process.stdin is not None:
-            process.stdin.close()
-        if process.returncode is None:
-            process.kill()
-        task = asyncio.ensure_future(process.wait())
+        helper, self._helper = self._helper, None
+        if helper is not None:
+            helper.requests.close()
+            helper.pipe.close()
+            self._end(helper.process)
+
+    def _end(self, process: subprocess.Popen[bytes]) -> None:
+        process.kill()
+        task = asyncio.ensure_future(ended(process))
         self._dying.add(task)
         task.add_done_callback(self._dying.discard)

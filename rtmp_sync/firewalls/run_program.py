@@ -6,10 +6,13 @@ import asyncio
 import contextlib
 import os
 import signal
+import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
+
+from rtmp_sync.server.spawn import ended, spawn
 
 __all__ = ["Ran", "Run", "run_program"]
 
@@ -66,51 +69,50 @@ async def run_program(
     it.
     """
     with _input(text) as stdin:
-        process, said = await asyncio.get_running_loop().subprocess_exec(
-            _Said, *command, env={**os.environ, **(variables or {})}, stdin=stdin
-        )
+        process = spawn(command, stdin=stdin, stderr=subprocess.PIPE, variables=variables)
+    loop = asyncio.get_running_loop()
+    output, errors = _Said(), _Said()
+    pipes: list[asyncio.ReadTransport] = []
     try:
+        pipes = [
+            (await loop.connect_read_pipe(lambda: output, process.stdout))[0],
+            (await loop.connect_read_pipe(lambda: errors, process.stderr))[0],
+        ]
         async with asyncio.timeout(deadline_seconds):
-            await said.exited.wait()
+            code = await ended(process)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_SECONDS):
-                await said.closed.wait()
+                await output.closed.wait()
+                await errors.closed.wait()
     except TimeoutError:
         raise TimeoutError(f"{command[0]} took more than {deadline_seconds:g} s") from None
     finally:
-        if process.get_returncode() is None:
-            _kill(process.get_pid())
-            await said.exited.wait()
-        process.close()
-    code = process.get_returncode()
-    assert code is not None  # it has ended
-    return Ran(code, said.text(1), said.text(2))
+        if process.returncode is None:
+            _kill(process.pid)
+            await ended(process)
+        for transport in pipes:
+            transport.close()
+    return Ran(code, output.text, errors.text)
 
 
-class _Said(asyncio.SubprocessProtocol):
-    """What a program prints to its two outputs, 1 and 2."""
+class _Said(asyncio.Protocol):
+    """What a program prints to one of its outputs."""
 
     def __init__(self) -> None:
-        self.exited = asyncio.Event()
-        self.closed = asyncio.Event()  # both outputs, by everybody who had them
-        self._ends: dict[int, bytearray] = {1: bytearray(), 2: bytearray()}
-        self._open = {1, 2}
+        self.closed = asyncio.Event()  # by everybody who had it
+        self._end = bytearray()
 
-    def text(self, output: int) -> str:
-        return self._ends[output].decode(errors="replace")
+    @property
+    def text(self) -> str:
+        """The end of it."""
+        return self._end.decode(errors="replace")
 
-    def pipe_data_received(self, fd: int, data: bytes) -> None:
-        end = self._ends[fd]
-        end += data
-        del end[:-MAX_OUTPUT]
+    def data_received(self, data: bytes) -> None:
+        self._end += data
+        del self._end[:-MAX_OUTPUT]
 
-    def pipe_connection_lost(self, fd: int, exc: Exception | None) -> None:
-        self._open.discard(fd)
-        if not self._open:
-            self.closed.set()
-
-    def process_exited(self) -> None:
-        self.exited.set()
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closed.set()
 
 
 @contextlib.contextmanager
@@ -118,7 +120,7 @@ def _input(text: str) -> Iterator[int]:
     """Descriptor of a file in memory: unlike a pipe, nobody has to write to it while the program
     runs, or has ended (which uvloop takes for a mistake of ours)."""
     if not text:
-        yield asyncio.subprocess.DEVNULL
+        yield subprocess.DEVNULL
         return
     descriptor = os.memfd_create("input")
     try:

@@ -18,6 +18,7 @@ from rtmp_sync.coordinators.base import Reading
 from rtmp_sync.coordinators.file import FileCoordinator
 from rtmp_sync.coordinators.file_helper import MAX_DYING, FileHelper
 from rtmp_sync.errors import ConfigError, StoreError, StoreTimeout
+from rtmp_sync.server.spawn import ended
 
 FIRST = first_record(("A", "B"), Author("A", "a1", "first", ""))
 
@@ -57,10 +58,10 @@ async def test_helpers_that_cannot_be_killed_do_not_pile_up(a: FileCoordinator) 
     loop = asyncio.get_running_loop()
     helper = FileHelper(a._pair_file, "A", 0.05)
     hung = [loop.create_task(asyncio.Event().wait()) for _ in range(MAX_DYING)]
-    helper._dying.update(hung)  # what `process.wait()` of one in uninterruptible sleep is
+    helper._dying.update(hung)  # what the end of one in uninterruptible sleep is waited for with
     with pytest.raises(StoreTimeout):
         await helper.request("read", node="A", beat=None, peer=None)
-    assert helper._process is None
+    assert helper._helper is None
     assert len(helper._dying) == MAX_DYING
     helper._deadline_seconds = 10
     hung[0].cancel()
@@ -74,9 +75,9 @@ async def test_helpers_that_cannot_be_killed_do_not_pile_up(a: FileCoordinator) 
 
 
 def helper_pid(coordinator: FileCoordinator) -> int:
-    process = coordinator._helper._process
-    assert process is not None
-    return process.pid
+    running = coordinator._helper._helper
+    assert running is not None
+    return running.process.pid
 
 
 # -- start ---------------------------------------------------------------------------
@@ -246,11 +247,10 @@ async def test_a_killed_helper_is_replaced(a: FileCoordinator) -> None:
 
 async def test_a_helper_ends_with_its_origin(a: FileCoordinator) -> None:
     await a.read(beat=False)
-    process = a._helper._process
-    assert process is not None
-    assert process.stdin is not None
-    process.stdin.close()
-    assert await asyncio.wait_for(process.wait(), 10) == 0
+    running = a._helper._helper
+    assert running is not None
+    running.requests.close()
+    assert await asyncio.wait_for(ended(running.process), 10) == 0
 
 
 # -- the nodes' nonces ---------------------------------------------------------------

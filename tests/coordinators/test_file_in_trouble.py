@@ -5,10 +5,11 @@ from __future__ import annotations
 # ruff: noqa: ASYNC240  (a test may touch a local file on its loop)
 import asyncio
 import threading
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 import pytest
+import uvloop
 
 from rtmp_sync.cluster.record import Author, first_record
 from rtmp_sync.cluster.view import Outcome
@@ -16,6 +17,7 @@ from rtmp_sync.coordinators import file_io
 from rtmp_sync.coordinators.file import FileCoordinator
 from rtmp_sync.coordinators.file_helper import FileHelper
 from rtmp_sync.errors import StoreTimeout
+from rtmp_sync.firewalls.run_program import run_program
 from tests.coordinators.stores import NODES, FileStore
 from tests.support.fuse_disk import FuseDisk
 
@@ -90,8 +92,9 @@ def test_records_do_not_pile_up_while_there_is_no_line(
     assert kept == [9, 10, 11, 12]
 
 
-async def test_a_recording_on_a_nas_that_hangs_does_not_keep_the_loop_while_a_helper_starts(
-    tmp_path: Path,
+@pytest.mark.parametrize("loop_factory", [asyncio.new_event_loop, uvloop.new_event_loop])
+def test_a_recording_on_a_nas_that_hangs_keeps_no_loop_that_starts_programs(
+    tmp_path: Path, loop_factory: Callable[[], asyncio.AbstractEventLoop]
 ) -> None:
     nas, healed = FuseDisk(tmp_path / "nas", tmp_path / "beneath"), threading.Event()
 
@@ -99,17 +102,26 @@ async def test_a_recording_on_a_nas_that_hangs_does_not_keep_the_loop_while_a_he
         healed.set()
         nas.heal()
 
-    helper, late = FileHelper(nas.path / "pair.txt", "A", 0.2), threading.Timer(10, heal)
-    try:
+    late = threading.Timer(10, heal)  # or a loop that stands still would for ever
+
+    async def scenario() -> None:
+        helper = FileHelper(nas.path / "pair.txt", "A", 0.2)
         with (nas.path / "recording").open("wb", buffering=0) as recording:
             recording.write(b"x")
             nas.hang()
             late.start()
+            running = asyncio.ensure_future(run_program(["true"], deadline_seconds=60))
             with pytest.raises(StoreTimeout):
                 await helper.request("read", node="A", beat=None, peer=None)
+            assert not running.done()
             assert not healed.is_set()
-            nas.heal()
+            heal()
+        assert (await running).code == 0
         await helper.stop()
+
+    try:
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(scenario())
     finally:
         late.cancel()
         nas.close()
