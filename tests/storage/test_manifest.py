@@ -20,28 +20,14 @@ from rtmp_sync.storage.manifest import (
 )
 from rtmp_sync.storage.media_lane import MediaLane
 from rtmp_sync.storage.recording import Recording
-from rtmp_sync.storage.segment import Segment
-from rtmp_sync.wire import media
-from rtmp_sync.wire.constants import VIDEO
-
-KEY = b"\x17\1\0\0\0key"
+from tests.support.segments import write_segment
 
 
 def written(
     folder: Path, epoch: int, number: int, *, start_ms: int, node: str = "B", closed: bool = True
 ) -> SegmentInfo:
     """A segment of 40 ms, and what a manifest tells of it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = {"node": node, "epoch": float(epoch), "number": float(number)}
-    segment = Segment({**facts, "stream": "s", "startMs": float(start_ms), "gapMs": 0.0})
-    path = folder / segment_file(epoch, number)
-    with path.open("wb") as file:
-        file.write(segment.begin())
-        for ms in (0, 40):
-            file.write(segment.tag(VIDEO, ms, KEY, media.classify(VIDEO, KEY)))
-        for at, data in segment.end() if closed else ():
-            file.seek(at)
-            file.write(data)
+    path = write_segment(folder, epoch, number, node=node, start_ms=start_ms, closed=closed)
     size = path.stat().st_size if closed else 0
     state: Any = "closed" if closed else "open"
     duration_ms = 40 if closed else 0

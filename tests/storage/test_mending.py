@@ -6,27 +6,13 @@ from pathlib import Path
 
 from rtmp_sync.storage.manifest import SegmentInfo, load_manifest, save_manifest, segment_file
 from rtmp_sync.storage.mending import mend, recordings_in
-from rtmp_sync.storage.segment import Segment, read_metadata
-from rtmp_sync.wire import media
-from rtmp_sync.wire.constants import VIDEO
-
-KEY = b"\x17\1\0\0\0key"
+from rtmp_sync.storage.segment import read_metadata
+from tests.support.segments import write_segment
 
 
 def written(folder: Path, number: int, *, node: str = "A", closed: bool = False) -> Path:
     """A segment of two pictures."""
-    folder.mkdir(parents=True, exist_ok=True)
-    facts = {"stream": "s", "node": node, "epoch": 3.0, "number": float(number), "startMs": 100.0}
-    segment = Segment({**facts, "gapMs": 20.0})
-    path = folder / segment_file(3, number)
-    with path.open("wb") as file:
-        file.write(segment.begin())
-        for ms in (0, 40):
-            file.write(segment.tag(VIDEO, ms, KEY, media.classify(VIDEO, KEY)))
-        for at, data in segment.end() if closed else ():
-            file.seek(at)
-            file.write(data)
-    return path
+    return write_segment(folder, 3, number, node=node, start_ms=100, gap_ms=20, closed=closed)
 
 
 def test_an_open_segment_is_completed_and_told_so(tmp_path: Path) -> None:
